@@ -1,0 +1,82 @@
+"""Reading back what a run left."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from axiswise.files import UnreadableFileError
+from axiswise.nets import VAE
+from axiswise.recipes import build, read_recipe
+from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
+from axiswise.training.config import TrainConfig
+from axiswise.training.run_folder import RunFolder
+
+
+@dataclass(frozen=True)
+class TrainedRun:
+    """A run with its network.
+
+    Attributes:
+        folder: Its folder.
+        config: Its recipe, with the data.
+        vae: Its network, in eval mode, on `device`.
+        step: Steps it was trained for.
+        device: A GPU if there is one.
+    """
+
+    folder: RunFolder
+    config: TrainConfig
+    vae: VAE
+    step: int
+    device: torch.device
+
+    def images(self, count: int, seed: int) -> Tensor:
+        """Images drawn at random.
+
+        Args:
+            count: How many.
+            seed: Fixes which.
+
+        Returns:
+            (count, channel, height, width), on the run's device.
+        """
+        rng = torch.Generator(self.device).manual_seed(seed)
+        return self.config.data.render(self.config.data.draw(count, rng))
+
+
+def load_run(folder: str | Path) -> TrainedRun:
+    """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The run.
+
+    Raises:
+        FileNotFoundError: If it is no run folder, or nothing was saved yet.
+        UnreadableFileError: If a file is damaged or belongs to another recipe.
+    """
+    run = RunFolder.open(folder)
+    config = build(read_recipe(run.config))
+    checkpoints = list_checkpoints(run.checkpoints)
+    if (run.path / "model.safetensors").is_file():
+        vae, step = type(config.model).from_pretrained(run.path), config.steps
+    elif checkpoints:
+        state = load_checkpoint(checkpoints[-1])
+        vae, step = config.model, int(state["step"])
+        try:
+            vae.load_state_dict(state["weights"])
+        except RuntimeError as error:
+            raise UnreadableFileError(
+                f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
+            ) from error
+    else:
+        raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
+    for name, value in vae.state_dict().items():
+        if not value.isfinite().all():
+            raise UnreadableFileError(f"the weights {name} of {run.path} are not finite")
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return TrainedRun(run, config, vae.eval().to(device), step, device)

@@ -1,0 +1,73 @@
+"""Progress bars, on standard error."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+# Figures of a row of metrics that are no terms of the loss.
+_ASIDE = ("step", "ramp", "learning_rate", "images_per_second", "active_axes")
+
+
+@contextmanager
+def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    """A bar that shows the terms of the loss and the images per second.
+
+    Args:
+        steps: Steps of the run.
+
+    Yields:
+        A function of the steps done and the last row of metrics.
+    """
+    with _progress("{task.fields[figures]}") as progress:
+        task = progress.add_task("training", total=steps, figures="")
+
+        def update(done: int, row: dict[str, float]) -> None:
+            progress.update(task, completed=done, figures=_figures(row))
+
+        yield update
+
+
+@contextmanager
+def counting_bar() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+    """Bars for work that counts what it has done.
+
+    Yields:
+        A function that starts a bar of the given name, and returns what to call with the number
+        done and the number in all.
+    """
+    with _progress("") as progress:
+
+        def start(name: str) -> Callable[[int, int], None]:
+            task: TaskID = progress.add_task(name, total=None)
+            return lambda done, total: progress.update(task, completed=done, total=total)
+
+        yield start
+
+
+def _progress(figures: str) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn(figures),
+        console=Console(stderr=True),
+    )
+
+
+def _figures(row: dict[str, float]) -> str:
+    if not row:
+        return ""
+    terms = [f"{name} {value:.4g}" for name, value in row.items() if name not in _ASIDE]
+    return "  ".join(
+        [*terms, f"{row['active_axes']} axes", f"{row['images_per_second']:.0f} images/s"]
+    )

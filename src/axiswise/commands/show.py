@@ -1,0 +1,230 @@
+"""`axiswise show`: the pictures of a run, and one page that holds them all."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from axiswise import plots
+from axiswise.commands.evaluate import axis_activity, column_cosines
+from axiswise.commands.loading import TrainedRun
+from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.jacobian import jacobian_columns
+from axiswise.training.run_folder import RunFolder
+
+_IMAGES = 4  # rows in the pictures of Jacobian columns
+_EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
+_COSINE_SAMPLES = 100
+
+
+def show_run(
+    run: TrainedRun, seed: int = 0, on_picture: Callable[[int, int], None] = lambda *_: None
+) -> Path:
+    """Draw a run's pictures into its folder, and write report.html beside them.
+
+    Args:
+        run: The run.
+        seed: Fixes the images that are drawn.
+        on_picture: Called with the number of pictures done and in all.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        UnreadableFileError: If the scores or metrics in the folder are damaged.
+        OSError: If a picture cannot be written.
+    """
+    run.folder.pictures.mkdir(exist_ok=True)
+    scores = read_evaluation(run.folder)
+    drawings = dict(_drawings(run, scores, seed))
+    pictures = []
+    for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
+        path = run.folder.pictures / name
+        draw(path)
+        # The page plays the MP4; the GIF, ten times as large, is for slides and issues.
+        if path.suffix != ".gif":
+            pictures.append(plots.Picture(path.read_bytes(), caption))
+        on_picture(done, len(drawings))
+
+    sections = [plots.Section("What the axes do", pictures)]
+    if scores is not None:
+        sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
+    sections.append(
+        plots.Section("Config", [plots.Preformatted(run.folder.config.read_text(encoding="utf-8"))])
+    )
+    page = plots.report(
+        f"{run.config.name}, seed {run.config.seed}",
+        sections,
+        f"{run.config.description}. {run.step} of {run.config.steps} steps.",
+    )
+    write_atomically(run.folder.report, page.encode())
+    return run.folder.report
+
+
+def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
+    """What `axiswise evaluate` wrote, or None if it was not run.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        UnreadableFileError: If the file is damaged.
+    """
+    if not folder.evaluation.is_file():
+        return None
+    return read_evaluation_file(folder.evaluation)
+
+
+def read_evaluation_file(path: Path) -> dict[str, Any]:
+    """An evaluation.json.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableFileError: If it is damaged or something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found["name"], str) and isinstance(found["scores"], dict):
+            return found  # type: ignore[no-any-return]
+    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+        pass
+    raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[float], list[float]]]:
+    """Local scores against radius, as `plots.scores_against_radius` takes them.
+
+    Args:
+        scores: The scores of an evaluation.
+
+    Returns:
+        Score → radii, means and standard deviations over centres.
+    """
+    return {
+        name: (
+            [float(radius) for radius in rows],
+            [row["mean"] for row in rows.values()],
+            [row["std"] for row in rows.values()],
+        )
+        for name, rows in scores.items()
+        if name.startswith("local_")
+    }
+
+
+Drawing = tuple[Callable[[Path], None], str]
+
+
+def _drawings(
+    run: TrainedRun, scores: dict[str, Any] | None, seed: int
+) -> Iterator[tuple[str, Drawing]]:
+    """File name, what draws it, and a caption, for each picture."""
+    images = run.images(_IMAGES, seed)
+    with torch.no_grad():
+        z, _ = run.vae.encoder(images)
+        columns = jacobian_columns(run.vae.decoder, z)
+        assert isinstance(columns, Tensor)
+        reconstructed = run.vae.decoder(z)
+        values, frames = _traversals(run, z[:2])
+        cosines = column_cosines(run, run.vae.encoder(run.images(_COSINE_SAMPLES, seed))[0])
+    activity = axis_activity(run, seed)
+
+    def figure(make: Callable[[], Any]) -> Callable[[Path], None]:
+        return lambda path: plots.save(make(), path)
+
+    yield (
+        "columns.png",
+        (
+            figure(lambda: plots.jacobian_columns(columns.cpu(), images.cpu(), activity)),
+            "Columns of the decoder's Jacobian: what a small move along each axis adds (red) to "
+            "and takes (blue) from each image. The most active axes come first.",
+        ),
+    )
+    yield (
+        "traversals.png",
+        (
+            figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2])),
+            "One axis moves from −2 to 2, all others stay at the code of an image.",
+        ),
+    )
+    for name in ("traversals.gif", "traversals.mp4"):
+        yield (
+            name,
+            (
+                lambda path: plots.traversal_video(frames, path, activity),
+                "The same, all axes moving at once.",
+            ),
+        )
+    yield (
+        "cosines.png",
+        (
+            figure(lambda: plots.column_cosines(cosines, activity)),
+            f"Mean |cos| between columns over {_COSINE_SAMPLES} images: 0 for axes that change "
+            "different pixels.",
+        ),
+    )
+    yield (
+        "reconstructions.png",
+        (
+            figure(lambda: plots.reconstructions(images.cpu(), reconstructed.cpu())),
+            "Images and what the decoder makes of their codes.",
+        ),
+    )
+    history = run.folder.read_metrics()
+    if history and len(history["step"]) > 1:
+        yield (
+            "losses.png",
+            (figure(lambda: plots.loss_curves(history)), "Training, from metrics.csv."),
+        )
+    if scores is not None and (curves := local_curves(scores["scores"])):
+        yield (
+            "local_scores.png",
+            (
+                figure(lambda: plots.scores_against_radius({run.config.name: curves})),
+                "Local scores against radius, mean and standard deviation over centres.",
+            ),
+        )
+
+
+def _traversals(run: TrainedRun, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
+    """Values, and frames (image, latent, step, channel, height, width), on the CPU."""
+    values = np.linspace(-_EXTENT, _EXTENT, steps).round(2).tolist()
+    latents = z[:, None, None].repeat(1, z.shape[1], steps, 1)
+    for axis in range(z.shape[1]):
+        latents[:, axis, :, axis] = torch.tensor(values, device=z.device)
+    frames = run.vae.decoder(latents.flatten(0, 2))
+    return values, frames.reshape(*latents.shape[:3], *frames.shape[1:]).cpu()
+
+
+def _score_table(evaluation: dict[str, Any]) -> plots.Table:
+    header, *rows = score_rows(evaluation["scores"])
+    step = evaluation.get("step", "?")
+    return plots.Table(
+        header, rows, f"After {step} steps. Local scores: mean ± spread over centres."
+    )
+
+
+def score_rows(scores: dict[str, Any]) -> list[list[str]]:
+    """Scores as a table of text, a header first.
+
+    Args:
+        scores: The scores of an evaluation.
+
+    Returns:
+        Rows of score, radius and value.
+    """
+    rows = [["score", "radius", "value"]]
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            rows += [
+                [name, radius, f"{row['mean']:.4f} ± {row['std']:.4f}"]
+                for radius, row in value.items()
+            ]
+        else:
+            rows.append([name, "", f"{value:.4g}"])
+    return rows

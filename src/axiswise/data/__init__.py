@@ -1,0 +1,14 @@
+"""Data sets: sources of images, some with known factors of variation."""
+
+from axiswise.data.factors import FactorData, ImageSource, check_factors, uniform_factors
+from axiswise.data.image_folder import ImageFolder
+from axiswise.data.three_dots import ThreeDots
+
+__all__ = [
+    "FactorData",
+    "ImageFolder",
+    "ImageSource",
+    "ThreeDots",
+    "check_factors",
+    "uniform_factors",
+]

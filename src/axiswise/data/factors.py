@@ -1,0 +1,161 @@
+"""What the rest of the library asks of a data set.
+
+A training loop needs an :class:`ImageSource`; metrics that know the truth need :class:`FactorData`.
+Both are protocols: a class of your own that has these members works, with nothing to inherit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor
+
+
+@runtime_checkable
+class ImageSource(Protocol):
+    """Images to train on, drawn in two steps.
+
+    `draw` chooses which images, cheaply; `render` makes them. Several processes can so draw the
+    same whole batch from the same generator, and each render only its share of it.
+    """
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(channel, height, width) of every image."""
+        ...
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            Integers, (n, ...), on the device of `rng`.
+        """
+        ...
+
+    def render(self, draws: Tensor, /) -> Tensor:
+        """Make the images that `draw`, or a part of what it returned, stands for.
+
+        Args:
+            draws: Rows of what `draw` returned, on any device.
+
+        Returns:
+            (n, channel, height, width), float32 in [0, 1], on the device of `draws`.
+        """
+        ...
+
+
+@runtime_checkable
+class FactorData(ImageSource, Protocol):
+    """Images whose factors of variation are known: `draw` gives factors, `render` takes them."""
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...]:
+        """How many values each factor has: factor i is an integer in 0 ... factor_sizes[i] - 1."""
+        ...
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """A name for each factor."""
+        ...
+
+    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw `n` rows of factors, each factor uniform and independent; the same as `draw`.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n, factor), int64, on the device of `rng`.
+        """
+        ...
+
+
+def uniform_factors(
+    factor_sizes: Sequence[int], n: int, rng: torch.Generator | None = None
+) -> Tensor:
+    """Draw factors uniformly and independently: the `sample_factors` of most data sets.
+
+    Args:
+        factor_sizes: How many values each factor has.
+        n: How many rows, 0 or more.
+        rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+    Returns:
+        (n, factor), int64, column i in 0 ... factor_sizes[i] - 1, on the device of `rng`.
+
+    Raises:
+        ValueError: `n` is negative.
+    """
+    check_count(n)
+    columns = [uniform_integers(size, n, rng) for size in factor_sizes]
+    return torch.stack(columns, dim=1)
+
+
+def uniform_integers(high: int, n: int, rng: torch.Generator | None = None) -> Tensor:
+    """Draw `n` integers in 0 ... high - 1 with `rng`, on its device: (n,), int64."""
+    device = torch.device("cpu") if rng is None else rng.device
+    return torch.randint(high, (n,), generator=rng, device=device, dtype=torch.int64)
+
+
+def check_count(n: int) -> None:
+    """Refuse a negative number of images.
+
+    Raises:
+        ValueError: `n` is negative.
+    """
+    if n < 0:
+        raise ValueError(f"n must be 0 or more, got {n}")
+
+
+def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
+    """Check factors that somebody hands to `render`.
+
+    On a CUDA device this waits for the device once, to read the smallest and largest values.
+
+    Args:
+        factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] - 1.
+        factor_sizes: How many values each factor has.
+
+    Returns:
+        The same factors as int64.
+
+    Raises:
+        TypeError: `factors` is not a tensor of integers.
+        ValueError: `factors` has another shape, or a value out of range.
+    """
+    check_integers("factors", factors)
+    if factors.ndim != 2 or factors.shape[1] != len(factor_sizes):
+        raise ValueError(
+            f"factors must have shape (n, {len(factor_sizes)}), one column for each factor, "
+            f"got {tuple(factors.shape)}"
+        )
+    factors = factors.to(torch.int64)
+    if len(factors) == 0:
+        return factors
+    lowest, highest = torch.stack(factors.aminmax(dim=0)).tolist()
+    for column, size in enumerate(factor_sizes):
+        if lowest[column] < 0 or highest[column] >= size:
+            raise ValueError(
+                f"factors[:, {column}] must be in 0 ... {size - 1}, "
+                f"got values from {lowest[column]} to {highest[column]}"
+            )
+    return factors
+
+
+def check_integers(name: str, values: Tensor) -> None:
+    """Refuse anything but a tensor of integers.
+
+    Raises:
+        TypeError: `values` is no tensor, or holds booleans, floating or complex numbers.
+    """
+    if not isinstance(values, Tensor):
+        raise TypeError(f"{name} must be a tensor of integers, got {type(values).__name__}")
+    if values.dtype == torch.bool or values.is_floating_point() or values.is_complex():
+        raise TypeError(f"{name} must be a tensor of integers, got {values.dtype}")

@@ -1,0 +1,35 @@
+"""Files that are either whole or not there."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+class UnreadableFileError(ValueError):
+    """A file that is damaged, or not what it is taken for."""
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that no reader, and no crash, ever sees half of it.
+
+    Args:
+        path: Where to; a file that stands there is replaced at the very end.
+        content: All of it.
+
+    Raises:
+        OSError: If the folder cannot be written or the disk is full. What stood there stays, and
+            nothing half-written is left.
+    """
+    descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # noqa: PTH101 - mkstemp makes it private
+        os.replace(temporary, path)  # noqa: PTH105 - both ends are plain strings here
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

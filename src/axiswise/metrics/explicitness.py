@@ -1,0 +1,117 @@
+"""Explicitness: can a linear classifier read each factor's value from the codes?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+
+
+@dataclass(frozen=True, eq=False)
+class Explicitness:
+    """An explicitness; `float()` gives the score.
+
+    Attributes:
+        score: The mean of `auc` over factors that have one, from 0 to 1; 0.5 is chance.
+        auc: (factor,), the area under the ROC curve, mean over the factor's values; NaN for a
+            factor with no value to score.
+    """
+
+    score: float
+    auc: FloatArray
+
+    def __float__(self) -> float:
+        return self.score
+
+
+def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
+    """Measures how well linear classifiers read the factors' values from the codes.
+
+    The first half of the samples trains, the second half (the longer one, if any) tests; so the
+    samples have to come in random order. Codes are standardised by the training half; an axis
+    constant there teaches nothing and is left out. For each factor, one logistic regression for
+    each of its values against all others (liblinear, C = 1), their probabilities normalised to sum
+    to 1 over the values; the areas under the ROC curves are averaged over values, then over
+    factors.
+
+    A value is scored if both halves hold samples with it and samples without it. Test samples of
+    values that are not scored still count as samples without it. A factor with no such value (a
+    constant one, say) is left out of the score. Where no axis varies, all is chance: 0.5.
+
+    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib, except that
+    it fails where a code is constant. scikit-learn warns where a classifier has not converged.
+
+    Args:
+        codes: (samples, latent), finite.
+        factors: (samples, factor), integers.
+
+    Returns:
+        The score, and the area under the curve of each factor.
+
+    Raises:
+        TypeError: `codes` are not real numbers, or `factors` not integers.
+        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
+            numbers of samples differ, there is one sample only, `codes` are not finite, `factors`
+            hold fractions, or no factor has a value that can be scored.
+    """
+    checked_codes, checked_factors = as_pair(codes, factors)
+    half = len(checked_codes) // 2
+    if half == 0:
+        raise ValueError("codes must have at least two rows, one for each half, got one")
+    standardised = _standardise(checked_codes, half)
+    auc = np.array([_factor_auc(standardised, column, half) for column in checked_factors.T])
+    scored = ~np.isnan(auc)
+    if not scored.any():
+        raise ValueError(
+            "factors must have a value that some but not all samples of each half take, got none"
+        )
+    return Explicitness(float(auc[scored].mean()), auc)
+
+
+def _standardise(codes: FloatArray, half: int) -> FloatArray:
+    """Gives the axes that vary in the first half mean 0 and deviation 1 there; drops the others."""
+    train = codes[:half]
+    deviation = train.std(axis=0)
+    # Both are needed: a constant's deviation need not round to 0, a tiny one can.
+    varies = (train != train[:1]).any(axis=0) & (deviation > 0)
+    standardised: FloatArray = (codes[:, varies] - train[:, varies].mean(0)) / deviation[varies]
+    return standardised
+
+
+def _factor_auc(codes: FloatArray, factor: IntArray, half: int) -> float:
+    """Returns the area under the curve, mean over the values that can be scored, or NaN."""
+    from sklearn.metrics import roc_auc_score
+
+    values = [value for value in np.unique(factor[:half]) if _is_split(factor[:half] == value)]
+    scored = [k for k, value in enumerate(values) if _is_split(factor[half:] == value)]
+    if not scored:
+        return np.nan
+    probabilities = _probabilities(codes, factor, values, half)
+    return float(
+        np.mean([roc_auc_score(factor[half:] == values[k], probabilities[:, k]) for k in scored])
+    )
+
+
+def _is_split(holds: npt.NDArray[np.bool_]) -> bool:
+    return bool(holds.any() and not holds.all())
+
+
+def _probabilities(
+    codes: FloatArray, factor: IntArray, values: list[np.int64], half: int
+) -> FloatArray:
+    """Returns each value's probability (test samples, value) by one-vs-rest classifiers."""
+    from sklearn.linear_model import LogisticRegression
+
+    if codes.shape[1] == 0:  # nothing to learn from
+        return np.full((len(codes) - half, len(values)), 1 / len(values))
+    columns = []
+    for value in values:
+        classifier = LogisticRegression(C=1.0, solver="liblinear")
+        classifier.fit(codes[:half], factor[:half] == value)
+        columns.append(classifier.predict_proba(codes[half:])[:, 1])
+    probabilities: FloatArray = np.stack(columns, axis=1)
+    total = probabilities.sum(axis=1, keepdims=True)
+    # All can round to 0 for a sample far from the training half: leave those as they are.
+    np.divide(probabilities, total, out=probabilities, where=total > 0)
+    return probabilities

@@ -1,0 +1,73 @@
+"""Modularity: does each code tell about one factor only?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics.mutual_information import mutual_information
+
+
+@dataclass(frozen=True, eq=False)
+class Modularity:
+    """A modularity; `float()` gives the score.
+
+    Attributes:
+        score: The mean of `per_code`, from 0 to 1.
+        per_code: (latent,), from 0 to 1; 0 for a code that tells about no factor.
+        mutual_information: (latent, factor), nats.
+    """
+
+    score: float
+    per_code: FloatArray
+    mutual_information: FloatArray
+
+    def __float__(self) -> float:
+        return self.score
+
+
+def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modularity:
+    """Measures whether each code tells about one factor alone.
+
+    With m_f a code's mutual information with factor f, and θ the largest of them, the code scores
+    1 − Σ_{others} m_f² / (θ² (factors − 1)): 1 if it tells about one factor only, 0 if about all
+    alike. A code that tells about no factor at all (a constant one) scores 0. The mean is over all
+    codes and all factors count, those of a single value too.
+
+    A code of noise is not constant: what it seems to tell is chance, often of one factor more than
+    of the others, and it scores high. So look at active axes apart: `modularity(codes[:, active],
+    factors)`.
+
+    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib (the paper
+    does not say what a code that tells about nothing scores).
+
+    Args:
+        codes: (samples, latent), finite.
+        factors: (samples, factor), integers, two factors or more.
+        bins: Equal-width bins for each code, at least 2; JL1-VAE's local scores use 5.
+
+    Returns:
+        The score with what it was made of.
+
+    Raises:
+        TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
+        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
+            numbers of samples differ, `codes` are not finite, `factors` hold fractions or fewer
+            than two factors, or `bins` is below 2.
+
+    Example:
+        >>> import numpy as np
+        >>> factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> float(modularity(codes=factors, factors=factors, bins=2))
+        1.0
+    """
+    information = mutual_information(codes, factors, bins)
+    others = information.shape[1] - 1
+    if others == 0:
+        raise ValueError("factors must have at least two columns for modularity, got one")
+    squared = np.square(information)
+    largest = squared.max(axis=1)
+    deviation = np.ones_like(largest)
+    np.divide(squared.sum(axis=1) - largest, largest * others, out=deviation, where=largest > 0)
+    per_code = np.clip(1.0 - deviation, 0.0, 1.0)
+    return Modularity(float(per_code.mean()), per_code, information)

@@ -1,0 +1,7 @@
+"""Networks: torch modules and nothing else, one architecture a file."""
+
+from axiswise.nets.conv_vae import ConvVAE
+from axiswise.nets.pretrained import Pretrained
+from axiswise.nets.vae import VAE
+
+__all__ = ["VAE", "ConvVAE", "Pretrained"]

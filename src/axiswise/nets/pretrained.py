@@ -1,0 +1,132 @@
+"""Saving and loading networks: weights as safetensors, the constructor's arguments as JSON."""
+
+import inspect
+import json
+import tempfile
+from pathlib import Path
+from typing import Any, Self
+
+from torch import nn
+
+from axiswise.files import UnreadableFileError, write_atomically
+
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+
+
+class Pretrained(nn.Module):
+    """A network that remembers its constructor's arguments, so that two files rebuild it.
+
+    A subclass takes plain JSON values, keeps each as an attribute of the same name, and is then
+    saved with `save_pretrained`, loaded with `from_pretrained` and shared with `push_to_hub`.
+    """
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments, by name."""
+        names = list(inspect.signature(type(self).__init__).parameters)[1:]
+        return {name: getattr(self, name) for name in names}
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write `model.safetensors` and `config.json`.
+
+        Args:
+            folder: Where to; made if missing. Files of these names are replaced whole.
+
+        Raises:
+            OSError: If the folder cannot be written; what stood there stays.
+        """
+        from safetensors.torch import save
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = {name: value.contiguous() for name, value in self.state_dict().items()}
+        config = {"architecture": type(self).__name__, "arguments": self.arguments}
+        write_atomically(folder / WEIGHTS, save(weights))
+        write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
+        """Load what `save_pretrained` or `push_to_hub` wrote. No code in the files is run.
+
+        Args:
+            source: A folder, or the name of a repository on the Hugging Face Hub.
+            revision: Branch, tag or commit of the repository; not for folders.
+
+        Returns:
+            The network, in eval mode, on the CPU.
+
+        Raises:
+            FileNotFoundError: If the folder lacks a file.
+            UnreadableFileError: If a file is damaged, or belongs to another architecture.
+        """
+        folder = Path(source)
+        if not folder.is_dir():
+            from huggingface_hub import snapshot_download
+            from huggingface_hub.errors import HFValidationError
+
+            try:
+                folder = Path(
+                    snapshot_download(
+                        str(source), revision=revision, allow_patterns=[WEIGHTS, CONFIG]
+                    )
+                )
+            except HFValidationError:
+                raise FileNotFoundError(
+                    f"source must be a folder or the name of a Hub repository, got {source}"
+                ) from None
+        network = cls(**cls._arguments_in(folder / CONFIG))
+        network._load_weights(folder / WEIGHTS)
+        return network.eval()
+
+    def push_to_hub(self, repository: str, *, private: bool | None = None) -> str:
+        """Upload to the Hugging Face Hub; needs a login (`hf auth login`).
+
+        Args:
+            repository: "user/name"; made if it does not exist.
+            private: Make a new repository private; None for the account's default.
+
+        Returns:
+            Address of the commit.
+        """
+        from huggingface_hub import HfApi
+
+        hub = HfApi()
+        name = hub.create_repo(repository, private=private, exist_ok=True).repo_id
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return str(hub.upload_folder(repo_id=name, folder_path=folder))
+
+    @classmethod
+    def _arguments_in(cls, path: Path) -> dict[str, Any]:
+        try:
+            config = json.loads(path.read_text(encoding="utf-8"))
+            architecture, arguments = config["architecture"], dict(config["arguments"])
+        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise UnreadableFileError(f"{path} is no config of axiswise: {error}") from error
+        if architecture != cls.__name__:
+            raise UnreadableFileError(
+                f"{path} belongs to a {architecture}, not to a {cls.__name__}"
+            )
+        unknown = set(arguments) - set(inspect.signature(cls.__init__).parameters)
+        if unknown:
+            raise UnreadableFileError(
+                f"{path} has arguments that {cls.__name__} does not know: {sorted(unknown)}"
+            )
+        return arguments
+
+    def _load_weights(self, path: Path) -> None:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+
+        try:
+            self.load_state_dict(load(path.read_bytes()))
+        except SafetensorError as error:
+            raise UnreadableFileError(
+                f"{path} is damaged or no safetensors file: {error}"
+            ) from error
+        except RuntimeError as error:
+            raise UnreadableFileError(
+                f"{path} does not hold the weights of this {type(self).__name__}: "
+                + " ".join(str(error).split())
+            ) from error

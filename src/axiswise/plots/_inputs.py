@@ -1,0 +1,83 @@
+"""Checks that turn what a caller gives into arrays a picture can be drawn from."""
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Floats: TypeAlias = npt.NDArray[np.floating[Any]]
+ArrayLike: TypeAlias = npt.NDArray[Any] | torch.Tensor | Sequence[Any]
+
+# Images that went through a sigmoid in low precision may leave [0, 1] by a rounding error.
+_RANGE_TOLERANCE = 1e-3
+
+
+def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool = True) -> Floats:
+    """Return `value` as a floating array with one axis for each name in `dims`.
+
+    Args:
+        value: array, tensor (any device, any real type) or nested sequence.
+        name: what the caller calls it, for the error.
+        dims: names of the expected axes, for the check and the error.
+        finite: refuse NaN and infinities.
+
+    Raises:
+        TypeError: `value` does not hold real numbers.
+        ValueError: wrong number of axes, nothing in it, or not finite.
+    """
+    array = _as_numpy(value)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"`{name}` must hold real numbers, got type {array.dtype}")
+    if array.ndim != len(dims) or array.size == 0:
+        expected = f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
+        raise ValueError(f"`{name}` must have shape {expected}, none empty, got {array.shape}")
+    floats = array.astype(np.promote_types(array.dtype, np.float32))
+    if finite and not np.isfinite(floats).all():
+        count = int((~np.isfinite(floats)).sum())
+        raise ValueError(f"`{name}` must be finite, got {count} values that are NaN or infinite")
+    return floats
+
+
+def as_images(value: ArrayLike, name: str, dims: Sequence[str]) -> Floats:
+    """Return `value` as images in [0, 1] whose last three axes are channel, height, width.
+
+    Raises:
+        TypeError: `value` does not hold real numbers.
+        ValueError: wrong shape, neither 1 nor 3 channels, not finite, or outside [0, 1].
+    """
+    images = as_floats(value, name, dims)
+    check_channels(images, name)
+    low, high = float(images.min()), float(images.max())
+    if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+        raise ValueError(f"`{name}` must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
+    return images.clip(0, 1)
+
+
+def check_channels(images: Floats, name: str) -> None:
+    """Refuse arrays (..., channel, height, width) without 1 or 3 channels.
+
+    Raises:
+        ValueError: another number of channels.
+    """
+    if images.shape[-3] not in (1, 3):
+        raise ValueError(f"`{name}` must have 1 or 3 channels, got shape {images.shape}")
+
+
+def check_count(value: int, name: str) -> None:
+    """Refuse a count below one.
+
+    Raises:
+        ValueError: `value` is less than 1.
+    """
+    if value < 1:
+        raise ValueError(f"`{name}` must be at least 1, got {value}")
+
+
+def _as_numpy(value: ArrayLike) -> npt.NDArray[Any]:
+    if not isinstance(value, torch.Tensor):
+        return np.asarray(value)
+    tensor = value.detach().cpu()
+    # numpy has no bfloat16.
+    return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)

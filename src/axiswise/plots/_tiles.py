@@ -1,0 +1,183 @@
+"""Small pictures joined to large ones, and put on a figure pixel by pixel.
+
+A grid of images is drawn as one array, not as one matplotlib axes for each image: it is many times
+faster, and as every image pixel covers a whole number of screen pixels nothing is blurred.
+"""
+
+import textwrap
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch.nn import functional
+
+from axiswise.plots._inputs import Floats
+
+DPI = 100
+GAP = 3  # pixels between neighbouring tiles
+GAP_GREY = 0.8
+FAINT = "0.5"  # text of inactive axes
+MUTED = "0.35"  # text of notes
+_LABEL_SIZE = 10.0
+_SMALLEST_LABEL = 6.5
+_ROW_CHARACTERS = 20
+_CHARACTER = 0.85  # width in pixels of an average character, for each point of its size
+_NOTE_SIZE = 9.5
+_TITLE_SIZE = 13.0
+LARGEST_TILE = 128
+_LARGEST_MOSAIC = (1200, 1500)  # height and width in pixels
+_LARGEST_AREA = 500_000  # pixels; keeps the PNG of dense, busy maps near 1 MB
+
+
+def tile_pixels(rows: int, columns: int) -> int:
+    """Return the side in pixels that keeps a grid of square tiles within a screen's size."""
+    height, width = _LARGEST_MOSAIC
+    by_area = int((_LARGEST_AREA / (rows * columns)) ** 0.5)
+    return max(24, min(LARGEST_TILE, by_area, height // rows, width // columns))
+
+
+def fit(tiles: Floats, pixels: int) -> Floats:
+    """Resize tiles (..., channel, height, width) so that the longer side is about `pixels`.
+
+    Small ones are repeated a whole number of times, large ones are averaged by area.
+    """
+    *lead, channels, height, width = tiles.shape
+    longer = max(height, width)
+    # An image that is only a little too large is left alone: shrinking would roughen its edges.
+    if longer <= 1.25 * pixels:
+        factor = max(1, round(pixels / longer))
+        return tiles.repeat(factor, axis=-2).repeat(factor, axis=-1)
+    size = (max(1, round(height * pixels / longer)), max(1, round(width * pixels / longer)))
+    flat = torch.from_numpy(np.ascontiguousarray(tiles).reshape(-1, channels, height, width))
+    shrunk: npt.NDArray[Any] = functional.interpolate(flat, size=size, mode="area").numpy()
+    return shrunk.reshape(*lead, channels, *size)
+
+
+def mosaic(tiles: Floats, fill: float) -> Floats:
+    """Join tiles (row, column, channel, height, width) to one picture with gaps of value `fill`.
+
+    Returns:
+        Array (height, width, channel) with `GAP` pixels around and between the tiles.
+    """
+    rows, columns, channels, height, width = tiles.shape
+    padded = np.full((rows, columns, channels, height + GAP, width + GAP), fill, dtype=tiles.dtype)
+    padded[..., GAP:, GAP:] = tiles
+    joined = padded.transpose(0, 3, 1, 4, 2).reshape(
+        rows * (height + GAP), columns * (width + GAP), channels
+    )
+    return np.pad(joined, ((0, GAP), (0, GAP), (0, 0)), constant_values=fill)
+
+
+def image_mosaic(tiles: Floats) -> Floats:
+    """Join images (row, column, channel 1 or 3, height, width) in [0, 1] to RGB."""
+    colour = np.broadcast_to(tiles, (*tiles.shape[:2], 3, *tiles.shape[3:]))
+    return mosaic(colour, GAP_GREY)
+
+
+def signed_mosaic(tiles: Floats) -> Floats:
+    """Join signed maps (row, column, height, width) to (height, width), gaps NaN: see-through."""
+    return mosaic(tiles[:, :, None], np.nan)[..., 0]
+
+
+def new_figure(width: int, height: int) -> Figure:
+    """Return an empty white figure of this many pixels."""
+    return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+
+
+def place(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
+    """Return new axes at this place, in pixels from the figure's top left corner."""
+    across, down = figure.bbox.width, figure.bbox.height
+    bottom = down - top - height
+    return figure.add_axes((left / across, bottom / down, width / across, height / down))
+
+
+def place_picture(figure: Figure, left: int, top: int, picture: Floats, **how: Any) -> Axes:
+    """Draw `picture`, pixel on pixel, with its top left corner at this place."""
+    axes = place(figure, left, top, picture.shape[1], picture.shape[0])
+    axes.imshow(picture, interpolation="nearest", aspect="auto", **how)
+    axes.set_facecolor(str(GAP_GREY))
+    axes.tick_params(length=0, pad=3, labelsize=_LABEL_SIZE)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def label_columns(axes: Axes, tile_width: int, labels: Sequence[str], colour: str) -> None:
+    """Write one label above each column of tiles, small enough not to run into the next."""
+    size = float(np.clip(tile_width / _CHARACTER / _longest(labels), _SMALLEST_LABEL, _LABEL_SIZE))
+    axes.xaxis.tick_top()
+    axes.set_xticks(
+        _centres(len(labels), tile_width),
+        [_cut(label, int(tile_width / _CHARACTER / size)) for label in labels],
+        color=colour,
+        fontsize=size,
+    )
+
+
+def label_rows(axes: Axes, tile_height: int, labels: Sequence[str], colour: str) -> None:
+    """Write one label to the left of each row of tiles; `row_label_width` says how wide."""
+    size = float(np.clip(tile_height / 3.2, _SMALLEST_LABEL, _LABEL_SIZE))
+    axes.set_yticks(
+        _centres(len(labels), tile_height),
+        [_cut(label, _ROW_CHARACTERS) for label in labels],
+        color=colour,
+        fontsize=size,
+    )
+
+
+def row_label_width(labels: Sequence[str]) -> int:
+    """Return the pixels that row labels take at most, margins included."""
+    return 24 + round(_CHARACTER * _LABEL_SIZE * min(_longest(labels), _ROW_CHARACTERS))
+
+
+def _longest(labels: Sequence[str]) -> int:
+    """Return the number of characters of the longest line of all labels."""
+    return max(len(line) for label in labels for line in label.split("\n"))
+
+
+def wrap_title(text: str, width: int) -> str:
+    """Break a title into lines that fit a figure `width` pixels wide."""
+    return textwrap.fill(text, max(20, int((width - 32) / 10.5)))
+
+
+def wrap_note(text: str, width: int) -> str:
+    """Break a note into lines that fit a figure `width` pixels wide."""
+    return textwrap.fill(text, max(20, int((width - 32) / 7.4)))
+
+
+def title_height(text: str) -> int:
+    """Return the pixels that a wrapped title takes, margin included."""
+    return 18 + 23 * (text.count("\n") + 1)
+
+
+def note_height(text: str) -> int:
+    """Return the pixels that a wrapped note takes, margin included."""
+    return 20 + 17 * (text.count("\n") + 1)
+
+
+def write_title(figure: Figure, text: str) -> None:
+    """Write a wrapped title at the figure's top left."""
+    across, down = figure.bbox.width, figure.bbox.height
+    figure.text(16 / across, 1 - 12 / down, text, va="top", fontsize=_TITLE_SIZE, weight="bold")
+
+
+def write_note(figure: Figure, text: str) -> None:
+    """Write a wrapped note at the figure's bottom left."""
+    across, down = figure.bbox.width, figure.bbox.height
+    figure.text(16 / across, 10 / down, text, va="bottom", fontsize=_NOTE_SIZE, color=MUTED)
+
+
+def _centres(count: int, tile: int) -> list[float]:
+    """Return the middle of each tile along one side of a mosaic, in its pixels."""
+    return [GAP + tile / 2 - 0.5 + i * (tile + GAP) for i in range(count)]
+
+
+def _cut(label: str, characters: int) -> str:
+    """Shorten every line to this many characters."""
+    lines = label.split("\n")
+    return "\n".join(s if len(s) <= characters else s[: characters - 1] + "…" for s in lines)

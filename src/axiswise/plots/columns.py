@@ -1,0 +1,111 @@
+"""What an infinitesimal move along each axis does to an image, side by side."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from axiswise.plots import _tiles as tiles
+from axiswise.plots._colour import ROBUST_PERCENTILE, SIGNED, signed_bar, symmetric_norm
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_channels
+from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+
+_SPACE = 14  # pixels between the image, the active axes, the inactive axes and the colour bar
+
+
+def jacobian_columns(
+    columns: ArrayLike,
+    images: ArrayLike,
+    activity: ArrayLike,
+    names: Sequence[str] | None = None,
+    max_axes: int = MAX_AXES,
+    active_above: float = ACTIVE_ABOVE,
+    activity_name: str = "KL",
+) -> Figure:
+    """Draw the Jacobian's columns for a few images: Figure 2 of Rhodes & Lee, NeurIPS 2021.
+
+    A row for each image: the image, then its derivative along each axis, the most active axis
+    first; inactive axes come last, under a heading of their own. All cells share one colour scale,
+    centred at zero, which ends at the 99.9th percentile of |value| over the active axes shown (over
+    all shown, where none is active); larger values take the last colour. Of three channels the
+    signed mean is drawn. Images larger than their cell are averaged by area, after which the scale
+    is set.
+
+    Args:
+        columns: (image, latent, channel, height, width), ∂image/∂z_i with its sign, in intensity
+            per unit of z; 1 or 3 channels.
+        images: (image, channel, height, width) in [0, 1]: where the columns were taken.
+        activity: (latent,), how much each axis is used: its KL in nats, say.
+        names: a name for each latent, in the latents' own order; default z0, z1, ….
+        max_axes: axes drawn at most, the most active ones.
+        active_above: an axis is active where its activity is larger than this.
+        activity_name: what the activity is called in the labels.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+            images outside [0, 1], `max_axes` below 1.
+    """
+    signed = as_floats(columns, "columns", ["image", "latent", "channel", "height", "width"])
+    check_channels(signed, "columns")
+    shown = as_images(images, "images", ["image", "channel", "height", "width"])
+    if shown.shape != (signed.shape[0], *signed.shape[2:]):
+        raise ValueError(
+            f"`images` must have the shape of `columns` without its latent axis, "
+            f"got {shown.shape} and {signed.shape}"
+        )
+    order = order_axes(
+        activity,
+        signed.shape[1],
+        names=names,
+        max_axes=max_axes,
+        active_above=active_above,
+        activity_name=activity_name,
+    )
+    pixels = tiles.tile_pixels(len(shown), order.shown + 1)
+    cells = tiles.fit(signed[:, list(order.indices)].mean(axis=2, keepdims=True), pixels)[:, :, 0]
+    return _draw(
+        cells,
+        tiles.fit(shown, pixels)[:, None],
+        order,
+        _note(order, activity_name, active_above, channels=signed.shape[2]),
+    )
+
+
+def _draw(cells: Floats, images: Floats, order: Ordering, note: str) -> Figure:
+    """Draw cells (image, axis, height, width) beside images (image, 1, channel, height, width)."""
+    norm = symmetric_norm(cells[:, : order.active or None])
+    pictures = [tiles.image_mosaic(images)]
+    pictures += [tiles.signed_mosaic(cells[:, part]) for _, part in order.groups]
+    tile_width, height = cells.shape[-1], pictures[0].shape[0]
+    width = max(560, 16 + sum(p.shape[1] + _SPACE for p in pictures) + 90)
+    title = tiles.wrap_title("Jacobian columns: what a small move along each axis changes", width)
+    note = tiles.wrap_note(note, width)
+    top = tiles.title_height(title) + 64
+    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
+    tiles.write_title(figure, title)
+    tiles.write_note(figure, note)
+
+    axes = tiles.place_picture(figure, 16, top, pictures[0])
+    tiles.label_columns(axes, tile_width, ["image"], "black")
+    left = 16 + pictures[0].shape[1] + _SPACE
+    for (group, part), picture in zip(order.groups, pictures[1:], strict=True):
+        colour = "black" if group == "active" else tiles.FAINT
+        axes = tiles.place_picture(figure, left, top, picture, cmap=SIGNED, norm=norm)
+        labels = zip(order.names[part], order.activities[part], strict=True)
+        tiles.label_columns(axes, tile_width, [f"{n}\n{a}" for n, a in labels], colour)
+        axes.annotate(group, (0, 1), (0, 43), xycoords="axes fraction", fontsize=10.5,
+                      textcoords="offset pixels", color=colour, style="italic")  # fmt: skip
+        left += picture.shape[1] + _SPACE
+    bar = signed_bar(figure, left, top, height, norm)
+    bar.set_label("∂ intensity / ∂ z", fontsize=10)
+    return figure
+
+
+def _note(order: Ordering, activity_name: str, active_above: float, channels: int) -> str:
+    mean = "Signed mean over the channels. " if channels == 3 else ""
+    idle = f"Inactive: {activity_name} ≤ {active_above:g}. " if order.active < order.shown else ""
+    return (
+        f"{order.omission}Axes in order of {activity_name}, most active first. {idle}{mean}"
+        f"One colour scale for all cells, centred at zero; it ends at the {ROBUST_PERCENTILE}th "
+        "percentile of |value|."
+    )

@@ -1,0 +1,109 @@
+"""How far from orthogonal the Jacobian's columns are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats
+from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+from axiswise.plots._tiles import DPI, FAINT
+
+_TOLERANCE = 1e-3
+
+
+def column_cosines(
+    cosines: ArrayLike,
+    activity: ArrayLike,
+    names: Sequence[str] | None = None,
+    max_axes: int = MAX_AXES,
+    active_above: float = ACTIVE_ABOVE,
+    activity_name: str = "KL",
+) -> Figure:
+    """Draw the matrix of mean absolute cosines between the Jacobian's columns.
+
+    White is orthogonal, dark is parallel; the scale runs from 0 to 1. Axes in order of activity,
+    inactive ones last and past a line. The title gives the mean over pairs of different active
+    axes.
+
+    Args:
+        cosines: (latent, latent), symmetric, in [0, 1]: |cos(J_i, J_j)|, averaged over images. NaN
+            where it is undefined, because a column has length zero.
+        activity: (latent,), how much each axis is used: its KL in nats, say.
+        names: a name for each latent, in the latents' own order; default z0, z1, ….
+        max_axes: axes drawn at most, the most active ones.
+        active_above: an axis is active where its activity is larger than this.
+        activity_name: what the activity is called in the labels.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, cosines outside [0, 1] or not
+            symmetric, activity not finite, `max_axes` below 1.
+    """
+    matrix = _as_cosines(cosines)
+    order = order_axes(
+        activity,
+        len(matrix),
+        names=names,
+        max_axes=max_axes,
+        active_above=active_above,
+        activity_name=activity_name,
+    )
+    shown = matrix[np.ix_(order.indices, order.indices)]
+    side = 2.6 + 0.5 * order.shown
+    figure = Figure(figsize=(side + 0.9, side), dpi=DPI, layout="constrained", facecolor="white")
+    axes = figure.add_subplot()
+    picture = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
+    axes.set_facecolor("0.9")
+    bar = figure.colorbar(picture, ax=axes, shrink=0.8)
+    bar.set_label("mean |cos|")
+    _annotate(axes, shown)
+    _label(axes, order)
+    axes.set_title(_title(shown[: order.active, : order.active]), fontsize=11, loc="left")
+    return figure
+
+
+def _as_cosines(cosines: ArrayLike) -> Floats:
+    """Check the matrix."""
+    matrix = as_floats(cosines, "cosines", ["latent", "latent"], finite=False)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"`cosines` must be square, got shape {matrix.shape}")
+    low, high = float(np.nanmin(matrix, initial=1)), float(np.nanmax(matrix, initial=0))
+    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
+        raise ValueError(f"`cosines` must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
+    if not np.allclose(matrix, matrix.T, atol=_TOLERANCE, equal_nan=True):
+        raise ValueError("`cosines` must be symmetric, got a matrix that is not")
+    return matrix
+
+
+def _title(active: Floats) -> str:
+    """Sum up the block of the active axes."""
+    pairs = active[~np.eye(len(active), dtype=bool)]
+    pairs = pairs[~np.isnan(pairs)]
+    if pairs.size == 0:
+        return "Jacobian columns: cosines"
+    return f"Jacobian columns: mean |cos| {pairs.mean():.2f}\nbetween different active axes"
+
+
+def _annotate(axes: Axes, matrix: Floats) -> None:
+    """Write each value into its cell, without the leading zero; a dash where undefined."""
+    for (row, column), value in np.ndenumerate(matrix):
+        text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
+        colour = "white" if value > 0.6 else "black"
+        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+
+
+def _label(axes: Axes, order: Ordering) -> None:
+    """Name the axes, and part the active from the inactive ones."""
+    ticks = range(order.shown)
+    rows = [f"{n}  {a}" for n, a in zip(order.names, order.activities, strict=True)]
+    axes.set_xticks(ticks, list(order.names), rotation=90, fontsize=9)
+    axes.set_yticks(ticks, rows, fontsize=9)
+    axes.tick_params(length=0)
+    for label in [*axes.get_xticklabels()[order.active :], *axes.get_yticklabels()[order.active :]]:
+        label.set_color(FAINT)
+    if 0 < order.active < order.shown:
+        axes.axhline(order.active - 0.5, color="0.3", linewidth=1)
+        axes.axvline(order.active - 0.5, color="0.3", linewidth=1)
+    axes.set_xlabel("axes in order of activity; grey: inactive", fontsize=9)

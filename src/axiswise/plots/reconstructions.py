@@ -1,0 +1,78 @@
+"""Images over what the model makes of them."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from axiswise.plots import _tiles as tiles
+from axiswise.plots._colour import ROBUST_PERCENTILE, SIGNED, signed_bar, symmetric_norm
+from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
+
+_ROWS = ("image", "reconstruction", "difference")
+
+
+def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int = 12) -> Figure:
+    """Draw images, their reconstructions and the signed difference, one above the other.
+
+    The title gives the mean absolute error over every pixel of every image given, drawn or not.
+    The differences (reconstruction − image; of three channels the signed mean) share one colour
+    scale, centred at zero, which ends at the 99.9th percentile of |difference| over those drawn.
+
+    Args:
+        images: (image, channel, height, width) in [0, 1], 1 or 3 channels.
+        reconstructed: the same shape and range.
+        max_images: images drawn at most, the first ones.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or differ, values that are not finite or outside [0, 1],
+            `max_images` below 1.
+    """
+    dims = ["image", "channel", "height", "width"]
+    before = as_images(images, "images", dims)
+    after = as_images(reconstructed, "reconstructed", dims)
+    if before.shape != after.shape:
+        raise ValueError(
+            f"`reconstructed` must have the shape of `images`, got {after.shape} and {before.shape}"
+        )
+    check_count(max_images, "max_images")
+    error = float(np.abs(after - before).mean(dtype=np.float64))
+    shown = slice(0, max_images)
+    pixels = tiles.tile_pixels(3, len(before[shown]))
+    change = (after - before)[shown].mean(axis=1, keepdims=True)
+    some = f"The first {max_images} of {len(before)} images. " if len(before) > max_images else ""
+    mean = "signed mean over the channels; " if before.shape[1] == 3 else ""
+    return _draw(
+        tiles.fit(before[shown], pixels),
+        tiles.fit(after[shown], pixels),
+        tiles.fit(change, pixels)[:, 0],
+        f"Reconstructions: mean absolute error {error:.4f}",
+        f"{some}Error: over all pixels of {len(before)} images, intensities from 0 to 1. "
+        f"Difference: reconstruction − image; {mean}the colour scale, centred at zero, ends at "
+        f"the {ROBUST_PERCENTILE}th percentile of |difference|.",
+    )
+
+
+def _draw(before: Floats, after: Floats, change: Floats, title: str, note: str) -> Figure:
+    """Draw two rows of images (image, channel, height, width) and one of signed maps."""
+    pictures = [
+        tiles.image_mosaic(before[None]),
+        tiles.image_mosaic(after[None]),
+        tiles.signed_mosaic(change[None]),
+    ]
+    row_height, row_width = pictures[0].shape[:2]
+    left = tiles.row_label_width(_ROWS)
+    width = max(480, left + row_width + 90)
+    title, note = tiles.wrap_title(title, width), tiles.wrap_note(note, width)
+    top = tiles.title_height(title) + 4
+    figure = tiles.new_figure(width, top + 3 * (row_height + 4) + tiles.note_height(note))
+    tiles.write_title(figure, title)
+    tiles.write_note(figure, note)
+
+    norm = symmetric_norm(change)
+    for row, (label, picture) in enumerate(zip(_ROWS, pictures, strict=True)):
+        scale = {"cmap": SIGNED, "norm": norm} if label == "difference" else {}
+        down = top + row * (row_height + 4)
+        axes = tiles.place_picture(figure, left, down, picture, **scale)
+        tiles.label_rows(axes, before.shape[-2], [label], "black")
+    signed_bar(figure, left + row_width + 12, top + 2 * (row_height + 4), row_height, norm)
+    return figure

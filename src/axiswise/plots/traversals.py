@@ -1,0 +1,168 @@
+"""What each axis does over its range: a grid of stills, and a loop that moves."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from axiswise.files import write_atomically
+from axiswise.plots import _tiles as tiles
+from axiswise.plots._film import encode, film
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
+from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+
+_SPACE = 14  # pixels between active and inactive axes, and between start images
+_LARGEST_STILL = 80
+
+
+def traversals(
+    frames: ArrayLike,
+    activity: ArrayLike,
+    values: ArrayLike,
+    names: Sequence[str] | None = None,
+    max_axes: int = MAX_AXES,
+    active_above: float = ACTIVE_ABOVE,
+    activity_name: str = "KL",
+) -> Figure:
+    """Draw what the generator gives while one axis moves and the others stay.
+
+    A row for each axis, the most active first, inactive ones last and apart; a column for each
+    value. Several start images stand side by side.
+
+    Args:
+        frames: (latent, step, channel, height, width) in [0, 1], 1 or 3 channels; or
+            (image, latent, step, channel, height, width).
+        activity: (latent,), how much each axis is used: its KL in nats, say.
+        values: (step,), the value of z that the axis has in each step.
+        names: a name for each latent, in the latents' own order; default z0, z1, ….
+        max_axes: axes drawn at most, the most active ones.
+        active_above: an axis is active where its activity is larger than this.
+        activity_name: what the activity is called in the labels.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+            frames outside [0, 1], `max_axes` below 1.
+    """
+    shown = _as_frames(frames)
+    positions = as_floats(values, "values", ["step"])
+    if len(positions) != shown.shape[2]:
+        raise ValueError(
+            f"`values` must have one entry for each of the {shown.shape[2]} steps of `frames`, "
+            f"got {len(positions)}"
+        )
+    order = order_axes(
+        activity,
+        shown.shape[1],
+        names=names,
+        max_axes=max_axes,
+        active_above=active_above,
+        activity_name=activity_name,
+    )
+    pixels = tiles.tile_pixels(order.shown, len(shown) * len(positions))
+    cells = tiles.fit(shown[:, list(order.indices)], min(pixels, _LARGEST_STILL))
+    headers = [f"{v:+.2g}".replace("-", "−") if v else "0" for v in positions]
+    idle = f" Inactive: {activity_name} ≤ {active_above:g}." if order.active < order.shown else ""
+    note = f"{order.omission}Axes in order of {activity_name}, most active first.{idle}"
+    return _draw(cells, order, headers, note)
+
+
+def traversal_video(
+    frames: ArrayLike,
+    path: str | os.PathLike[str],
+    activity: ArrayLike,
+    names: Sequence[str] | None = None,
+    fps: float = 12,
+    max_axes: int = MAX_AXES,
+    active_above: float = ACTIVE_ABOVE,
+    activity_name: str = "KL",
+) -> None:
+    """Write a GIF or MP4 in which all axes move at once, there and back, without a jump.
+
+    The most active axis comes first. Under each picture stand a slider that shows where in its
+    range the axis is, the axis's name and its activity. Several start images stand one above the
+    other. It has 2·step − 2 frames.
+
+    Args:
+        frames: (latent, step, channel, height, width) in [0, 1], 1 or 3 channels, at least two
+            steps; or (image, latent, step, channel, height, width).
+        path: ends in .gif or .mp4; written under a temporary name, then renamed.
+        activity: (latent,), how much each axis is used: its KL in nats, say.
+        names: a name for each latent, in the latents' own order; default z0, z1, ….
+        fps: frames per second; a GIF rounds their duration to hundredths of a second.
+        max_axes: axes drawn at most, the most active ones.
+        active_above: an axis is active where its activity is larger than this.
+        activity_name: what the activity is called in the labels.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+            frames outside [0, 1], fewer than two steps, `fps` not above 0, another suffix,
+            `max_axes` below 1.
+        OSError: the file cannot be written.
+    """
+    target = Path(path)
+    if target.suffix.lower() not in (".gif", ".mp4"):
+        raise ValueError(f"`path` must end in .gif or .mp4, got {str(target)!r}")
+    if not fps > 0:
+        raise ValueError(f"`fps` must be above 0, got {fps}")
+    shown = _as_frames(frames)
+    if shown.shape[2] < 2:
+        raise ValueError(f"`frames` must have at least 2 steps, got shape {shown.shape}")
+    order = order_axes(
+        activity,
+        shown.shape[1],
+        names=names,
+        max_axes=max_axes,
+        active_above=active_above,
+        activity_name=activity_name,
+    )
+    cells = tiles.fit(shown[:, list(order.indices)], tiles.LARGEST_TILE)
+    write_atomically(target, encode(film(cells, order), target.suffix.lower(), fps))
+
+
+def _as_frames(frames: ArrayLike) -> Floats:
+    """Check the frames and give them their image axis."""
+    dims = ["latent", "step", "channel", "height", "width"]
+    if np.ndim(frames) == 6:
+        return as_images(frames, "frames", ["image", *dims])
+    return as_images(frames, "frames", dims)[None]
+
+
+def _draw(cells: Floats, order: Ordering, headers: list[str], note: str) -> Figure:
+    """Draw cells (image, axis, step, channel, height, width): images across, groups down."""
+    tile_height, tile_width = cells.shape[-2:]
+    grids = [[tiles.image_mosaic(block[part]) for _, part in order.groups] for block in cells]
+    block_width = grids[0][0].shape[1] + _SPACE
+    labels = _row_labels(order)
+    label_width = tiles.row_label_width(labels)
+    width = max(480, label_width + len(grids) * block_width + 8)
+    title = tiles.wrap_title("Traversals: one axis moves, the others stay", width)
+    note = tiles.wrap_note(note, width)
+    top = tiles.title_height(title) + 22
+    height = sum(grid.shape[0] + _SPACE for grid in grids[0])
+    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
+    tiles.write_title(figure, title)
+    tiles.write_note(figure, note)
+
+    for block, grid in enumerate(grids):
+        down = top
+        for (group, part), picture in zip(order.groups, grid, strict=True):
+            left = label_width + block * block_width
+            axes = tiles.place_picture(figure, left, down, picture)
+            if block == 0:
+                colour = "black" if group == "active" else tiles.FAINT
+                tiles.label_rows(axes, tile_height, labels[part], colour)
+            if down == top:
+                tiles.label_columns(axes, tile_width, headers, "black")
+            down += picture.shape[0] + _SPACE
+    return figure
+
+
+def _row_labels(order: Ordering) -> list[str]:
+    """Return name and activity of each axis shown."""
+    marks = ["" if i < order.active else ", inactive" for i in range(order.shown)]
+    rows = zip(order.names, order.activities, marks, strict=True)
+    return [f"{name}\n{activity}{mark}" for name, activity, mark in rows]

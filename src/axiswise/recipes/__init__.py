@@ -1,0 +1,106 @@
+"""Recipes: the papers' experiments and ours, as YAML; and how they become a `TrainConfig`."""
+
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+import torch
+import yaml
+from jsonargparse import ArgumentParser, Namespace
+
+from axiswise.training.config import TrainConfig
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    files = resources.files(__name__).iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def recipe_descriptions() -> dict[str, str]:
+    """Name and description of each shipped recipe."""
+    return {
+        name: yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))["description"]
+        for name in recipe_names()
+    }
+
+
+def recipe_path(recipe: str) -> Path:
+    """The file of a recipe.
+
+    Args:
+        recipe: A shipped name, or a path of a YAML file.
+
+    Returns:
+        Its path.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
+    if recipe in recipe_names():
+        return Path(str(resources.files(__name__) / f"{recipe}.yaml"))
+    path = Path(recipe)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"RECIPE must be a YAML file or one of {', '.join(recipe_names())}; got {recipe!r}"
+        )
+    return path
+
+
+def recipe_parser() -> ArgumentParser:
+    """The parser of all that a recipe may say; it raises instead of leaving the process."""
+    parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
+    parser.add_argument("--recipe", action="config", help="a YAML file to start from")
+    parser.add_class_arguments(TrainConfig)
+    for index, target in ((1, "size"), (0, "channels")):
+        parser.link_arguments(
+            "data",
+            f"model.init_args.{target}",
+            compute_fn=lambda data, index=index: data.shape[index],
+            apply_on="instantiate",
+        )
+    return parser
+
+
+def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Namespace:
+    """Parse and validate a recipe; nothing of it is built yet.
+
+    Args:
+        path: A YAML file.
+        overrides: Command-line words such as `--penalty.weight 0.3`.
+
+    Returns:
+        The config as a namespace.
+
+    Raises:
+        ArgumentError: From jsonargparse, on an unknown key, a wrong type or a value out of range.
+    """
+    config = recipe_parser().parse_args([f"--recipe={path}", *overrides])
+    config.name = config.name or path.stem
+    return config
+
+
+def dump_recipe(config: Namespace) -> str:
+    """The resolved config as YAML that `read_recipe` reads back."""
+    return recipe_parser().dump(config, skip_none=False)  # type: ignore[no-any-return]
+
+
+def build(config: Namespace) -> TrainConfig:
+    """Make the data, the network and the objective that a config names.
+
+    The network's first weights follow from the config's seed alone.
+
+    Args:
+        config: What `read_recipe` returned.
+
+    Returns:
+        The config with all its objects.
+
+    Raises:
+        ValueError: On a value out of range.
+        OSError: If the data cannot be read.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(config.seed)
+        built = recipe_parser().instantiate(config)
+    return TrainConfig(**{key: value for key, value in vars(built).items() if key != "recipe"})

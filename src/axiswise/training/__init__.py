@@ -1,0 +1,1 @@
+"""Training: the loop, its schedules, the run folder and its checkpoints."""

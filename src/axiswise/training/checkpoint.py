@@ -1,0 +1,88 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped."""
+
+import hashlib
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from axiswise.files import UnreadableFileError, write_atomically
+
+_KEEP = 2  # the newest, and one to fall back on should it be damaged
+
+
+def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
+    """Write a checkpoint whole or not at all, then delete all but the newest two.
+
+    Args:
+        folder: The run's folder of checkpoints; made if missing.
+        step: Steps done.
+        state: Tensors, numbers, strings, and dicts and lists of them.
+
+    Returns:
+        Path of the checkpoint.
+
+    Raises:
+        OSError: If it cannot be written; older checkpoints stay.
+    """
+    folder.mkdir(exist_ok=True)
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    content = buffer.getvalue()
+    path = folder / f"step-{step:08d}.pt"
+    # The digest first: a checkpoint that is there has one.
+    write_atomically(_digest_path(path), hashlib.sha256(content).hexdigest().encode())
+    write_atomically(path, content)
+    for old in list_checkpoints(folder)[:-_KEEP]:
+        old.unlink()
+        _digest_path(old).unlink(missing_ok=True)
+    return path
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint, on the CPU. Nothing in it can run code.
+
+    Args:
+        path: What `save_checkpoint` wrote.
+
+    Returns:
+        The state.
+
+    Raises:
+        UnreadableFileError: If the file is truncated, altered or no checkpoint; the message says
+            what to do.
+    """
+    content = path.read_bytes()
+    digest = _digest_path(path)
+    if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
+        raise UnreadableFileError(
+            f"checkpoint {path} is damaged (its checksum does not match); "
+            "delete it to resume from the one before"
+        )
+    try:
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever its readers trip over
+        raise UnreadableFileError(f"{path} is no checkpoint of axiswise: {error}") from error
+    if not isinstance(state, dict):
+        raise UnreadableFileError(f"{path} is no checkpoint of axiswise")
+    return state
+
+
+def list_checkpoints(folder: Path) -> list[Path]:
+    """The checkpoints in a folder, oldest first.
+
+    Args:
+        folder: The run's folder of checkpoints; may be missing.
+
+    Returns:
+        Their paths.
+    """
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name))
+
+
+def _digest_path(path: Path) -> Path:
+    return path.with_suffix(".sha256")

@@ -1,0 +1,301 @@
+"""The training loop of VAEs, top to bottom."""
+
+import ctypes
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from axiswise.files import UnreadableFileError
+from axiswise.nets import VAE
+from axiswise.objectives import WeightedTerms
+from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from axiswise.training.config import TrainConfig
+from axiswise.training.run_folder import RunFolder
+from axiswise.training.schedules import annealing, learning_rate
+from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
+from axiswise.training.vae import ACTIVE, VAEStep
+
+# Called after each step with the steps done and the last logged row (empty before the first).
+OnProgress = Callable[[int, dict[str, float]], None]
+
+
+def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = None) -> None:
+    """Train a VAE, or go on from the newest checkpoint in the run's folder.
+
+    A run that was stopped at any moment and resumed ends with the same weights, bit for bit on a
+    CPU with the same number of threads, as one that never stopped.
+
+    Args:
+        config: The recipe.
+        run: Folder that receives metrics.csv, TensorBoard events, checkpoints and, at the end,
+            model.safetensors and config.json.
+        on_progress: Called after each step, in the first process.
+
+    Raises:
+        TrainingStoppedError: If a term of the loss or a weight is not finite; the last good
+            checkpoint stays.
+        InterruptedRunError: On Ctrl-C, after a checkpoint was written.
+        UnreadableFileError: If the checkpoint is damaged or does not belong to this recipe.
+        OSError: If a file cannot be written.
+    """
+    fabric = Fabric(
+        accelerator=config.accelerator,
+        devices=config.devices,
+        strategy="ddp" if config.devices > 1 else "auto",
+        precision=cast(Any, resolve_precision(config.precision, config.accelerator)),
+    )
+    fabric.launch()
+    if fabric.device.type == "cpu":
+        _keep_freed_memory()
+    share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
+
+    vae = config.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    step_module = VAEStep(vae.train(), config.objective, config.penalty)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
+    model, wrapped_optimizer = fabric.setup(step_module, optimizer)
+    rng = torch.Generator(fabric.device).manual_seed(config.seed)
+    log = _Log(config.batch_size)
+    start = _restore(run, config, vae, optimizer, rng, log)
+    penalty, latent = config.penalty, vae.latent_dim
+    row: dict[str, float] = {}
+
+    with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
+        for step in range(start, config.steps):
+            ramp = annealing(step, config.steps, config.anneal)
+            rate = learning_rate(step, config.steps, config.learning_rate, config.constant)
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+            # Every process draws the whole batch and keeps its share: the result does not depend
+            # on their number.
+            draws = config.data.draw(config.batch_size, rng)
+            noise = torch.randn(config.batch_size, latent, generator=rng, device=fabric.device)
+            drawn = penalty.draw(config.batch_size, latent, rng, share) if penalty else {}
+            images = config.data.render(draws[share])
+
+            terms, axes, z = model(images, noise[share], drawn, ramp)
+            loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
+            wrapped_optimizer.zero_grad()
+            fabric.backward(loss)
+            wrapped_optimizer.step()
+            log.add(loss, terms, axes)
+
+            done = step + 1
+            if done % config.log_every == 0 or done == config.steps:
+                row = log.flush(done, fabric)
+                if penalty is not None:
+                    scales = penalty.other_scale(vae.decoder, z)
+                    row |= {name: float(value) for name, value in scales.items()}
+                row |= {"ramp": ramp, "learning_rate": rate}
+                if fabric.is_global_zero:
+                    run.append_metrics(row)
+                    write_events(row)
+            checkpoint_due = done % config.checkpoint_every == 0 or done == config.steps
+            if (checkpoint_due or stop.requested) and fabric.is_global_zero:
+                _save(run, done, config, vae, optimizer, rng, log)
+            if fabric.is_global_zero and on_progress is not None:
+                on_progress(done, row)
+            if stop.requested:
+                raise InterruptedRunError(
+                    f"stopped after step {done} of {config.steps}, all of it saved; "
+                    f"go on with `axiswise train --resume {run.path}`"
+                )
+
+    if fabric.is_global_zero:
+        vae.eval().save_pretrained(run.path)
+
+
+def resolve_precision(precision: str, accelerator: str) -> str:
+    """The precision that "auto" stands for on this machine.
+
+    Args:
+        precision: "auto", or a precision, which is then returned.
+        accelerator: "auto", "cpu" or "cuda".
+
+    Returns:
+        "bf16-mixed" where the device computes in bfloat16, else "32-true".
+    """
+    if precision != "auto":
+        return precision
+    if accelerator != "cpu" and torch.cuda.is_available():
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return "bf16-mixed" if native else "32-true"
+
+
+def _share(batch: int, rank: int, processes: int) -> slice:
+    size = batch // processes
+    return slice(rank * size, (rank + 1) * size)
+
+
+class _Log:
+    """Means over the steps since the last row, kept on the device until a row is due."""
+
+    def __init__(self, batch_size: int) -> None:
+        self.batch_size = batch_size
+        self.names: list[str] = []
+        self.history: list[Tensor] = []
+        self.clock = time.perf_counter()
+        self.timed = 0
+
+    def add(self, loss: Tensor, terms: WeightedTerms, axes: Tensor) -> None:
+        self.names = [*terms, "loss"]
+        values = [value.detach() for _, value in terms.values()]
+        self.history.append(torch.cat([torch.stack([*values, loss.detach()]), axes]))
+        self.timed += 1
+
+    def flush(self, done: int, fabric: Fabric) -> dict[str, float]:
+        """The row for the steps since the last one; an error if one of them was not finite."""
+        history = fabric.all_reduce(torch.stack(self.history), reduce_op="mean")
+        assert isinstance(history, Tensor)
+        history = history.cpu()
+        bad = ~history[:, : len(self.names)].isfinite()
+        if bad.any():
+            row, column = bad.nonzero()[0].tolist()
+            raise TrainingStoppedError(
+                f"the term {self.names[column]} is {float(history[row, column])} at step "
+                f"{done - len(history) + row + 1}; the last checkpoint is good"
+            )
+        means = history.mean(0)
+        seconds = time.perf_counter() - self.clock
+        result = {"step": done, **dict(zip(self.names, means.tolist(), strict=False))}
+        result["active_axes"] = int((means[len(self.names) :] > ACTIVE).sum())
+        result["images_per_second"] = round(self.timed * self.batch_size / seconds, 1)
+        self.history, self.timed, self.clock = [], 0, time.perf_counter()
+        return result
+
+
+def _save(
+    run: RunFolder,
+    done: int,
+    config: TrainConfig,
+    vae: VAE,
+    optimizer: torch.optim.Optimizer,
+    rng: torch.Generator,
+    log: _Log,
+) -> None:
+    weights = vae.state_dict()
+    for name, value in weights.items():
+        if not value.isfinite().all():
+            raise TrainingStoppedError(
+                f"the weights {name} are not finite after step {done}; the last checkpoint is good"
+            )
+    state = {
+        "step": done,
+        "seed": config.seed,
+        "weights": weights,
+        "optimizer": optimizer.state_dict(),
+        "rng": rng.get_state(),
+        "log": log.history,
+    }
+    save_checkpoint(run.checkpoints, done, state)
+
+
+def _restore(
+    run: RunFolder,
+    config: TrainConfig,
+    vae: VAE,
+    optimizer: torch.optim.Optimizer,
+    rng: torch.Generator,
+    log: _Log,
+) -> int:
+    """Take over the newest checkpoint, if there is one; the steps done so far."""
+    checkpoints = list_checkpoints(run.checkpoints)
+    if not checkpoints:
+        run.truncate_metrics(0)
+        return 0
+    state = load_checkpoint(checkpoints[-1])
+    try:
+        vae.load_state_dict(state["weights"])
+        optimizer.load_state_dict(state["optimizer"])
+        rng.set_state(state["rng"])
+        log.history = [row.to(rng.device) for row in state["log"]]
+        step = int(state["step"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UnreadableFileError(
+            f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}: "
+            + " ".join(str(error).split())
+        ) from error
+    if not 0 < step <= config.steps:
+        raise UnreadableFileError(
+            f"checkpoint {checkpoints[-1]} is at step {step}, the recipe has {config.steps} steps"
+        )
+    run.truncate_metrics(step)
+    return step
+
+
+@contextmanager
+def _events(
+    run: RunFolder, start: int, first_process: bool
+) -> Iterator[Callable[[dict[str, float]], None]]:
+    """A function that writes a row of metrics as TensorBoard events."""
+    if not first_process:
+        yield lambda _: None
+        return
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(run.tensorboard, purge_step=start + 1 if start else None) as writer:
+
+        def write(row: dict[str, float]) -> None:
+            for name, value in row.items():
+                if name != "step":
+                    writer.add_scalar(name, value, int(row["step"]))
+
+        yield write
+
+
+@dataclass
+class _Stop:
+    requested: bool = False
+
+
+@contextmanager
+def _interruptions() -> Iterator[_Stop]:
+    """Turn Ctrl-C and SIGTERM into a request that is met between two steps.
+
+    A second Ctrl-C interrupts at once.
+    """
+    stop = _Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop  # only the main thread may handle signals
+        return
+
+    def request(number: int, _frame: object) -> None:
+        stop.requested = True
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, request)
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc reuse freed memory instead of handing it back to the kernel each step.
+
+    A step frees and takes again some hundred megabytes; faulting those pages in anew costs a tenth
+    to a third of its time. Elsewhere than on glibc, nothing is done.
+    """
+    if sys.platform != "linux":
+        return
+    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_threshold, 2**25)  # the most that glibc accepts
+        libc.mallopt(trim_threshold, 2**31 - 1)
+    except (OSError, AttributeError):
+        return

@@ -1,0 +1,33 @@
+"""Schedules: pure functions of the step."""
+
+
+def annealing(step: int, steps: int, anneal: float) -> float:
+    """How far β and the penalty's weight have risen: linearly from 0 to 1, then 1.
+
+    Args:
+        step: Steps done before this one, 0…steps − 1.
+        steps: Length of the run.
+        anneal: Share of the run over which they rise, 0…1.
+
+    Returns:
+        0…1.
+    """
+    length = anneal * steps
+    return min(1.0, step / length) if length > 0 else 1.0
+
+
+def learning_rate(step: int, steps: int, peak: float, constant: float) -> float:
+    """A rate that stays, then falls linearly so as to reach 0 just after the last step.
+
+    Args:
+        step: Steps done before this one, 0…steps − 1.
+        steps: Length of the run.
+        peak: The rate at first, > 0.
+        constant: Share of the run with that rate, 0…1; 1 for all of it.
+
+    Returns:
+        The rate for this step.
+    """
+    if constant >= 1:
+        return peak
+    return peak * min(1.0, (1 - step / steps) / (1 - constant))

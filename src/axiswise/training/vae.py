@@ -1,0 +1,72 @@
+"""One training step of a VAE as a module, so that Fabric can wrap it for several processes."""
+
+import torch
+from torch import Tensor, nn
+
+from axiswise.nets import VAE
+from axiswise.objectives import (
+    BetaVAE,
+    JacobianTerm,
+    VAEPass,
+    WeightedTerms,
+    kl_divergence,
+    sample_codes,
+)
+
+ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
+
+
+class VAEStep(nn.Module):
+    """Images in, weighted terms of the loss out.
+
+    Args:
+        vae: The network.
+        objective: What it minimises.
+        penalty: The term on the decoder's Jacobian, if any.
+    """
+
+    def __init__(self, vae: VAE, objective: BetaVAE, penalty: JacobianTerm | None) -> None:
+        super().__init__()
+        self.vae, self.objective, self.penalty = vae, objective, penalty
+
+    def forward(
+        self, images: Tensor, noise: Tensor, drawn: dict[str, Tensor], ramp: float
+    ) -> tuple[WeightedTerms, Tensor, Tensor]:
+        """Run a batch.
+
+        Args:
+            images: (batch, channel, height, width).
+            noise: Standard normal, (batch, latent).
+            drawn: What the penalty drew.
+            ramp: How far annealing has come, 0…1.
+
+        Returns:
+            The terms; each axis's KL divergence, (latent,), mean over the batch, nats; and the
+            sampled codes, (batch, latent), cut off the graph.
+        """
+        mean, log_variance = (part.float() for part in self.vae.encoder(images))
+        z = sample_codes(mean, log_variance, noise)
+        logits = decoder_logits(self.vae.decoder, z)
+        terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp)
+        if self.penalty is not None:
+            value = self.penalty(self.vae.decoder, z, **drawn)
+            terms[self.penalty.name] = (ramp * self.penalty.weight, value)
+        axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
+        return terms, axes, z.detach()
+
+
+def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
+    """What a decoder of probabilities gives before its sigmoid, in float32 at least.
+
+    Args:
+        decoder: Latents → probabilities. Of an `nn.Sequential` that ends in a sigmoid, the rest is
+            called; of any other the logit of its probabilities is taken, kept 1e-6 off 0 and 1.
+        z: Latents, (batch, latent).
+
+    Returns:
+        Logits, (batch, channel, height, width).
+    """
+    if isinstance(decoder, nn.Sequential) and isinstance(decoder[-1], nn.Sigmoid):
+        logits: Tensor = decoder[:-1](z)
+        return logits if logits.dtype == torch.float64 else logits.float()
+    return torch.logit(decoder(z).float(), eps=1e-6)
