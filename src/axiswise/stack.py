@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axiswise.thin import is_thin, thin_conv_transpose
+
 # Rows of tangents carried at once: enough to fill the cores, few enough to stay in cache.
 _ROWS = 64
 
@@ -59,7 +61,7 @@ def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[Te
             activation, slope = _POINTWISE[type(layer)](layer, activation)
             slopes.append(slope)
         else:
-            activation = _channels_last(layer(activation))
+            activation = _channels_last(_apply(layer, activation))
             slopes.append(None)
 
     together = max(1, _ROWS // z.shape[0])
@@ -79,6 +81,13 @@ def _products(layers: list[nn.Module], slopes: list[Tensor | None], probes: Tens
         else:
             tangent = layer(tangent)
     return tangent.reshape(count, batch, *tangent.shape[1:])
+
+
+def _apply(layer: nn.Module, x: Tensor) -> Tensor:
+    if isinstance(layer, nn.ConvTranspose2d) and is_thin(layer, x):
+        y = thin_conv_transpose(x, layer)
+        return y if layer.bias is None else y + layer.bias[:, None, None].to(y.dtype)
+    return layer(x)  # type: ignore[no-any-return]
 
 
 def _channels_last(tensor: Tensor) -> Tensor:
@@ -112,6 +121,8 @@ def _conv(layer: nn.Conv2d, tangent: Tensor) -> Tensor:
 
 
 def _conv_transpose(layer: nn.ConvTranspose2d, tangent: Tensor) -> Tensor:
+    if is_thin(layer, tangent):
+        return thin_conv_transpose(tangent, layer)
     assert isinstance(layer.padding, tuple)  # transposed convolutions have no named paddings
     return F.conv_transpose2d(
         tangent,

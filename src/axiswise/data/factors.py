@@ -117,7 +117,7 @@ def check_count(n: int) -> None:
 def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
     """Check factors that somebody hands to `render`.
 
-    On a CUDA device this waits for the device once, to read the smallest and largest values.
+    On a CUDA device this waits for the device, to read the smallest and largest values.
 
     Args:
         factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] - 1.
@@ -139,12 +139,15 @@ def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
     factors = factors.to(torch.int64)
     if len(factors) == 0:
         return factors
-    lowest, highest = torch.stack(factors.aminmax(dim=0)).tolist()
-    for column, size in enumerate(factor_sizes):
-        if lowest[column] < 0 or highest[column] >= size:
+    lowest, highest = (int(value) for value in factors.aminmax())
+    if lowest >= 0 and highest < min(factor_sizes):
+        return factors
+    for column, (values, size) in enumerate(zip(factors.unbind(1), factor_sizes, strict=True)):
+        lowest, highest = (int(value) for value in values.aminmax())
+        if lowest < 0 or highest >= size:
             raise ValueError(
                 f"factors[:, {column}] must be in 0 ... {size - 1}, "
-                f"got values from {lowest[column]} to {highest[column]}"
+                f"got values from {lowest} to {highest}"
             )
     return factors
 

@@ -26,7 +26,7 @@ _PAPER_SIZE = 64
 _PAPER_RADIUS = 5.17
 _PAPER_SHIFT = 0.05
 
-_CHORDS = 16  # horizontal chords through each pixel, along which its cover is integrated
+_SAMPLES = 5  # along each side of a pixel
 _RIM = 0.71  # a circle through a pixel passes its middle within half a diagonal, 0.7071
 _TABLE_LIMIT = 2**24  # floats in the table of squares: 64 MiB
 _CHUNK = 2**21  # floats that each step of drawing may handle at once
@@ -130,14 +130,15 @@ class ThreeDots:
             TypeError: `factors` is not a tensor of integers.
             ValueError: `factors` has another shape, or a value out of range.
         """
-        factors = check_factors(factors, self.factor_sizes)
-        tables = self._tables.get(factors.device)
-        if tables is None:
-            tables = self._tables[factors.device] = _make_tables(self, factors.device)
+        factors = check_factors(factors, self.factor_sizes).contiguous()
         images = _empty((len(factors), *self.shape), factors.device)
-        step = _images_at_once(tables, self.dots)
-        for start in range(0, len(factors), step):
-            _draw(factors[start : start + step], images[start : start + step], tables)
+        with torch.inference_mode():  # it spares each operation a little; the images are not of it
+            tables = self._tables.get(factors.device)
+            if tables is None:
+                tables = self._tables[factors.device] = _make_tables(self, factors.device)
+            step = _images_at_once(tables, self.dots)
+            for start in range(0, len(factors), step):
+                _draw(factors[start : start + step], images[start : start + step], tables)
         return images
 
 
@@ -150,12 +151,13 @@ class _Tables:
         radius: Radius of the dots.
         side: Height and width of the squares, at most `size`.
         centres: (value,) float32, the coordinate of a dot's centre in the image.
-        corners: (value,) int64, the first pixel of its square; squares lie within the image.
+        corners: (value,) int32, the first pixel of its square; squares lie within the image.
         light: (value of y · values + value of x, side·side) float32, the uncovered share of the
             pixels of a square with one dot; None where the table would be too large.
-        square: (side·side,) int64, the pixels of a square at the image's origin, as flat positions.
+        square: (side·side,) int32, the positions in an image of the pixels of its first square.
+        pixels: (x and y, side·side) float32, the coordinates of the corners of these pixels.
         middles: (side,) float32, the coordinates of the middles of a row of pixels.
-        chords: (chord, 1) float32, the heights of chords within a pixel.
+        samples: (side·sample,) float32, the coordinates of a row of samples, in samples.
         earlier: (dot, dot, 1) booleans, whether the first comes before the second.
     """
 
@@ -166,8 +168,9 @@ class _Tables:
     corners: Tensor
     light: Tensor | None
     square: Tensor
+    pixels: Tensor
     middles: Tensor
-    chords: Tensor
+    samples: Tensor
     earlier: Tensor
 
 
@@ -179,54 +182,56 @@ def _make_tables(data: ThreeDots, device: torch.device) -> _Tables:
     corners = (centres - radius).floor().clamp(0, size - side)
     offsets = (centres - corners).to(device, torch.float32)
     pixels = torch.arange(side, device=device)
-    chords = torch.arange(_CHORDS, dtype=torch.float32, device=device)
+    y, x = torch.meshgrid(pixels, pixels, indexing="ij")
+    samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device=device) + 0.5
     dots = torch.arange(data.dots, device=device)
+    fits = (values * side) ** 2 <= _TABLE_LIMIT
     return _Tables(
         size=size,
         radius=radius,
         side=side,
         centres=centres.to(device, torch.float32),
-        corners=corners.to(device, torch.int64),
-        light=_light_table(offsets, radius, side) if (values * side) ** 2 <= _TABLE_LIMIT else None,
-        square=(pixels.unsqueeze(1) * size + pixels).view(-1),
+        corners=corners.to(device, torch.int32),
+        light=_light_table(offsets, radius, samples) if fits else None,
+        square=(y * size + x).flatten().to(torch.int32),
+        pixels=torch.stack((x, y)).flatten(1).to(torch.float32),
         middles=pixels.to(torch.float32) + 0.5,
-        chords=((chords + 0.5) / _CHORDS).unsqueeze(1),
+        samples=samples,
         earlier=(dots.unsqueeze(1) < dots).unsqueeze(2),
     )
 
 
-def _light_table(offsets: Tensor, radius: float, side: int) -> Tensor:
+def _light_table(offsets: Tensor, radius: float, samples: Tensor) -> Tensor:
     """The squares of all pairs of values: (value of y · values + value of x, side·side)."""
     values = len(offsets)
     cells = torch.arange(values**2, device=offsets.device)
-    step = max(1, _CHUNK // (side * side * _CHORDS))
     parts = [
-        _light_around_disc(offsets[cell % values], offsets[cell // values], radius, side)
-        for cell in cells.split(step)
+        _light(torch.stack((offsets[cell % values], offsets[cell // values])), radius, samples)
+        for cell in cells.split(max(1, _CHUNK // len(samples) ** 2))
     ]
     return torch.cat(parts)
 
 
-def _light_around_disc(x: Tensor, y: Tensor, radius: float, side: int) -> Tensor:
-    """The share of each pixel that one disc leaves uncovered, by chords of exact length.
+def _light(centres: Tensor, radius: float, samples: Tensor) -> Tensor:
+    """The share of each pixel of a square that a disc, or several together, leave uncovered.
+
+    A sample stands for a cell around it, and the disc's edge for a straight one through that cell.
 
     Args:
-        x: (disc,) centres, in pixels from the left edge of a square.
-        y: (disc,) centres, in pixels from its upper edge.
+        centres: (x and y, ..., square), in pixels from the square's corner; in between may be dots.
         radius: Radius of the discs, in pixels.
-        side: Height and width of the square, in pixels.
+        samples: (side·samples a side of a pixel,), coordinates in units of their distance.
 
     Returns:
-        (disc, side·side) in [0, 1].
+        (square, side·side) in [0, 1].
     """
-    chords = torch.arange(side * _CHORDS, dtype=torch.float32, device=x.device)
-    heights = (chords + 0.5) / _CHORDS - y.unsqueeze(1)
-    halves = (radius**2 - heights.square_()).clamp_(min=0).sqrt_()
-    columns = torch.arange(side, dtype=torch.float32, device=x.device)
-    left = (x.unsqueeze(1) - halves).unsqueeze(2) - columns
-    right = (x.unsqueeze(1) + halves).unsqueeze(2) - columns
-    covered = right.clamp_(0, 1).sub_(left.clamp_(0, 1))  # (disc, side·chord, side)
-    return 1 - covered.view(-1, side, _CHORDS, side).mean(dim=2).view(-1, side * side)
+    offsets = samples.view(-1, 1, 1, 1) - centres.view(2, -1, centres.shape[-1]) * _SAMPLES
+    offsets = offsets.square_()  # (sample, x and y, dot, square)
+    distances = (offsets[None, :, 0] + offsets[:, None, 1]).amin(dim=2).sqrt_()
+    light = distances.sub_(_SAMPLES * radius - 0.5).clamp_(0, 1)  # (sample, sample, square)
+    side = len(samples) // _SAMPLES
+    light = light.view(side, _SAMPLES, side, _SAMPLES, -1).mean(dim=(1, 3))
+    return light.flatten(0, 1).t().contiguous()
 
 
 def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -241,41 +246,34 @@ def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
 def _images_at_once(tables: _Tables, dots: int) -> int:
     """How many images to draw in one go, by the largest tensor that each may need."""
     square = tables.side**2
-    chords = dots * square * _CHORDS if tables.light is None else 0
-    floats = max(tables.size**2 + dots * square, dots**2 * square, chords)
+    samples = dots * square * _SAMPLES**2 if tables.light is None else 0
+    floats = max(tables.size**2 + dots * square, dots**2 * square, samples)
     return max(1, _CHUNK // floats)
 
 
 def _draw(factors: Tensor, images: Tensor, tables: _Tables) -> None:
-    """Write the images of `factors`, (n, 2·dots), into `images`, (n, 1, size, size)."""
-    # Images come last within, so that the device runs along them however few the dots are.
-    n, dots = len(factors), factors.shape[1] // 2
-    values = factors.t().reshape(-1)
-    centres = tables.centres.index_select(0, values).view(dots, 2, n)
-    corners = tables.corners.index_select(0, values).view(dots, 2, n)
-    light = _light_of_dots(values.view(dots, 2, n), centres, corners, tables)
-    pixels = tables.size**2
-    first_pixels = torch.arange(0, n * pixels, pixels, device=factors.device)
-    starts = (corners[:, 1] * tables.size + corners[:, 0] + first_pixels).view(-1)
-    canvas = images.view(-1).fill_(1)
-    positions = (starts.unsqueeze(1) + tables.square).view(-1)
-    canvas.scatter_reduce_(0, positions, light.view(-1), "amin")
-    if dots > 1:
-        _draw_meeting_rims(canvas, centres, corners, starts, tables)
+    """Write the images of `factors`, (n, 2·dot), into `images`, (n, 1, size, size)."""
+    n = len(factors)
+    corners = tables.corners.index_select(0, factors.view(-1)).view(-1, 2)
+    starts = torch.add(corners[:, 0], corners[:, 1], alpha=tables.size)
+    positions = (starts.unsqueeze(1) + tables.square).to(torch.int64)
+    light = _light_of_dots(factors.view(-1, 2), corners, tables)
+    canvas = images.view(n, -1).fill_(1)
+    canvas.scatter_reduce_(1, positions.view(n, -1), light.view(n, -1), "amin")
+    _draw_meeting_rims(canvas.view(-1), factors, corners, starts, tables)
 
 
-def _light_of_dots(values: Tensor, centres: Tensor, corners: Tensor, tables: _Tables) -> Tensor:
-    """The square of each dot alone: (dot·n, side·side); the arguments are (dot, 2, n)."""
+def _light_of_dots(places: Tensor, corners: Tensor, tables: _Tables) -> Tensor:
+    """The square of each dot alone: (n·dot, side·side); the arguments are (n·dot, x and y)."""
     if tables.light is not None:
-        cells = values[:, 1] * len(tables.centres) + values[:, 0]
-        return tables.light.index_select(0, cells.view(-1))
-    offsets = centres - corners
-    x, y = offsets[:, 0].reshape(-1), offsets[:, 1].reshape(-1)
-    return _light_around_disc(x, y, tables.radius, tables.side)
+        cells = torch.add(places[:, 0], places[:, 1], alpha=len(tables.centres))
+        return tables.light.index_select(0, cells)
+    offsets = (tables.centres[places] - corners).t()
+    return _light(offsets, tables.radius, tables.samples)
 
 
 def _draw_meeting_rims(
-    canvas: Tensor, centres: Tensor, corners: Tensor, starts: Tensor, tables: _Tables
+    canvas: Tensor, factors: Tensor, corners: Tensor, starts: Tensor, tables: _Tables
 ) -> None:
     """Rewrite the pixels through which the rims of two or more dots pass.
 
@@ -283,75 +281,48 @@ def _draw_meeting_rims(
 
     Args:
         canvas: (n·size·size,), written in place.
-        centres: (dot, 2, n), the dots' centres.
-        corners: (dot, 2, n), the first pixel of each dot's square.
-        starts: (dot·n,), the position in `canvas` of that pixel.
+        factors: (n, 2·dot).
+        corners: (n·dot, x and y), the first pixel of each dot's square.
+        starts: (n·dot,), the same as a position in an image.
         tables: The tables of this device.
     """
-    dots, _, n = centres.shape
-    gaps = (centres.unsqueeze(1) - centres).square_().sum(dim=2)  # (dot, dot, n), squared
-    near = gaps < (2 * (tables.radius + _RIM)) ** 2
-    # Two dots meet within the square of either: the earlier one's is searched.
-    crowded = (near & tables.earlier).any(dim=1).view(-1).nonzero().view(-1)
-    if len(crowded) == 0:
+    # Images and squares come last from here on: vectors run along them, as the dots are few.
+    n, dots = len(factors), factors.shape[1] // 2
+    places = factors.view(n, dots, 2).permute(2, 1, 0).reshape(-1)
+    centres = tables.centres.index_select(0, places).view(2, dots, n)
+    gaps = (centres.unsqueeze(2) - centres.unsqueeze(1)).square_().sum(dim=0)  # squared
+    near = (gaps < (2 * (tables.radius + _RIM)) ** 2) & tables.earlier  # (dot, dot, n)
+    # Two dots meet within the square of either: that of the earlier one is searched.
+    dot, image = near.any(dim=1).nonzero().unbind(1)
+    if len(image) == 0:
         return
-    origins = corners.permute(1, 0, 2).reshape(2, -1).index_select(1, crowded)
-    centres = centres.index_select(2, crowded % n) - origins  # (dot, 2, square)
-    starts = starts.index_select(0, crowded)
+    square = torch.add(dot, image, alpha=dots)
+    starts = torch.add(starts.index_select(0, square), image, alpha=tables.size**2)
+    centres = centres.index_select(2, image) - corners.index_select(0, square).t().unsqueeze(1)
     shared = _shared_rims(centres, tables).nonzero()
-    for part in shared.split(max(1, _CHUNK // (2 * dots * _CHORDS))):
-        rows, columns, squares = part.unbind(1)
-        inside = centres.index_select(2, squares) - torch.stack((columns, rows))
-        light = _light_around_union(inside, tables)
-        canvas.index_copy_(0, starts.index_select(0, squares) + rows * tables.size + columns, light)
+    for part in shared.split(max(1, _CHUNK // (dots * _SAMPLES**2))):
+        pixel, square = part.unbind(1)
+        corner = tables.pixels.index_select(1, pixel).unsqueeze(1)
+        centres_in_pixel = centres.index_select(2, square) - corner
+        light = _light(centres_in_pixel, tables.radius, tables.samples[:_SAMPLES])
+        position = starts.index_select(0, square) + tables.square.index_select(0, pixel)
+        canvas.index_copy_(0, position, light.view(-1))
 
 
 def _shared_rims(centres: Tensor, tables: _Tables) -> Tensor:
     """Which pixels of each square may be partly covered by two dots or more.
 
     Args:
-        centres: (dot, 2, square), all dots' centres, in pixels from the square's first corner.
+        centres: (x and y, dot, square), all dots' centres, in pixels from the square's corner.
         tables: The tables of this device.
 
     Returns:
-        (side, side, square), booleans: rows, columns and squares.
+        (side·side, square), booleans.
     """
-    offsets = (centres - tables.middles.view(-1, 1, 1, 1)).square_()  # (side, dot, 2, square)
-    distances = (
-        offsets[:, None, :, 1] + offsets[None, :, :, 0]
-    )  # (side, side, dot, square), squared
+    middles = tables.middles.view(-1, 1, 1, 1)
+    offsets = (middles - centres).square_()  # (side, x and y, dot, square)
+    distances = offsets[None, :, 0] + offsets[:, None, 1]  # (side, side, dot, square), squared
     nearest = max(tables.radius - _RIM, 0.0) ** 2
     farthest = (tables.radius + _RIM) ** 2
     on_rim = distances.sub_((nearest + farthest) / 2).abs_() <= (farthest - nearest) / 2
-    return on_rim.sum(dim=2) > 1
-
-
-def _light_around_union(centres: Tensor, tables: _Tables) -> Tensor:
-    """The share of single pixels that several discs together leave uncovered, by their chords.
-
-    Args:
-        centres: (dot, 2, pixel), the centres in pixels from each pixel's first corner.
-        tables: The tables of this device.
-
-    Returns:
-        (pixel,) in [0, 1].
-    """
-    x, y = centres.unsqueeze(2).unbind(1)  # (dot, 1, pixel) each
-    halves = (tables.radius**2 - (tables.chords - y).square_()).clamp_(min=0).sqrt_()
-    ends = torch.stack((x - halves, x + halves), dim=1).clamp_(0, 1)
-    lefts, rights = zip(*_sorted(ends), strict=True)  # (chord, pixel) each
-    # With as many ends as beginnings passed, what comes before the next beginning is uncovered.
-    light = lefts[0] + 1 - rights[-1]
-    for left, right in zip(lefts[1:], rights[:-1], strict=True):
-        light += (left - right).clamp_(min=0)
-    return light.mean(dim=0)
-
-
-def _sorted(values: Tensor) -> list[Tensor]:
-    """Sort along the first, short dimension by exchanges: many times faster than `torch.sort`."""
-    rows = list(values.unbind(0))
-    for last in range(len(rows) - 1, 0, -1):
-        for i in range(last):
-            first, second = rows[i], rows[i + 1]
-            rows[i], rows[i + 1] = torch.minimum(first, second), torch.maximum(first, second)
-    return rows
+    return (on_rim.sum(dim=2) > 1).flatten(0, 1)

@@ -82,7 +82,7 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Namespace:
 
 def dump_recipe(config: Namespace) -> str:
     """The resolved config as YAML that `read_recipe` reads back."""
-    return recipe_parser().dump(config, skip_none=False)  # type: ignore[no-any-return]
+    return recipe_parser().dump(config, skip_unset=False)  # type: ignore[no-any-return]
 
 
 def build(config: Namespace) -> TrainConfig:

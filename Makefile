@@ -1,0 +1,31 @@
+# Everything is set up in .venv, by plain pip; `constraints.txt` holds the tested versions.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := runs/three-dots-demo-seed0
+
+.PHONY: demo test lint
+
+# A model trained, scored and drawn, from nothing: open runs/three-dots-demo-seed0/report.html.
+demo: $(VENV)/installed
+	test -e $(RUN)/model.safetensors || test ! -e $(RUN)/config.yaml || $(BIN)/axiswise train --resume $(RUN)
+	test -e $(RUN)/model.safetensors || $(BIN)/axiswise train three-dots-demo --out $(RUN)
+	$(BIN)/axiswise evaluate $(RUN)
+	$(BIN)/axiswise show $(RUN)
+
+test: $(VENV)/installed-dev lint
+	$(BIN)/pytest
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@

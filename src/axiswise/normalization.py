@@ -1,0 +1,118 @@
+"""Normalisation layers inside a generator whose Jacobian is taken."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
+
+
+class NormsForJacobians(TorchFunctionMode):
+    """Within it, norms over the batch are refused, and two others are taken apart.
+
+    Batch norm in train mode couples the samples, so that no sample has a Jacobian of its own.
+
+    Instance and layer norm have correct forward-mode derivatives, but PyTorch takes the mean and
+    variance in those for constants: without a word, gradients of the Jacobian and second
+    derivatives come out wrong (pytorch/pytorch#196699). Written in plain arithmetic they are right.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """Answer a call of PyTorch's that is made within."""
+        kwargs = kwargs or {}
+        if func is F.instance_norm:
+            return instance_norm(*args, **kwargs)
+        if func is F.layer_norm or func is torch.layer_norm:
+            return layer_norm(*args, **kwargs)
+        if func is F.batch_norm or func is torch.batch_norm:
+            training = kwargs.get("training", args[5] if len(args) > 5 else False)
+            if training:
+                raise ValueError(
+                    "generator must treat samples independently, but its batch norm is in train "
+                    "mode and normalises over the batch; call .eval() first"
+                )
+        return func(*args, **kwargs)
+
+
+def instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None = None,
+    running_var: Tensor | None = None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    use_input_stats: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """What `torch.nn.functional.instance_norm` does, but running statistics are never updated.
+
+    Args:
+        input: (batch, channel, *space).
+        running_mean: As there, (channel,).
+        running_var: As there, (channel,).
+        weight: As there, (channel,).
+        bias: As there, (channel,).
+        use_input_stats: As there; False to normalise by the running statistics.
+        momentum: As there; without effect.
+        eps: As there.
+
+    Returns:
+        A tensor like input.
+    """
+    if not use_input_stats:
+        return F.batch_norm(input, running_mean, running_var, weight, bias, training=False, eps=eps)
+    space = list(range(2, input.dim()))
+    per_channel = (-1, *[1] * len(space))
+    return _normalized(
+        input,
+        space,
+        None if weight is None else weight.view(per_channel),
+        None if bias is None else bias.view(per_channel),
+        eps,
+    )
+
+
+def layer_norm(
+    input: Tensor,
+    normalized_shape: Sequence[int],
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Tensor:
+    """What `torch.nn.functional.layer_norm` does.
+
+    Args:
+        input: (*any, *normalized_shape).
+        normalized_shape: The shape of what is normalised together.
+        weight: As there, normalized_shape.
+        bias: As there, normalized_shape.
+        eps: As there.
+        cudnn_enable: As in `torch.layer_norm`; without effect.
+
+    Returns:
+        A tensor like input.
+    """
+    return _normalized(input, list(range(-len(normalized_shape), 0)), weight, bias, eps)
+
+
+def _normalized(
+    x: Tensor, axes: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
+) -> Tensor:
+    low = x.dtype in (torch.bfloat16, torch.float16)
+    centred = x.float() if low else x
+    centred = centred - centred.mean(axes, keepdim=True)
+    y = centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    if weight is not None:
+        y = y * weight
+    if bias is not None:
+        y = y + bias
+    return y.to(x.dtype)
