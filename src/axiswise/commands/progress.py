@@ -12,9 +12,7 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
-
-# Figures of a row of metrics that are no terms of the loss.
-_ASIDE = ("step", "ramp", "learning_rate", "images_per_second", "active_axes")
+from rich.table import Column
 
 
 @contextmanager
@@ -55,8 +53,8 @@ def counting_bar() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
 
 def _progress(figures: str) -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         TextColumn(figures),
@@ -67,7 +65,10 @@ def _progress(figures: str) -> Progress:
 def _figures(row: dict[str, float]) -> str:
     if not row:
         return ""
-    terms = [f"{name} {value:.4g}" for name, value in row.items() if name not in _ASIDE]
+    # A row of metrics begins with the step, then come the terms of the loss, then the loss.
+    names = list(row)
+    terms = names[1 : names.index("loss")]
+    shown = [f"{name} {row[name]:.4g}" for name in terms]
     return "  ".join(
-        [*terms, f"{row['active_axes']} axes", f"{row['images_per_second']:.0f} images/s"]
+        [*shown, f"{row['active_axes']} axes", f"{row['images_per_second']:.0f} images/s"]
     )

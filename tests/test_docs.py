@@ -1,0 +1,70 @@
+"""What README and docs/ say works: their Python runs, their commands are understood."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+
+import axiswise as aw
+from axiswise import cli
+from axiswise.recipes import read_recipe, recipe_names, recipe_path
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_of_the_page_runs(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    aw.nets.ConvVAE(channels=3).save_pretrained("runs/mine")  # the README trains it beforehand
+    names = {"aw": aw, "images": torch.rand(2, 3, 64, 64)}
+    for block in blocks(page, "python"):
+        exec(compile(block, str(page), "exec"), names)
+
+
+def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    monkeypatch.setattr(cli, "_train", lambda options, overrides: seen.append((options, overrides)))
+    for other in ("_recipes", "_evaluate", "_show", "_compare"):
+        monkeypatch.setattr(cli, other, lambda options, _overrides: seen.append((options, [])))
+    lines = [
+        shlex.split(line, comments=True)
+        for block in blocks(PAGES[0], "sh")
+        for line in block.splitlines()
+        if line.startswith("axiswise ")
+    ]
+    assert len(lines) >= 8
+    for words in lines:
+        assert cli.main(words[1:]) == 0, words
+    assert len(seen) == len(lines)
+    for options, overrides in seen:
+        if getattr(options, "recipe", None):
+            read_recipe(recipe_path(options.recipe), overrides)
+
+
+def test_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
+    (recipe,) = blocks(ROOT / "docs" / "recipes.md", "yaml")
+    path = tmp_path / "mine.yaml"
+    path.write_text(recipe, encoding="utf-8")
+    assert read_recipe(path).name == "mine"
+
+
+def test_links_of_the_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if not target.startswith(("https://arxiv.org/", "https://semver.org")):
+                assert (page.parent / target).exists(), f"{page.name} → {target}"
+
+
+def test_the_first_command_trains_a_shipped_recipe() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"axiswise train (\w[\w-]+) ", makefile)
+    assert recipe in recipe_names()
