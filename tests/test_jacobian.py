@@ -3,6 +3,7 @@
 import doctest
 import functools
 import itertools
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -45,7 +48,8 @@ def gradients(derivatives, module):
     each = [derivatives] if isinstance(derivatives, torch.Tensor) else derivatives
     weights = [torch.randn(d.shape, generator=torch.Generator().manual_seed(1)) for d in each]
     loss = sum((d * w).sum() for d, w in zip(each, weights, strict=True))
-    return torch.autograd.grad(loss, list(module.parameters()), materialize_grads=True)
+    parameters = list(module.parameters())
+    return torch.autograd.grad(loss, parameters, retain_graph=True, materialize_grads=True)
 
 
 def assert_close(ours, theirs, **tolerance):
@@ -120,8 +124,9 @@ class WorksInPlace(nn.Module):
     def forward(self, z):
         z *= 2
         out = torch.empty(len(z), 2, 4, dtype=z.dtype)
-        out[:, 0] = self.linear(z)
-        out[:, 1] = torch.sin(out[:, 0])
+        hidden = self.linear(z)
+        out[:, 0] = hidden
+        out[:, 1] = torch.sin(hidden)
         return out
 
 
@@ -344,6 +349,13 @@ def test_the_given_latents_stay_as_they_are(method):
     assert torch.equal(z, before)
 
 
+@pytest.mark.parametrize("method", ["forward", "finite"])
+def test_latents_that_are_no_contiguous_memory_work(generator, method):
+    for z in (latents(1).expand(BATCH, -1), latents(LATENT, BATCH).T, latents(8)[::2]):
+        ours = aw.jacobian_columns(generator, z, method=method)
+        assert_close(ours, aw.jacobian_columns(generator, z.clone(), method=method))
+
+
 # Any callable
 
 
@@ -382,8 +394,8 @@ def test_any_kind_of_callable_gives_the_same():
     }
     for name, generator in kinds.items():
         columns = aw.jacobian_columns(generator, z)
-        assert_close(columns, wanted)
-        assert_close(gradients(columns, net), gradients(wanted, net)), name
+        assert torch.allclose(columns, wanted, rtol=1e-10), name
+        assert_close(gradients(columns, net), gradients(wanted, net))
 
 
 def test_parameters_can_be_differentiated_by_torch_func():
@@ -414,6 +426,31 @@ def test_every_chunk_size_gives_the_same_columns_and_gradients(generator, method
         chunked = aw.jacobian_columns(generator, z, method=method, chunk_size=chunk_size)
         assert_close(chunked, whole, rtol=1e-10, atol=1e-11)
         assert_close(gradients(chunked, generator), wanted, rtol=1e-8, atol=1e-8)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    batch=st.integers(1, 5),
+    latent=st.integers(1, 4),
+    shape=st.lists(st.integers(1, 3), max_size=3),
+    dtype=st.sampled_from([torch.float32, torch.float64]),
+    chunk_size=st.none() | st.integers(1, 30),
+    chosen=st.data(),
+)
+def test_any_shape_type_chunk_and_choice_of_columns_agrees_with_the_oracle(
+    batch, latent, shape, dtype, chunk_size, chosen
+):
+    z = latents(batch, latent, dtype)
+    weight = latents(math.prod(shape), latent, dtype, seed=1)
+    columns = chosen.draw(st.none() | st.lists(st.integers(0, latent - 1), min_size=1, max_size=5))
+
+    def generator(z):
+        return torch.sin(z @ weight.T).view(-1, *shape)
+
+    ours = aw.jacobian_columns(generator, z, columns, chunk_size=chunk_size)
+    wanted = oracle_columns(generator, z)[:, columns if columns is not None else slice(None)]
+    precision = 1e-5 if dtype == torch.float32 else 1e-12
+    torch.testing.assert_close(ours, wanted, rtol=precision, atol=precision)
 
 
 def test_chunks_keep_each_samples_own_columns():
@@ -621,23 +658,22 @@ def test_too_many_or_no_sampled_columns_are_refused():
             aw.sample_columns(4, 5, count)
 
 
-@pytest.mark.parametrize("road", ["general", "stack"])
+@pytest.mark.parametrize("method", ["forward", "finite"])
 @pytest.mark.parametrize(
     ("output", "error", "message"),
     [
         (lambda z: z.sum(), ValueError, r"one row for each of the 4 latents, got shape \(\)"),
         (lambda z: z[:1], ValueError, r"one row for each of the 4 latents, got shape \(1, 5\)"),
         (lambda z: (z, z.T), ValueError, r"one row for each of the 4 latents, got shape \(5, 4\)"),
-        (lambda z: {"image": z}, TypeError, "must return a tensor, or a tuple or list.*got dict"),
-        (lambda z: None, TypeError, "must return a tensor, or a tuple or list.*got NoneType"),
-        (lambda z: (), TypeError, "must return a tensor, or a tuple or list"),
-        (lambda z: [z, "label"], TypeError, "must return floating tensors, got str"),
-        (lambda z: z.argmax(1), TypeError, "must return floating tensors, got torch.int64"),
+        (lambda z: {"image": z}, TypeError, "a tensor, or a tuple or list of tensors, got dict"),
+        (lambda _: None, TypeError, "a tensor, or a tuple or list of tensors, got NoneType"),
+        (lambda _: (), TypeError, "a tensor, or a tuple or list of tensors, got tuple"),
+        (lambda z: [z, "label"], TypeError, "floating tensors, got str"),
+        (lambda z: z.argmax(1), TypeError, "floating tensors, got torch.int64"),
     ],
 )
-def test_a_generator_that_returns_something_else_is_refused(road, output, error, message):
-    method = "finite" if road == "stack" else "forward"
-    with pytest.raises(error, match="generator " + message if "must" in message else message):
+def test_a_generator_that_returns_something_else_is_refused(method, output, error, message):
+    with pytest.raises(error, match="^generator must return .*" + message):
         aw.jacobian_columns(output, Z, method=method)
 
 
@@ -672,7 +708,7 @@ def batch_normed(model):
         "global": lambda z: MODEL(z) if model.training else model(z),
         "partial": functools.partial(scaled, 1, model),
         "partial of a method": functools.partial(model.decode),
-        "in a dictionary": lambda z, parts={"net": model}: parts["net"](z),  # noqa: B006
+        "in a dictionary": lambda z, parts={"net": model}: parts["net"](z),
         "function": lambda z: F.batch_norm(model.plain(z), *statistics, training=model.training),
         "raw function": lambda z: torch.batch_norm(
             model.plain(z), None, None, *statistics, model.training, 0.1, 1e-5, False
@@ -684,7 +720,7 @@ def batch_normed(model):
 @pytest.mark.parametrize("kind", batch_normed(MODEL))
 def test_batch_norm_in_train_mode_is_refused_and_in_eval_mode_is_not(kind, method):
     model = WithBatchNorm().double()
-    with pytest.raises(ValueError, match=r"^generator must .* batch norm .* \.eval\(\)"):
+    with pytest.raises(ValueError, match=r"^generator must .*batch norm.*call \.eval\(\)"):
         aw.jacobian_columns(batch_normed(model)[kind], Z, method=method)
     model.eval()
     columns = aw.jacobian_columns(batch_normed(model)[kind], Z, method=method)
@@ -727,7 +763,7 @@ class NoVmap(torch.autograd.Function):
         return x.sin()
 
     @staticmethod
-    def setup_context(ctx, inputs, output):
+    def setup_context(ctx, inputs, _output):
         ctx.save_for_backward(*inputs)
         ctx.save_for_forward(*inputs)
 
@@ -771,10 +807,9 @@ class Attention(nn.Module):
 def test_an_operation_without_forward_derivative_is_named_with_the_way_out(
     operation, name, columns
 ):
-    with pytest.raises(NotImplementedError, match=f"operation.*method='finite'|{name}") as error:
+    with pytest.raises(NotImplementedError, match="use method='finite'") as error:
         aw.jacobian_columns(operation, Z, columns=columns)
     assert name in str(error.value)
-    assert "method='finite'" in str(error.value)
     ours = aw.jacobian_columns(operation, Z, columns=columns, method="finite", epsilon=1e-7)
     wanted = oracle_columns(operation, Z)[:, columns or slice(None)]
     torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)

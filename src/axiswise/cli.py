@@ -1,6 +1,7 @@
 """The command line. It reads words and hands them to `axiswise.commands`; it decides nothing."""
 
 import argparse
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         options, overrides = _parse(sys.argv[1:] if words is None else list(words))
         options.run(options, overrides)
+    except SystemExit as stop:  # argparse has said its piece
+        return int(stop.code or 0)
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except Exception as error:
@@ -87,7 +90,7 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
 
             recipe_parser().print_help()
         return
-    from axiswise.commands.train import resume_run, train_recipe
+    from axiswise.commands.train import is_helper, resume_run, train_recipe
 
     if options.resume is not None:
         if options.recipe or options.out or overrides:
@@ -97,7 +100,10 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
         raise ValueError("train needs a RECIPE (`axiswise recipes` lists them) or --resume FOLDER")
     else:
         run = train_recipe(options.recipe, overrides, options.out)
-    print(f"{run.path}: trained; now `axiswise evaluate {run.path}`, `axiswise show {run.path}`")
+    if not is_helper():
+        print(
+            f"{run.path}: trained; now `axiswise evaluate {run.path}`, `axiswise show {run.path}`"
+        )
 
 
 def _recipes(_options: argparse.Namespace, _overrides: list[str]) -> None:
@@ -156,20 +162,31 @@ def _complain_about(error: Exception) -> int:
     """One line for what a user can mend; the whole traceback for what is our own fault."""
     from jsonargparse import ArgumentError
 
+    from axiswise.commands.train import is_helper
     from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
     if isinstance(error, ArgumentError):
-        return _complain(str(error), 2)
-    if isinstance(error, InterruptedRunError):
-        return _complain(str(error), 130)
-    if isinstance(error, ValueError | TypeError | OSError | ImportError | TrainingStoppedError):
-        return _complain(str(error), 1)
-    raise error
+        status = 2
+    elif isinstance(error, InterruptedRunError):
+        status = 130
+    elif isinstance(error, ValueError | TypeError | OSError | ImportError | TrainingStoppedError):
+        status = 1
+    else:
+        raise error
+    return status if is_helper() else _complain(_reason(str(error)), status)
 
 
 def _complain(message: str, status: int) -> int:
     print("axiswise: error: " + " ".join(message.split()), file=sys.stderr)
     return status
+
+
+def _reason(message: str) -> str:
+    """Of all that jsonargparse tried on a value that may be null, what is wrong with the value."""
+    message = re.sub(
+        r"Does not validate against any.*?\n *- ", "", message, flags=re.S
+    )
+    return re.split(r"\n *- Expected a <class 'NoneType'>", message)[0]
 
 
 if __name__ == "__main__":

@@ -18,10 +18,9 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
+from axiswise.normalization import NormsForJacobians
 from axiswise.stack import plain_layers, push_forward
 
 Generator = Callable[..., Tensor | Sequence[Tensor]]
@@ -332,14 +331,14 @@ def push(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
 
-    z = z.detach() if detach else z
+    z = (z.detach() if detach else z).contiguous()  # forward mode refuses an expanded z
     probes = probes.to(z)
     derivative = _DERIVATIVES[method]
     several: list[bool] = []
 
     def run(z: Tensor, probes: Tensor, conditioning: dict[str, Any]) -> tuple[Tensor, ...]:
         def activations(z: Tensor) -> tuple[Tensor, ...]:
-            with _RefuseBatchStatistics():
+            with NormsForJacobians():
                 # A copy, since the first layer may work in place.
                 output = generator(z.clone(), **conditioning)
             several[:] = [not isinstance(output, Tensor)]
@@ -535,24 +534,3 @@ def _checked_activations(output: object, batch: int) -> tuple[Tensor, ...]:
                 f"got shape {tuple(activation.shape)}"
             )
     return tuple(activations)
-
-
-class _RefuseBatchStatistics(TorchFunctionMode):
-    """Within it, normalising over the batch is an error, whoever calls for it."""
-
-    def __torch_function__(
-        self,
-        func: Callable[..., Any],
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
-        kwargs = kwargs or {}
-        if func in (F.batch_norm, torch.batch_norm):
-            training = kwargs.get("training", args[5] if len(args) > 5 else False)
-            if training:
-                raise ValueError(
-                    "generator must treat samples independently, but its batch norm is in train "
-                    "mode and normalises over the batch; call .eval() first"
-                )
-        return func(*args, **kwargs)

@@ -61,14 +61,14 @@ def instance_norm(
         weight: As there, (channel,).
         bias: As there, (channel,).
         use_input_stats: As there; False to normalise by the running statistics.
-        momentum: As there; without effect.
+        momentum: As there, but without effect.
         eps: As there.
 
     Returns:
         A tensor like input.
     """
     if not use_input_stats:
-        return F.batch_norm(input, running_mean, running_var, weight, bias, training=False, eps=eps)
+        return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     space = list(range(2, input.dim()))
     per_channel = (-1, *[1] * len(space))
     return _normalized(
@@ -86,7 +86,7 @@ def layer_norm(
     weight: Tensor | None = None,
     bias: Tensor | None = None,
     eps: float = 1e-5,
-    cudnn_enable: bool = True,
+    cudnn_enable: bool = True,  # noqa: ARG001
 ) -> Tensor:
     """What `torch.nn.functional.layer_norm` does.
 

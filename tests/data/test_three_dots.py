@@ -79,9 +79,9 @@ def test_agrees_with_brute_force(
     factors = crowded_factors(data, 8, spread)
     images = data.render(factors.to(device)).cpu()[:, 0].numpy()
     difference = np.abs(images - oracle(factors, size, data.radius, values))
-    assert difference.max() <= 0.08
+    assert difference.max() <= 0.03
     # The rims are all that can differ, so the mean is taken over them.
-    assert difference.sum() <= 0.01 * max(1, ((images > 0) & (images < 1)).sum())
+    assert difference.sum() <= 0.006 * ((images > 0) & (images < 1)).sum()
 
 
 def test_without_a_table_the_images_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,9 +126,7 @@ def test_coinciding_dots_look_like_one() -> None:
     one = ThreeDots(dots=1)
     factors = one.sample_factors(50, torch.Generator().manual_seed(0))
     several = ThreeDots(dots=3).render(factors.repeat(1, 3))
-    difference = (several - one.render(factors)).abs()
-    assert difference.max() <= 0.05  # chords there, samples here
-    assert difference.mean() <= 0.0005
+    torch.testing.assert_close(several, one.render(factors), rtol=0, atol=1e-6)
 
 
 def test_moving_the_dots_by_a_pixel_moves_the_image_by_a_pixel() -> None:
@@ -170,7 +168,7 @@ def test_a_large_batch_is_the_small_ones_together(monkeypatch: pytest.MonkeyPatc
     parts = torch.cat([data.render(part) for part in factors.split(7)])
     assert torch.equal(images, parts)
     monkeypatch.setattr(three_dots, "_CHUNK", 1)  # one image and one pixel at a time
-    assert torch.equal(data.render(factors[:20]), images[:20])
+    assert torch.equal(ThreeDots().render(factors[:20]), images[:20])
 
 
 class LargestTensor(TorchDispatchMode):
@@ -275,7 +273,7 @@ def test_is_built_from_plain_configuration_values() -> None:
     config = parser.parse_object(
         {"data": {"class_path": "axiswise.data.ThreeDots", "init_args": {"size": 32, "radius": 3}}}
     )
-    data = parser.instantiate_classes(config).data
+    data = parser.instantiate(config).data
     assert isinstance(data, ThreeDots)
     assert (data.size, data.radius, data.dots, data.values) == (32, 3.0, 3, 64)
 

@@ -124,5 +124,5 @@ def _curves(scores: dict[str, list[float]]) -> dict[str, Curve]:
             radii, means, spreads = curves.setdefault(score, ([], [], []))
             radii.append(float(radius))
             means.append(statistics.mean(seeds))
-            spreads.append(statistics.pstdev(seeds))
+            spreads.append(statistics.stdev(seeds) if len(seeds) > 1 else 0.0)
     return curves

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from jsonargparse import ArgumentError
 from torch import Tensor
 
 from axiswise.files import UnreadableFileError
@@ -46,6 +47,27 @@ class TrainedRun:
         return self.config.data.render(self.config.data.draw(count, rng))
 
 
+def read_config(run: RunFolder) -> TrainConfig:
+    """What a run was told.
+
+    Args:
+        run: Its folder.
+
+    Returns:
+        The config with all its objects.
+
+    Raises:
+        UnreadableFileError: If the file is damaged or no config of axiswise.
+        OSError: If the data cannot be read.
+    """
+    try:
+        return build(read_recipe(run.config))
+    except UnreadableFileError:
+        raise
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
+
+
 def load_run(folder: str | Path) -> TrainedRun:
     """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
 
@@ -60,7 +82,7 @@ def load_run(folder: str | Path) -> TrainedRun:
         UnreadableFileError: If a file is damaged or belongs to another recipe.
     """
     run = RunFolder.open(folder)
-    config = build(read_recipe(run.config))
+    config = read_config(run)
     checkpoints = list_checkpoints(run.checkpoints)
     if (run.path / "model.safetensors").is_file():
         vae, step = type(config.model).from_pretrained(run.path), config.steps

@@ -90,11 +90,19 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["name"], str) and isinstance(found["scores"], dict):
+        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
             return found  # type: ignore[no-any-return]
-    except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError):
+    except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+def _is_score(value: Any) -> bool:
+    """Whether a value is a number, or rows of mean and spread by radius."""
+    if not isinstance(value, dict):
+        return isinstance(value, int | float)
+    numbers = [row[key] for row in value.values() for key in ("mean", "std")]
+    return all(float(radius) > 0 for radius in value) and all(map(_is_score, numbers))
 
 
 def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[float], list[float]]]:

@@ -1,10 +1,13 @@
 """`axiswise train`: make or reopen a run folder, and train in it."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from axiswise.commands.loading import read_config
 from axiswise.commands.progress import training_bar
 from axiswise.recipes import build, dump_recipe, read_recipe, recipe_path
+from axiswise.training.config import TrainConfig
 from axiswise.training.run_folder import RunFolder
 
 
@@ -22,19 +25,20 @@ def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = N
     Raises:
         FileExistsError: If the folder holds something already.
         FileNotFoundError: If there is no such recipe.
-        ValueError: On bad overrides.
+        ValueError: On bad overrides, or if this machine lacks the devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
-    from axiswise.training.loop import resolve_precision, train
+    from axiswise.training.loop import check_devices, resolve_precision
 
     settings = read_recipe(recipe_path(recipe), overrides)
     settings.precision = resolve_precision(settings.precision, settings.accelerator)
     config = build(settings)
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
-    run = RunFolder.create(folder, dump_recipe(settings))
-    with training_bar(config.steps) as on_progress:
-        train(config, run, on_progress)
+    check_devices(config)
+    config.data.draw(0)  # images that cannot be read are found out before there is a folder
+    run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, dump_recipe(settings))
+    _train(config, run)
     return run
 
 
@@ -50,13 +54,29 @@ def resume_run(folder: str) -> RunFolder:
     Raises:
         FileNotFoundError: If it is no run folder.
         UnreadableFileError: If its config or checkpoint is damaged.
+        ValueError: If this machine lacks the devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
-    from axiswise.training.loop import train
+    from axiswise.training.loop import check_devices
 
     run = RunFolder.open(folder)
-    config = build(read_recipe(run.config))
+    config = read_config(run)
+    check_devices(config)
+    _train(config, run)
+    return run
+
+
+def is_helper() -> bool:
+    """Whether this process was started by Fabric, with the same words, to help the first one."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _train(config: TrainConfig, run: RunFolder) -> None:
+    from axiswise.training.loop import train
+
+    if is_helper():
+        train(config, run)
+        return
     with training_bar(config.steps) as on_progress:
         train(config, run, on_progress)
-    return run

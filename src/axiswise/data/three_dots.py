@@ -39,11 +39,12 @@ class ThreeDots:
     the centre at size·f / (values − 1) + 0.05·size / 64 pixels from the image's left or upper edge.
     A pixel's value is the share of it that the union of the dots leaves uncovered: 1 is white.
     With the default arguments these are the paper's images, up to their own sampling (mean absolute
-    difference 0.0002).
+    difference 0.0002, largest 0.08).
 
-    The share is integrated along 16 horizontal chords through each pixel, whose lengths are exact:
-    it is off by 0.03 at most. Images do not depend on the order of the dots nor, up to rounding,
-    on the device. Tables are made at the first drawing on a device, and are not pickled.
+    The share is the mean over 5 × 5 samples in a pixel, each weighed by how far inside or outside
+    the dots it lies: it is off by 0.0015 on average where dots have a rim, by 0.03 at most.
+    Images do not depend on the order of the dots nor, up to rounding, on the device. Tables are
+    made at the first drawing on a device, and are not pickled.
 
     Attributes:
         size: Height and width of the images, in pixels.
@@ -136,9 +137,9 @@ class ThreeDots:
             tables = self._tables.get(factors.device)
             if tables is None:
                 tables = self._tables[factors.device] = _make_tables(self, factors.device)
-            step = _images_at_once(tables, self.dots)
-            for start in range(0, len(factors), step):
-                _draw(factors[start : start + step], images[start : start + step], tables)
+            for start in range(0, len(factors), tables.chunk):
+                stop = start + tables.chunk
+                _draw(factors[start:stop], images[start:stop], tables)
         return images
 
 
@@ -150,6 +151,7 @@ class _Tables:
         size: Height and width of the images.
         radius: Radius of the dots.
         side: Height and width of the squares, at most `size`.
+        chunk: How many images to draw in one go.
         centres: (value,) float32, the coordinate of a dot's centre in the image.
         corners: (value,) int32, the first pixel of its square; squares lie within the image.
         light: (value of y · values + value of x, side·side) float32, the uncovered share of the
@@ -157,13 +159,16 @@ class _Tables:
         square: (side·side,) int32, the positions in an image of the pixels of its first square.
         pixels: (x and y, side·side) float32, the coordinates of the corners of these pixels.
         middles: (side,) float32, the coordinates of the middles of a row of pixels.
-        samples: (side·sample,) float32, the coordinates of a row of samples, in samples.
-        earlier: (dot, dot, 1) booleans, whether the first comes before the second.
+        samples: (side·sample,) float32, the coordinates of a row of samples, in their distance.
+        samples_of_pixel: (sample,), the first pixel's among them.
+        reach: (dot, dot, 1) float32, the squared distance within which the rims of two dots can
+            share a pixel; 0 unless the first comes before the second, so that pairs count once.
     """
 
     size: int
     radius: float
     side: int
+    chunk: int
     centres: Tensor
     corners: Tensor
     light: Tensor | None
@@ -171,33 +176,38 @@ class _Tables:
     pixels: Tensor
     middles: Tensor
     samples: Tensor
-    earlier: Tensor
+    samples_of_pixel: Tensor
+    reach: Tensor
 
 
 def _make_tables(data: ThreeDots, device: torch.device) -> _Tables:
     size, radius, values = data.size, data.radius, data.values
     side = min(math.ceil(2 * radius) + 1, size)
-    centres = torch.arange(values, dtype=torch.float64, device="cpu") * size / (values - 1)
-    centres += _PAPER_SHIFT * size / _PAPER_SIZE
+    steps = torch.arange(values, dtype=torch.float64, device="cpu") / (values - 1)
+    centres = (size * (steps + _PAPER_SHIFT / _PAPER_SIZE)).to(device, torch.float32)
     corners = (centres - radius).floor().clamp(0, size - side)
-    offsets = (centres - corners).to(device, torch.float32)
     pixels = torch.arange(side, device=device)
     y, x = torch.meshgrid(pixels, pixels, indexing="ij")
     samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device=device) + 0.5
-    dots = torch.arange(data.dots, device=device)
+    farthest = (2 * (radius + _RIM)) ** 2
+    reach = torch.full((data.dots,) * 2, farthest, dtype=torch.float32, device=device)
     fits = (values * side) ** 2 <= _TABLE_LIMIT
+    # The largest tensors that drawing an image may need: positions, light, distances to rims.
+    floats = (size**2, data.dots * side**2 * (1 if fits else _SAMPLES**2), (data.dots * side) ** 2)
     return _Tables(
         size=size,
         radius=radius,
         side=side,
-        centres=centres.to(device, torch.float32),
-        corners=corners.to(device, torch.int32),
-        light=_light_table(offsets, radius, samples) if fits else None,
+        chunk=max(1, _CHUNK // max(floats)),
+        centres=centres,
+        corners=corners.to(torch.int32),
+        light=_light_table(centres - corners, radius, samples) if fits else None,
         square=(y * size + x).flatten().to(torch.int32),
         pixels=torch.stack((x, y)).flatten(1).to(torch.float32),
         middles=pixels.to(torch.float32) + 0.5,
         samples=samples,
-        earlier=(dots.unsqueeze(1) < dots).unsqueeze(2),
+        samples_of_pixel=samples[:_SAMPLES],
+        reach=reach.triu(diagonal=1).unsqueeze(2),
     )
 
 
@@ -206,32 +216,35 @@ def _light_table(offsets: Tensor, radius: float, samples: Tensor) -> Tensor:
     values = len(offsets)
     cells = torch.arange(values**2, device=offsets.device)
     parts = [
-        _light(torch.stack((offsets[cell % values], offsets[cell // values])), radius, samples)
+        _light(offsets[torch.stack((cell % values, cell // values)).unsqueeze(1)], radius, samples)
         for cell in cells.split(max(1, _CHUNK // len(samples) ** 2))
     ]
-    return torch.cat(parts)
+    return torch.cat(parts, dim=2).flatten(0, 1).t().contiguous()
 
 
 def _light(centres: Tensor, radius: float, samples: Tensor) -> Tensor:
     """The share of each pixel of a square that a disc, or several together, leave uncovered.
 
-    A sample stands for a cell around it, and the disc's edge for a straight one through that cell.
+    A sample stands for the cell around it, and the discs' edge for a straight one across the cell.
 
     Args:
-        centres: (x and y, ..., square), in pixels from the square's corner; in between may be dots.
+        centres: (x and y, dot, square), in pixels from the square's corner.
         radius: Radius of the discs, in pixels.
         samples: (side·samples a side of a pixel,), coordinates in units of their distance.
 
     Returns:
-        (square, side·side) in [0, 1].
+        (side, side, square) in [0, 1].
     """
-    offsets = samples.view(-1, 1, 1, 1) - centres.view(2, -1, centres.shape[-1]) * _SAMPLES
-    offsets = offsets.square_()  # (sample, x and y, dot, square)
-    distances = (offsets[None, :, 0] + offsets[:, None, 1]).amin(dim=2).sqrt_()
+    distances = _squared_distances(samples, centres * _SAMPLES).amin(dim=2).sqrt_()
     light = distances.sub_(_SAMPLES * radius - 0.5).clamp_(0, 1)  # (sample, sample, square)
-    side = len(samples) // _SAMPLES
-    light = light.view(side, _SAMPLES, side, _SAMPLES, -1).mean(dim=(1, 3))
-    return light.flatten(0, 1).t().contiguous()
+    side = samples.shape[0] // _SAMPLES
+    return light.view(side, _SAMPLES, side, _SAMPLES, -1).mean(dim=(1, 3))
+
+
+def _squared_distances(points: Tensor, centres: Tensor) -> Tensor:
+    """From a grid of points to centres, (x and y, dot, square): (point, point, dot, square)."""
+    across, down = (points.view(-1, 1, 1, 1) - centres).square_().unbind(1)
+    return down.unsqueeze(1) + across
 
 
 def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
@@ -243,19 +256,12 @@ def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.empty(shape, dtype=torch.float32, device=device)
 
 
-def _images_at_once(tables: _Tables, dots: int) -> int:
-    """How many images to draw in one go, by the largest tensor that each may need."""
-    square = tables.side**2
-    samples = dots * square * _SAMPLES**2 if tables.light is None else 0
-    floats = max(tables.size**2 + dots * square, dots**2 * square, samples)
-    return max(1, _CHUNK // floats)
-
-
 def _draw(factors: Tensor, images: Tensor, tables: _Tables) -> None:
     """Write the images of `factors`, (n, 2·dot), into `images`, (n, 1, size, size)."""
-    n = len(factors)
+    n = factors.shape[0]
     corners = tables.corners.index_select(0, factors.view(-1)).view(-1, 2)
-    starts = torch.add(corners[:, 0], corners[:, 1], alpha=tables.size)
+    x, y = corners.unbind(1)
+    starts = torch.add(x, y, alpha=tables.size)
     positions = (starts.unsqueeze(1) + tables.square).to(torch.int64)
     light = _light_of_dots(factors.view(-1, 2), corners, tables)
     canvas = images.view(n, -1).fill_(1)
@@ -265,11 +271,11 @@ def _draw(factors: Tensor, images: Tensor, tables: _Tables) -> None:
 
 def _light_of_dots(places: Tensor, corners: Tensor, tables: _Tables) -> Tensor:
     """The square of each dot alone: (n·dot, side·side); the arguments are (n·dot, x and y)."""
-    if tables.light is not None:
-        cells = torch.add(places[:, 0], places[:, 1], alpha=len(tables.centres))
-        return tables.light.index_select(0, cells)
-    offsets = (tables.centres[places] - corners).t()
-    return _light(offsets, tables.radius, tables.samples)
+    if tables.light is None:
+        offsets = (tables.centres[places] - corners).t().unsqueeze(1)
+        return _light(offsets, tables.radius, tables.samples).flatten(0, 1).t().contiguous()
+    x, y = places.unbind(1)
+    return tables.light.index_select(0, torch.add(x, y, alpha=tables.centres.shape[0]))
 
 
 def _draw_meeting_rims(
@@ -287,24 +293,24 @@ def _draw_meeting_rims(
         tables: The tables of this device.
     """
     # Images and squares come last from here on: vectors run along them, as the dots are few.
-    n, dots = len(factors), factors.shape[1] // 2
+    n, dots = factors.shape[0], factors.shape[1] // 2
     places = factors.view(n, dots, 2).permute(2, 1, 0).reshape(-1)
     centres = tables.centres.index_select(0, places).view(2, dots, n)
-    gaps = (centres.unsqueeze(2) - centres.unsqueeze(1)).square_().sum(dim=0)  # squared
-    near = (gaps < (2 * (tables.radius + _RIM)) ** 2) & tables.earlier  # (dot, dot, n)
+    gaps = (centres.unsqueeze(2) - centres.unsqueeze(1)).square_().sum(dim=0)  # (dot, dot, n)
     # Two dots meet within the square of either: that of the earlier one is searched.
-    dot, image = near.any(dim=1).nonzero().unbind(1)
-    if len(image) == 0:
+    dot, image = (gaps < tables.reach).any(dim=1).nonzero().unbind(1)
+    if image.shape[0] == 0:
         return
     square = torch.add(dot, image, alpha=dots)
     starts = torch.add(starts.index_select(0, square), image, alpha=tables.size**2)
-    centres = centres.index_select(2, image) - corners.index_select(0, square).t().unsqueeze(1)
+    corners = corners.index_select(0, square).t().unsqueeze(1)
+    centres = centres.index_select(2, image) - corners
     shared = _shared_rims(centres, tables).nonzero()
     for part in shared.split(max(1, _CHUNK // (dots * _SAMPLES**2))):
         pixel, square = part.unbind(1)
-        corner = tables.pixels.index_select(1, pixel).unsqueeze(1)
-        centres_in_pixel = centres.index_select(2, square) - corner
-        light = _light(centres_in_pixel, tables.radius, tables.samples[:_SAMPLES])
+        corners = tables.pixels.index_select(1, pixel).unsqueeze(1)
+        centres_in_pixel = centres.index_select(2, square) - corners
+        light = _light(centres_in_pixel, tables.radius, tables.samples_of_pixel)
         position = starts.index_select(0, square) + tables.square.index_select(0, pixel)
         canvas.index_copy_(0, position, light.view(-1))
 
@@ -319,10 +325,8 @@ def _shared_rims(centres: Tensor, tables: _Tables) -> Tensor:
     Returns:
         (side·side, square), booleans.
     """
-    middles = tables.middles.view(-1, 1, 1, 1)
-    offsets = (middles - centres).square_()  # (side, x and y, dot, square)
-    distances = offsets[None, :, 0] + offsets[:, None, 1]  # (side, side, dot, square), squared
     nearest = max(tables.radius - _RIM, 0.0) ** 2
     farthest = (tables.radius + _RIM) ** 2
-    on_rim = distances.sub_((nearest + farthest) / 2).abs_() <= (farthest - nearest) / 2
+    distances = _squared_distances(tables.middles, centres).sub_((nearest + farthest) / 2)
+    on_rim = distances.abs_() <= (farthest - nearest) / 2  # (side, side, dot, square)
     return (on_rim.sum(dim=2) > 1).flatten(0, 1)

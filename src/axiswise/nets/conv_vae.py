@@ -86,7 +86,8 @@ class ConvVAE(VAE):
         Raises:
             ValueError: On a missing, unknown or misshapen key, by name.
         """
-        layers = len({key for key in state_dict if re.fullmatch(r"emb_convs\.\d+\.weight", key)})
+        indices = [re.match(r"(?:emb|gen)_convs\.(\d+)\.", key) for key in state_dict]
+        layers = max((int(index[1]) + 1 for index in indices if index), default=0)
         renamed = _published_names(layers)
         missing, unknown = renamed.keys() - state_dict.keys(), state_dict.keys() - renamed.keys()
         if layers == 0 or missing or unknown:
@@ -94,6 +95,13 @@ class ConvVAE(VAE):
                 "state_dict must have the published names: "
                 f"missing {sorted(missing)}, unknown {sorted(unknown)}"
             )
+        for key, value in state_dict.items():
+            dimensions = 1 if key.endswith("bias") else 4 if "convs" in key else 2
+            if value.dim() != dimensions:
+                raise ValueError(
+                    f"state_dict[{key!r}] must have {dimensions} dimensions, "
+                    f"got {tuple(value.shape)}"
+                )
         hidden = [state_dict[f"emb_convs.{i}.weight"].shape[0] for i in range(layers)]
         grid = state_dict["gen_fcs.1.weight"].shape[0] // hidden[-1]
         network = cls(

@@ -75,7 +75,13 @@ class Pretrained(nn.Module):
                 raise FileNotFoundError(
                     f"source must be a folder or the name of a Hub repository, got {source}"
                 ) from None
-        network = cls(**cls._arguments_in(folder / CONFIG))
+        arguments = cls._arguments_in(folder / CONFIG)
+        try:
+            network = cls(**arguments)
+        except (TypeError, ValueError) as error:
+            raise UnreadableFileError(
+                f"{folder / CONFIG} has arguments that {cls.__name__} refuses: {error}"
+            ) from error
         network._load_weights(folder / WEIGHTS)
         return network.eval()
 
@@ -95,7 +101,7 @@ class Pretrained(nn.Module):
         name = hub.create_repo(repository, private=private, exist_ok=True).repo_id
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return str(hub.upload_folder(repo_id=name, folder_path=folder))
+            return hub.upload_folder(repo_id=name, folder_path=folder).commit_url
 
     @classmethod
     def _arguments_in(cls, path: Path) -> dict[str, Any]:
@@ -120,7 +126,11 @@ class Pretrained(nn.Module):
         from safetensors.torch import load
 
         try:
-            self.load_state_dict(load(path.read_bytes()))
+            weights = load(path.read_bytes())
+            kinds = {value.dtype for value in weights.values()}
+            if len(kinds) == 1 and (kind := kinds.pop()).is_floating_point:
+                self.to(kind)
+            self.load_state_dict(weights)
         except SafetensorError as error:
             raise UnreadableFileError(
                 f"{path} is damaged or no safetensors file: {error}"

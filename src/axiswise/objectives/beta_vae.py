@@ -29,9 +29,9 @@ class BetaVAE:
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.beta < 0:
+        if not self.beta >= 0:  # so that NaN is refused too
             raise ValueError(f"beta must be ≥ 0, got {self.beta}")
-        if self.sigma <= 0:
+        if not self.sigma > 0:
             raise ValueError(f"sigma must be > 0, got {self.sigma}")
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(

@@ -39,13 +39,14 @@ class JacobianTerm:
     Args:
         name: Which penalty.
         weight: Its weight γ or λ, ≥ 0.
-        columns: Random columns for each sample (jl1, jl2); None for all, exactly.
-        probes: Rademacher probes (orojar, hessian); None for the exact value.
-        groups: Groups of latents (orojar, hessian); None for the exact value.
-        normalize: The scale-free form (jl1, orojar).
+        columns: Random columns for each sample, ≥ 1 (jl1, jl2); None for all, exactly.
+        probes: Rademacher probes, ≥ 2 (orojar, hessian); None for the exact value.
+        groups: Groups of latents, ≥ 2 (orojar, hessian); None for the exact value. Not with probes.
+        normalize: The scale-free form (jl1, orojar), with neither probes nor groups.
 
     Raises:
-        ValueError: On a negative weight, an unknown name, or an option of another penalty.
+        ValueError: On a negative weight, an unknown name, an option of another penalty, a number
+            out of range, or options that exclude each other.
     """
 
     name: Literal["jl1", "jl2", "orojar", "hessian", "ima"] = "jl1"
@@ -58,11 +59,19 @@ class JacobianTerm:
     def __post_init__(self) -> None:
         if self.name not in _PENALTIES:
             raise ValueError(f"name must be one of {', '.join(_PENALTIES)}, got {self.name!r}")
-        if self.weight < 0:
+        if not self.weight >= 0:  # so that NaN is refused too
             raise ValueError(f"weight must be ≥ 0, got {self.weight}")
         for option in ("columns", "probes", "groups", "normalize"):
             if getattr(self, option) and option not in _OPTIONS[self.name]:
                 raise ValueError(f"{option} is no option of the penalty {self.name!r}")
+        for option, least in (("columns", 1), ("probes", 2), ("groups", 2)):
+            value = getattr(self, option)
+            if value is not None and value < least:
+                raise ValueError(f"{option} must be at least {least}, got {value}")
+        if self.probes is not None and self.groups is not None:
+            raise ValueError(f"groups must be None with probes={self.probes}, got {self.groups}")
+        if self.normalize and (self.probes is not None or self.groups is not None):
+            raise ValueError("normalize must go with the exact form: leave out probes and groups")
 
     def draw(
         self, batch: int, latent: int, rng: torch.Generator, share: slice = slice(None)

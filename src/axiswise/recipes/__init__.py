@@ -8,6 +8,7 @@ import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from axiswise.files import UnreadableFileError
 from axiswise.training.config import TrainConfig
 
 
@@ -73,8 +74,15 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Namespace:
         The config as a namespace.
 
     Raises:
-        ArgumentError: From jsonargparse, on an unknown key, a wrong type or a value out of range.
+        ArgumentError: From jsonargparse, on an unknown key or a wrong type.
+        UnreadableFileError: If the file holds no keys and values in YAML.
     """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
     config = recipe_parser().parse_args([f"--recipe={path}", *overrides])
     config.name = config.name or path.stem
     return config

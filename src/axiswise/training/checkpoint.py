@@ -33,7 +33,7 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     content = buffer.getvalue()
     path = folder / f"step-{step:08d}.pt"
     # The digest first: a checkpoint that is there has one.
-    write_atomically(_digest_path(path), hashlib.sha256(content).hexdigest().encode())
+    write_atomically(_digest_path(path), _digest(content))
     write_atomically(path, content)
     for old in list_checkpoints(folder)[:-_KEEP]:
         old.unlink()
@@ -56,7 +56,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """
     content = path.read_bytes()
     digest = _digest_path(path)
-    if not digest.exists() or digest.read_text() != hashlib.sha256(content).hexdigest():
+    if not digest.exists() or digest.read_bytes() != _digest(content):
         raise UnreadableFileError(
             f"checkpoint {path} is damaged (its checksum does not match); "
             "delete it to resume from the one before"
@@ -81,7 +81,12 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name))
+    found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name)]
+    return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")))
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
 
 
 def _digest_path(path: Path) -> Path:

@@ -13,16 +13,26 @@ class EvaluationConfig:
     """Protocol of the scores; the defaults are JL1-VAE's.
 
     Args:
-        radius: Radii of the local scores, as shares of each factor's values.
-        centres: Centres that a local score is averaged over.
-        samples: Samples around each centre, and for each global score.
-        bins: Equal-width bins of a code.
+        radius: Radii of the local scores, as shares of each factor's values, > 0.
+        centres: Centres that a local score is averaged over, ≥ 1.
+        samples: Samples around each centre, and for each global score, ≥ 2.
+        bins: Equal-width bins of a code, ≥ 2, for local scores; global ones have 20.
+
+    Raises:
+        ValueError: On a number out of range.
     """
 
     radius: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.3, 0.6, 1.0])
     centres: int = 20
     samples: int = 10_000
     bins: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("centres", 1), ("samples", 2), ("bins", 2)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        if not all(radius > 0 for radius in self.radius):
+            raise ValueError(f"radius must be above 0, got {self.radius}")
 
 
 @dataclass(frozen=True)
@@ -78,8 +88,15 @@ class TrainConfig:
         for name in ("constant", "anneal"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if self.learning_rate <= 0:
+        if not self.learning_rate > 0:  # so that NaN is refused too
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+        for name in ("columns", "groups"):
+            value = getattr(self.penalty, name, None)
+            if value is not None and value > self.model.latent_dim:
+                raise ValueError(
+                    f"penalty.{name} must be at most the {self.model.latent_dim} latents, "
+                    f"got {value}"
+                )
         if self.checkpoint_every % self.log_every:
             raise ValueError(
                 f"checkpoint_every must be a multiple of log_every = {self.log_every}, "

@@ -65,6 +65,8 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
     rng = torch.Generator(fabric.device).manual_seed(config.seed)
     log = _Log(config.batch_size)
     start = _restore(run, config, vae, optimizer, rng, log)
+    if fabric.is_global_zero:
+        run.truncate_metrics(start)
     penalty, latent = config.penalty, vae.latent_dim
     row: dict[str, float] = {}
 
@@ -88,23 +90,32 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
             fabric.backward(loss)
             wrapped_optimizer.step()
             log.add(loss, terms, axes)
+            stopping = _in_any_process(stop.requested, fabric)
 
             done = step + 1
             if done % config.log_every == 0 or done == config.steps:
                 row = log.flush(done, fabric)
                 if penalty is not None:
-                    scales = penalty.other_scale(vae.decoder, z)
-                    row |= {name: float(value) for name, value in scales.items()}
+                    scales = fabric.all_reduce(
+                        penalty.other_scale(vae.decoder, z), reduce_op="mean"
+                    )
+                    row |= {
+                        name: float(value)
+                        for name, value in cast(dict[str, Tensor], scales).items()
+                    }
                 row |= {"ramp": ramp, "learning_rate": rate}
                 if fabric.is_global_zero:
                     run.append_metrics(row)
                     write_events(row)
             checkpoint_due = done % config.checkpoint_every == 0 or done == config.steps
-            if (checkpoint_due or stop.requested) and fabric.is_global_zero:
-                _save(run, done, config, vae, optimizer, rng, log)
+            if checkpoint_due or stopping:
+                log.reduce(fabric)
+                _check_weights(vae, done)
+                if fabric.is_global_zero:
+                    _save(run, done, config, vae, optimizer, rng, log)
             if fabric.is_global_zero and on_progress is not None:
                 on_progress(done, row)
-            if stop.requested:
+            if stopping:
                 raise InterruptedRunError(
                     f"stopped after step {done} of {config.steps}, all of it saved; "
                     f"go on with `axiswise train --resume {run.path}`"
@@ -112,6 +123,22 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
 
     if fabric.is_global_zero:
         vae.eval().save_pretrained(run.path)
+
+
+def check_devices(config: TrainConfig) -> None:
+    """Whether this machine has what a recipe wants to compute on.
+
+    Args:
+        config: The recipe.
+
+    Raises:
+        ValueError: If it has fewer CUDA devices than wanted.
+    """
+    found = torch.cuda.device_count() if config.accelerator != "cpu" else 0
+    if config.accelerator == "cuda" and found == 0:
+        raise ValueError("accelerator must be 'cpu' or 'auto': this machine has no CUDA device")
+    if 0 < found < config.devices:
+        raise ValueError(f"devices must be at most this machine's {found}, got {config.devices}")
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
@@ -154,11 +181,16 @@ class _Log:
         self.history.append(torch.cat([torch.stack([*values, loss.detach()]), axes]))
         self.timed += 1
 
+    def reduce(self, fabric: Fabric) -> None:
+        """Average what is kept over the processes."""
+        if self.history:
+            history = fabric.all_reduce(torch.stack(self.history), reduce_op="mean")
+            self.history = list(cast(Tensor, history))
+
     def flush(self, done: int, fabric: Fabric) -> dict[str, float]:
         """The row for the steps since the last one; an error if one of them was not finite."""
-        history = fabric.all_reduce(torch.stack(self.history), reduce_op="mean")
-        assert isinstance(history, Tensor)
-        history = history.cpu()
+        self.reduce(fabric)
+        history = torch.stack(self.history).cpu()
         bad = ~history[:, : len(self.names)].isfinite()
         if bad.any():
             row, column = bad.nonzero()[0].tolist()
@@ -175,6 +207,14 @@ class _Log:
         return result
 
 
+def _check_weights(vae: VAE, done: int) -> None:
+    for name, value in vae.state_dict().items():
+        if not value.isfinite().all():
+            raise TrainingStoppedError(
+                f"the weights {name} are not finite after step {done}; the last checkpoint is good"
+            )
+
+
 def _save(
     run: RunFolder,
     done: int,
@@ -184,16 +224,10 @@ def _save(
     rng: torch.Generator,
     log: _Log,
 ) -> None:
-    weights = vae.state_dict()
-    for name, value in weights.items():
-        if not value.isfinite().all():
-            raise TrainingStoppedError(
-                f"the weights {name} are not finite after step {done}; the last checkpoint is good"
-            )
     state = {
         "step": done,
         "seed": config.seed,
-        "weights": weights,
+        "weights": vae.state_dict(),
         "optimizer": optimizer.state_dict(),
         "rng": rng.get_state(),
         "log": log.history,
@@ -212,7 +246,6 @@ def _restore(
     """Take over the newest checkpoint, if there is one; the steps done so far."""
     checkpoints = list_checkpoints(run.checkpoints)
     if not checkpoints:
-        run.truncate_metrics(0)
         return 0
     state = load_checkpoint(checkpoints[-1])
     try:
@@ -226,11 +259,11 @@ def _restore(
             f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}: "
             + " ".join(str(error).split())
         ) from error
-    if not 0 < step <= config.steps:
+    if not 0 < step <= config.steps or state.get("seed") != config.seed:
         raise UnreadableFileError(
-            f"checkpoint {checkpoints[-1]} is at step {step}, the recipe has {config.steps} steps"
+            f"checkpoint {checkpoints[-1]} is at step {step} with seed {state.get('seed')}, the "
+            f"recipe in {run.config} has {config.steps} steps and seed {config.seed}"
         )
-    run.truncate_metrics(step)
     return step
 
 
@@ -244,7 +277,7 @@ def _events(
         return
     from torch.utils.tensorboard import SummaryWriter
 
-    with SummaryWriter(run.tensorboard, purge_step=start + 1 if start else None) as writer:
+    with SummaryWriter(run.tensorboard, purge_step=start + 1) as writer:
 
         def write(row: dict[str, float]) -> None:
             for name, value in row.items():
@@ -252,6 +285,15 @@ def _events(
                     writer.add_scalar(name, value, int(row["step"]))
 
         yield write
+
+
+def _in_any_process(requested: bool, fabric: Fabric) -> bool:
+    """Whether some process was told to stop: all have to, after the same step."""
+    if fabric.world_size == 1:
+        return requested
+    return bool(
+        fabric.all_reduce(torch.tensor(float(requested), device=fabric.device), reduce_op="max")
+    )
 
 
 @dataclass

@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.files import UnreadableFileError, naming, write_atomically
 
 
 class RunFolder:
@@ -89,7 +89,7 @@ class RunFolder:
         if not self.metrics.exists():
             writer.writerow(row)
         writer.writerow(row.values())
-        with self.metrics.open("a", encoding="utf-8") as file:
+        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
             file.write(text.getvalue())
 
     def read_metrics(self) -> dict[str, list[float]]:
@@ -101,29 +101,37 @@ class RunFolder:
         Raises:
             UnreadableFileError: If the file is not such a table.
         """
-        if not self.metrics.exists():
-            return {}
-        lines = self.metrics.read_text(encoding="utf-8").split("\n")[:-1]
-        table = list(csv.reader(lines))
         try:
-            rows = [[float(value) for value in row] for row in table[1:]]
-            columns = zip(*rows, strict=True) if rows else [()] * len(table[0] if table else [])
-            return {
-                name: list(values)
-                for name, values in zip(table[0] if table else [], columns, strict=True)
-            }
-        except ValueError as error:
+            header, *rows = csv.reader(self._whole_metric_lines() or [""])
+            table = [[float(value) for value in row] for row in rows]
+            columns = list(zip(*table, strict=True)) if table else [()] * len(header)
+            metrics = {name: list(column) for name, column in zip(header, columns, strict=True)}
+            if metrics and "step" not in metrics:
+                raise ValueError("it has no column step")
+        except (ValueError, csv.Error) as error:
             raise UnreadableFileError(f"{self.metrics} is no table of metrics: {error}") from error
+        return metrics
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows after a step, which a resumed run will write again.
 
         Args:
             step: The last step to keep.
+
+        Raises:
+            UnreadableFileError: If the file is no table of metrics.
+            OSError: If it cannot be written; it then stays as it is.
         """
-        columns = self.read_metrics()
-        self.metrics.unlink(missing_ok=True)
-        for values in zip(*columns.values(), strict=True):
-            row = dict(zip(columns, values, strict=True))
-            if row["step"] <= step:
-                self.append_metrics({**row, "step": int(row["step"])})
+        steps = self.read_metrics().get("step", [])
+        header, *rows = self._whole_metric_lines() or [""]
+        kept = [row for row, done in zip(rows, steps, strict=True) if done <= step]
+        if kept:
+            write_atomically(self.metrics, "".join([header, *kept]).encode())
+        else:
+            self.metrics.unlink(missing_ok=True)
+
+    def _whole_metric_lines(self) -> list[str]:
+        if not self.metrics.exists():
+            return []
+        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        return [line for line in lines if line.endswith("\n")]

@@ -1,0 +1,77 @@
+"""What tests of several folders need: a run so small that it trains in a second."""
+
+import hashlib
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+# Written by hand and in full, so that a changed default cannot change what the tests train.
+TINY = """
+description: a run of a second
+data: {class_path: axiswise.data.ThreeDots, init_args: {size: 16, values: 16}}
+model:
+  class_path: axiswise.nets.ConvVAE
+  init_args: {hidden: [8, 8], features: 16, latent_dim: 4}
+objective: {beta: 2.0}
+penalty: {name: jl1, weight: 0.1, columns: 1}
+steps: 40
+batch_size: 8
+learning_rate: 1.0e-3
+constant: 0.5
+anneal: 0.5
+log_every: 5
+checkpoint_every: 10
+precision: 32-true
+accelerator: cpu
+evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200}
+"""
+
+Snapshot = Callable[[Path], dict[str, str]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> Iterator[None]:
+    """Sums in another order would not be equal bit for bit."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny recipe, for all tests: copy it before you change it."""
+    from axiswise.commands.train import train_recipe
+
+    folder = tmp_path_factory.mktemp("trained")
+    (folder / "tiny.yaml").write_text(TINY)
+    return train_recipe(str(folder / "tiny.yaml"), out=str(folder / "run")).path
+
+
+@pytest.fixture
+def trained_copy(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "copy"))
+
+
+@pytest.fixture(scope="session")
+def snapshot() -> Snapshot:
+    """Path and digest of each file in a folder."""
+
+    def take(folder: Path) -> dict[str, str]:
+        files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        return {
+            str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+        }
+
+    return take

@@ -1,0 +1,145 @@
+"""The penalty as a term of the loss: what it draws, what it is worth, what it refuses."""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import axiswise as aw
+from axiswise.objectives import JacobianTerm
+
+BATCH, LATENT = 12, 5
+
+TERMS: dict[str, tuple[JacobianTerm, Callable[..., Tensor]]] = {
+    "jl1": (JacobianTerm("jl1"), aw.jl1_penalty),
+    "jl1 columns": (JacobianTerm("jl1", columns=2), aw.jl1_penalty),
+    "jl2": (JacobianTerm("jl2"), aw.jl2_penalty),
+    "jl2 columns": (JacobianTerm("jl2", columns=1), aw.jl2_penalty),
+    "orojar": (JacobianTerm("orojar"), aw.orojar_penalty),
+    "orojar probes": (JacobianTerm("orojar", probes=2), aw.orojar_penalty),
+    "orojar groups": (JacobianTerm("orojar", groups=3), aw.orojar_penalty),
+    "hessian": (JacobianTerm("hessian"), aw.hessian_penalty),
+    "hessian probes": (JacobianTerm("hessian", probes=3), aw.hessian_penalty),
+    "hessian groups": (JacobianTerm("hessian", groups=2), aw.hessian_penalty),
+    "ima": (JacobianTerm("ima"), aw.ima_contrast),
+}
+
+
+@pytest.fixture
+def decoder() -> nn.Sequential:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        return nn.Sequential(nn.Linear(LATENT, 9), nn.Tanh(), nn.Linear(9, 11)).double()
+
+
+@pytest.fixture
+def z() -> Tensor:
+    rng = torch.Generator().manual_seed(5)
+    return torch.randn(BATCH, LATENT, generator=rng, dtype=torch.float64)
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(7)
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_the_value_is_the_penalty_s(name: str, decoder: nn.Sequential, z: Tensor) -> None:
+    """Which draws its own with the same seed: the term's draw is the one that the penalty makes."""
+    term, penalty = TERMS[name]
+    sampled = {
+        option: getattr(term, option)
+        for option in ("columns", "probes", "groups")
+        if getattr(term, option) is not None
+    }
+    expected = penalty(decoder, z, **sampled, **({"rng": _rng()} if sampled else {}))
+    value = term(decoder, z, **term.draw(BATCH, LATENT, _rng()))
+    torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
+    assert value.detach() > 0
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_processes_share_one_draw(name: str, decoder: nn.Sequential, z: Tensor) -> None:
+    """The mean over three shares of the batch is the value of the whole batch."""
+    term, _ = TERMS[name]
+    whole = term(decoder, z, **term.draw(BATCH, LATENT, _rng()))
+    shares = [slice(0, 4), slice(4, 8), slice(8, 12)]
+    parts = [term(decoder, z[share], **term.draw(BATCH, LATENT, _rng(), share)) for share in shares]
+    torch.testing.assert_close(torch.stack(parts).mean(), whole, rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if " " in name])
+def test_shares_are_slices_of_the_whole_draw_and_leave_the_same_state(name: str) -> None:
+    term, _ = TERMS[name]
+    rng = _rng()
+    (key, whole), *rest = term.draw(BATCH, LATENT, rng).items()
+    assert rest == []
+    axis = 0 if key == "columns" else 1
+    for start in (0, 6):
+        other = _rng()
+        (part,) = term.draw(BATCH, LATENT, other, slice(start, start + 6)).values()
+        assert torch.equal(part, whole.narrow(axis, start, 6))
+        assert torch.equal(other.get_state(), rng.get_state())
+
+
+@pytest.mark.parametrize("name", [name for name in TERMS if " " not in name])
+def test_exact_terms_draw_nothing(name: str) -> None:
+    rng = _rng()
+    assert TERMS[name][0].draw(BATCH, LATENT, rng) == {}
+    assert torch.equal(rng.get_state(), _rng().get_state())
+
+
+@pytest.mark.parametrize(
+    ("name", "penalty"), [("jl1", aw.jl1_penalty), ("orojar", aw.orojar_penalty)]
+)
+def test_the_scale_free_form_and_the_other_one(
+    name: str, penalty: Callable[..., Tensor], decoder: nn.Sequential, z: Tensor
+) -> None:
+    plain, free = JacobianTerm(name), JacobianTerm(name, normalize=True)  # type: ignore[arg-type]
+    wanted, wanted_free = penalty(decoder, z), penalty(decoder, z, normalize=True)
+    torch.testing.assert_close(free(decoder, z), wanted_free, rtol=1e-12, atol=0)
+    assert not torch.isclose(wanted, wanted_free)
+    other, other_free = plain.other_scale(decoder, z), free.other_scale(decoder, z)
+    assert list(other) == [f"{name}_normalized"]
+    assert list(other_free) == [name]
+    torch.testing.assert_close(other[f"{name}_normalized"], wanted_free, rtol=1e-12, atol=0)
+    torch.testing.assert_close(other_free[name], wanted, rtol=1e-12, atol=0)
+    assert not other[f"{name}_normalized"].requires_grad
+
+
+def test_the_other_scale_of_a_sampled_term_is_exact(decoder: nn.Sequential, z: Tensor) -> None:
+    found = JacobianTerm("jl1", columns=1).other_scale(decoder, z)["jl1_normalized"]
+    torch.testing.assert_close(found, aw.jl1_penalty(decoder, z, normalize=True))
+
+
+@pytest.mark.parametrize("name", ["jl2", "hessian", "ima"])
+def test_penalties_of_one_form_have_no_other_scale(
+    name: str, decoder: nn.Sequential, z: Tensor
+) -> None:
+    assert JacobianTerm(name).other_scale(decoder, z) == {}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "l1"}, "name must be one of jl1, jl2, orojar, hessian, ima, got 'l1'"),
+        ({"weight": -1.0}, "weight must be ≥ 0, got -1.0"),
+        ({"weight": math.nan}, "weight must be ≥ 0, got nan"),
+        ({"name": "orojar", "columns": 1}, "columns is no option of the penalty 'orojar'"),
+        ({"name": "jl1", "probes": 2}, "probes is no option of the penalty 'jl1'"),
+        ({"name": "jl2", "groups": 2}, "groups is no option of the penalty 'jl2'"),
+        ({"name": "jl2", "normalize": True}, "normalize is no option of the penalty 'jl2'"),
+        ({"name": "hessian", "normalize": True}, "normalize is no option"),
+        ({"name": "hessian", "columns": 1}, "columns is no option"),
+        ({"name": "ima", "probes": 2}, "probes is no option of the penalty 'ima'"),
+        ({"name": "jl1", "columns": 0}, "columns must be at least 1, got 0"),
+        ({"name": "orojar", "probes": 1}, "probes must be at least 2, got 1"),
+        ({"name": "hessian", "groups": 1}, "groups must be at least 2, got 1"),
+        ({"name": "orojar", "probes": 2, "groups": 2}, "groups must be None with probes=2"),
+        ({"name": "orojar", "probes": 2, "normalize": True}, "normalize must go with the exact"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        JacobianTerm(**arguments)  # type: ignore[arg-type]

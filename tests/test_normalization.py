@@ -1,0 +1,142 @@
+"""Norms inside a generator: same values as PyTorch's, and right derivatives of the Jacobian."""
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+import axiswise as aw
+from axiswise.normalization import NormsForJacobians, instance_norm, layer_norm
+
+LATENT = 4
+
+
+class Normed(nn.Module):
+    def __init__(self, norm, *shape):
+        super().__init__()
+        self.first, self.norm, self.shape = nn.Linear(LATENT, 24), norm, shape
+
+    def forward(self, z):
+        return torch.sin(self.norm(self.first(z).view(-1, *self.shape)))
+
+
+def transformer():
+    layer = nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True, norm_first=True)
+    layer.self_attn = Attention()
+    return layer
+
+
+class Attention(nn.Module):
+    """Plain attention; the fused one has no forward-mode derivative on a CPU."""
+
+    batch_first = True
+    in_proj_bias = None
+
+    def forward(self, query, key, value, **_):
+        return (query @ key.mT).softmax(-1) @ value, None
+
+
+NETS = {
+    "instance norm": lambda: Normed(nn.InstanceNorm2d(2), 2, 3, 4),
+    "instance norm, affine": lambda: Normed(nn.InstanceNorm1d(3, affine=True), 3, 8),
+    "instance norm, tracking": lambda: Normed(
+        nn.InstanceNorm2d(2, track_running_stats=True), 2, 3, 4
+    ),
+    "instance norm, tracking, eval": lambda: Normed(
+        nn.InstanceNorm2d(2, track_running_stats=True), 2, 3, 4
+    ).eval(),
+    "layer norm": lambda: Normed(nn.LayerNorm(24), 24),
+    "layer norm, two axes": lambda: Normed(nn.LayerNorm((3, 4), eps=0.1), 2, 3, 4),
+    "raw layer norm": lambda: Normed(lambda x: torch.layer_norm(x, (24,)), 24),
+    "group norm": lambda: Normed(nn.GroupNorm(2, 6), 6, 2, 2),
+    "rms norm": lambda: Normed(nn.RMSNorm(24), 24),
+    "batch norm, eval": lambda: Normed(nn.BatchNorm1d(24), 24).eval(),
+    "transformer": lambda: Normed(transformer(), 4, 6),
+}
+
+
+@pytest.fixture(params=NETS)
+def net(request):
+    torch.manual_seed(0)
+    net = NETS[request.param]().double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return net
+
+
+def latents():
+    return torch.randn(3, LATENT, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+
+
+def test_gradients_of_the_jacobian_equal_double_backward(net):
+    """PyTorch's own forward-mode derivative of instance and layer norm fails this by 100 %."""
+    z = latents()
+    full = torch.autograd.functional.jacobian(net, z, create_graph=True)
+    theirs = torch.stack([full[b, ..., b, :].movedim(-1, 0) for b in range(len(z))])
+    ours = aw.jacobian_columns(net, z)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
+
+    weights = torch.randn_like(theirs)
+    parameters = list(net.parameters())
+    for one, other in zip(
+        torch.autograd.grad((ours * weights).sum(), parameters, materialize_grads=True),
+        torch.autograd.grad((theirs * weights).sum(), parameters, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-10)
+
+
+def test_second_derivatives_equal_reverse_over_reverse(net):
+    z = latents()
+
+    def hessian(z):
+        outputs = [lambda z, i=i: net(z[None]).flatten()[i] for i in range(24)]
+        return torch.stack([torch.autograd.functional.hessian(o, z) for o in outputs])
+
+    mixed = torch.stack([hessian(each) for each in z]).triu(1)
+    ours = aw.hessian_penalty(net, z)
+    torch.testing.assert_close(ours, 4 * mixed.square().sum((2, 3)).mean(), rtol=1e-9, atol=1e-12)
+
+
+def test_values_are_those_of_the_network(net):
+    z = latents()
+    with NormsForJacobians():
+        inside = net(z)
+    torch.testing.assert_close(inside, net(z), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("affine", [True, False])
+def test_written_out_norms_equal_pytorchs(dtype, affine):
+    torch.manual_seed(0)
+    x = (5 * torch.randn(3, 4, 8, 8) + 2).to(dtype)
+    per_channel = [torch.randn(4).to(dtype) for _ in range(2)] if affine else [None, None]
+    per_pixel = [torch.randn(8, 8).to(dtype) for _ in range(2)] if affine else [None, None]
+    precision = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}[dtype]
+    for ours, theirs in [
+        (instance_norm(x, None, None, *per_channel), F.instance_norm(x, None, None, *per_channel)),
+        (layer_norm(x, (8, 8), *per_pixel), F.layer_norm(x, (8, 8), *per_pixel)),
+    ]:
+        assert ours.dtype == theirs.dtype == dtype
+        torch.testing.assert_close(ours, theirs, rtol=precision, atol=precision)
+
+
+def test_running_statistics_are_used_in_eval_mode_and_never_changed():
+    norm = nn.InstanceNorm2d(2, track_running_stats=True).double()
+    generator = Normed(norm, 2, 3, 4).double()
+    norm.running_mean.copy_(torch.tensor([1.0, -2.0]))
+    norm.running_var.copy_(torch.tensor([0.5, 2.0]))
+    before = {name: value.clone() for name, value in norm.named_buffers()}
+    for train in (True, False):
+        generator.train(train)
+        aw.jacobian_columns(generator, latents())
+        for name in ("running_mean", "running_var"):
+            assert torch.equal(getattr(norm, name), before[name])
+    expected = (norm.running_var + norm.eps).rsqrt().repeat_interleave(12)[:, None]
+    hidden = generator.first(latents())
+    with NormsForJacobians():
+        slope = torch.autograd.functional.jacobian(
+            lambda x: norm(x.view(1, 2, 3, 4)).flatten(), hidden[0].detach()
+        )
+    torch.testing.assert_close(slope.diagonal(), expected.squeeze(1))

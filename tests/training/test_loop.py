@@ -1,0 +1,535 @@
+"""The training loop: what it minimises, what it logs, how it stops and goes on."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Bernoulli, Normal, kl_divergence
+
+from axiswise.data import ThreeDots
+from axiswise.files import UnreadableFileError
+from axiswise.nets import ConvVAE
+from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from axiswise.training.config import TrainConfig
+from axiswise.training.loop import check_devices, resolve_precision, train
+from axiswise.training.run_folder import RunFolder
+from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
+
+BATCH, LATENT = 8, 4
+
+
+def tiny(**changes: Any) -> TrainConfig:
+    """A config of a second; its network depends on the seed alone."""
+    seed = changes.get("seed", 0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        vae = ConvVAE(size=16, hidden=(8, 8), features=16, latent_dim=LATENT)
+    settings: dict[str, Any] = {
+        "data": ThreeDots(size=16, values=16),
+        "model": vae,
+        "objective": BetaVAE(beta=2.0),
+        "penalty": JacobianTerm("jl1", weight=0.1, columns=1),
+        "steps": 40,
+        "batch_size": BATCH,
+        "learning_rate": 1e-3,
+        "constant": 0.5,
+        "anneal": 0.5,
+        "precision": "32-true",
+        "accelerator": "cpu",
+        "log_every": 5,
+        "checkpoint_every": 10,
+    }
+    return TrainConfig(**{**settings, **changes})
+
+
+def weights(run: RunFolder) -> bytes:
+    return (run.path / "model.safetensors").read_bytes()
+
+
+def metrics(run: RunFolder) -> dict[str, list[float]]:
+    """All but the one column that says how fast the machine was."""
+    columns = run.read_metrics()
+    assert all(value > 0 for value in columns.pop("images_per_second"))
+    return columns
+
+
+@pytest.fixture
+def new_run(tmp_path: Path) -> Callable[[str], RunFolder]:
+    return lambda name: RunFolder.create(tmp_path / name, "")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    run = RunFolder.create(tmp_path_factory.mktemp("uninterrupted"), "")
+    train(tiny(), run)
+    return run
+
+
+def _by_hand(steps: int) -> tuple[list[dict[str, float]], ConvVAE]:
+    """The same training with nothing of the library but its network and its images."""
+    config = tiny()
+    vae = config.model
+    assert isinstance(vae, ConvVAE)
+    optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, foreach=False)
+    rng = torch.Generator().manual_seed(config.seed)
+    logits = vae.decoder[:-1]
+    rows = []
+    for step in range(steps):
+        images = config.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
+        noise = torch.randn(BATCH, LATENT, generator=rng)
+        column = torch.rand(BATCH, LATENT, generator=rng).argmin(1)
+        mean, log_variance = vae.encoder(images)
+        z = mean + noise * (0.5 * log_variance).exp()
+        pixels = Bernoulli(logits=logits(z), validate_args=False)
+        nll = -pixels.log_prob(images).sum() / BATCH
+        divergence = kl_divergence(
+            Normal(mean, (0.5 * log_variance).exp()), Normal(torch.zeros_like(mean), 1.0)
+        )
+        jl1 = _chosen_columns(vae.decoder, z.detach(), column).abs().sum() * LATENT / BATCH
+        ramp = min(1.0, step / 20)
+        loss = nll + ramp * 2.0 * divergence.sum() / BATCH + ramp * 0.1 * jl1
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 if step <= 20 else 1e-3 * (40 - step) / 20
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        row = {"nll": nll, "kl": divergence.sum() / BATCH, "jl1": jl1, "loss": loss}
+        rows.append({name: float(value.detach()) for name, value in row.items()})
+    return rows, vae
+
+
+def _uniform(rng: torch.Generator) -> Tensor:
+    return torch.randint(16, (BATCH,), generator=rng)
+
+
+def _chosen_columns(decoder: Callable[[Tensor], Tensor], z: Tensor, column: Tensor) -> Tensor:
+    directions = torch.nn.functional.one_hot(column, LATENT).float()
+    _, product = torch.autograd.functional.jvp(decoder, z, directions, create_graph=True)
+    return product
+
+
+def test_log_and_weights_are_those_of_steps_made_by_hand(uninterrupted: RunFolder) -> None:
+    rows, vae = _by_hand(steps=40)
+    logged = metrics(uninterrupted)
+    assert logged["step"] == [5, 10, 15, 20, 25, 30, 35, 40]
+    for name in ("nll", "kl", "jl1", "loss"):
+        means = [sum(row[name] for row in rows[i : i + 5]) / 5 for i in range(0, 40, 5)]
+        assert logged[name] == pytest.approx(means, rel=2e-4), name
+    trained = ConvVAE.from_pretrained(uninterrupted.path).state_dict()
+    for name, value in vae.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_annealing_multiplies_beta_and_the_penalty_s_weight(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    run = new_run("run")
+    train(tiny(steps=20, log_every=1, anneal=0.5), run)
+    logged = metrics(run)
+    assert logged["ramp"] == pytest.approx([min(1.0, step / 10) for step in range(20)])
+    assert logged["learning_rate"] == pytest.approx(
+        [1e-3] * 11 + [1e-4 * k for k in range(9, 0, -1)]
+    )
+    for ramp, nll, kl, jl1, loss in zip(
+        *(logged[name] for name in ("ramp", "nll", "kl", "jl1", "loss")), strict=True
+    ):
+        assert loss == pytest.approx(nll + ramp * 2.0 * kl + ramp * 0.1 * jl1, rel=1e-6)
+    assert logged["loss"][0] == logged["nll"][0]
+
+
+def test_active_axes_are_counted_at_a_hundredth_of_a_nat(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    config, run = tiny(steps=5, learning_rate=1e-12, penalty=None), new_run("run")
+    vae = config.model
+    assert isinstance(vae, ConvVAE)
+    with torch.no_grad():
+        for layer in (vae.encoder.mean, vae.encoder.log_variance):
+            layer.weight.zero_()
+            layer.bias.zero_()
+        # KL divergences of ½·m²: 0.0098, 0.0102, 0 and 2 nats.
+        vae.encoder.mean.bias.copy_(torch.tensor([0.14, 0.143, 0.0, 2.0]))
+    train(config, run)
+    assert metrics(run)["active_axes"] == [2]
+    assert metrics(run)["kl"] == pytest.approx([0.0098 + 0.0102245 + 2.0], rel=1e-4)
+    assert list(metrics(run)) == [
+        "step",
+        "nll",
+        "kl",
+        "loss",
+        "active_axes",
+        "ramp",
+        "learning_rate",
+    ]
+
+
+def test_training_lowers_the_loss(uninterrupted: RunFolder) -> None:
+    losses = metrics(uninterrupted)["nll"]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_tensorboard_holds_the_same_numbers(uninterrupted: RunFolder) -> None:
+    from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+
+    (file,) = uninterrupted.tensorboard.iterdir()
+    found: dict[str, list[float]] = {}
+    for event in LegacyEventFileLoader(str(file)).Load():
+        for value in event.summary.value:
+            found.setdefault(value.tag, []).append(value.simple_value)
+    expected = uninterrupted.read_metrics()
+    del expected["step"]
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name] == pytest.approx(values, rel=1e-6)
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_and_another_does_not(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder]
+) -> None:
+    torch.manual_seed(99)  # the global state has no say
+    again, other = new_run("again"), new_run("other")
+    train(tiny(), again)
+    train(tiny(seed=1), other)
+    assert weights(again) == weights(uninterrupted)
+    assert metrics(again) == metrics(uninterrupted)
+    assert weights(other) != weights(uninterrupted)
+
+
+def test_the_seed_rules_the_images_and_not_only_the_first_weights(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder]
+) -> None:
+    other = new_run("other")
+    train(tiny(seed=1, model=tiny().model), other)
+    assert weights(other) != weights(uninterrupted)
+
+
+class _CrashError(Exception):
+    """Stands for whatever ends a process."""
+
+
+def _crash_after(step: int) -> Callable[[int, dict[str, float]], None]:
+    def crash(done: int, _: dict[str, float]) -> None:
+        if done == step:
+            raise _CrashError
+
+    return crash
+
+
+def _interrupt_after(step: int, number: int) -> Callable[[int, dict[str, float]], None]:
+    def interrupt(done: int, _: dict[str, float]) -> None:
+        if done == step:
+            os.kill(os.getpid(), number)
+
+    return interrupt
+
+
+@pytest.mark.parametrize("step", [1, 9, 10, 13, 39])
+def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], step: int
+) -> None:
+    run = new_run("run")
+    with pytest.raises(_CrashError):
+        train(tiny(), run, _crash_after(step))
+    with run.metrics.open("a") as file:
+        file.write("99,0.12")  # a row that was cut short
+    torch.manual_seed(step)
+    train(tiny(), run)
+    assert weights(run) == weights(uninterrupted)
+    assert metrics(run) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_again_and_again_a_run_ends_as_if_nothing_had_been(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], number: int
+) -> None:
+    """At log rows and between them, at checkpoints and between them."""
+    run = new_run("run")
+    handler = signal.getsignal(number)
+    for step in (2, 4, 9, 16, 28):  # the signal is met after the step that follows
+        with pytest.raises(
+            InterruptedRunError, match=f"step {step + 1} of 40.*--resume {run.path}"
+        ):
+            train(tiny(), run, _interrupt_after(step, number))
+        assert list_checkpoints(run.checkpoints)[-1].name == f"step-{step + 1:08d}.pt"
+        assert signal.getsignal(number) is handler
+    train(tiny(), run)
+    assert weights(run) == weights(uninterrupted)
+    assert metrics(run) == metrics(uninterrupted)
+
+
+def test_a_second_ctrl_c_interrupts_at_once(new_run: Callable[[str], RunFolder]) -> None:
+    def twice(done: int, _: dict[str, float]) -> None:
+        if done == 12:
+            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = new_run("run")
+    with pytest.raises(KeyboardInterrupt):
+        train(tiny(), run, twice)
+    assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
+
+
+def test_a_run_stopped_between_its_last_step_and_its_model_gets_the_model(
+    uninterrupted: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    (run.path / "model.safetensors").unlink()
+    (run.path / "config.json").unlink()
+    before = run.metrics.read_bytes()
+    train(tiny(), run)
+    assert weights(run) == weights(uninterrupted)
+    assert run.metrics.read_bytes() == before
+
+
+def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_as_good(
+    uninterrupted: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    older, newest = list_checkpoints(run.checkpoints)
+    newest.write_bytes(newest.read_bytes()[:-5])
+    with pytest.raises(UnreadableFileError, match=f"{newest} is damaged.*delete it"):
+        train(tiny(), run)
+    newest.unlink()
+    assert load_checkpoint(older)["step"] == 30
+    train(tiny(), run)
+    assert weights(run) == weights(uninterrupted)
+    assert metrics(run) == metrics(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"steps": 20},
+        {"seed": 1},
+        {"model": ConvVAE(size=16, hidden=(8, 8), features=17, latent_dim=LATENT)},
+    ],
+    ids=["steps", "seed", "model"],
+)
+def test_a_checkpoint_of_another_recipe_is_refused(
+    uninterrupted: RunFolder, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    before = run.metrics.read_bytes()
+    with pytest.raises(UnreadableFileError, match=r"step-00000040\.pt.*recipe"):
+        train(tiny(**changes), run)
+    assert run.metrics.read_bytes() == before
+    assert weights(run) == weights(uninterrupted)
+
+
+@pytest.mark.parametrize("change", ["weights", "optimizer", "rng", "step", "log"])
+def test_a_checkpoint_that_lacks_a_part_is_refused(
+    uninterrupted: RunFolder, tmp_path: Path, change: str
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+    del state[change]
+    save_checkpoint(run.checkpoints, 40, state)
+    with pytest.raises(UnreadableFileError, match=r"step-00000040\.pt does not belong"):
+        train(tiny(), run)
+
+
+class _PoisonedDots(ThreeDots):
+    """From a certain step on, one pixel of one image is no number."""
+
+    def __init__(self, step: int, value: float) -> None:
+        super().__init__(size=16, values=16)
+        self.left, self.value = step, value
+
+    def render(self, factors: Tensor) -> Tensor:
+        images = super().render(factors)
+        self.left -= 1
+        if self.left <= 0:
+            images[3, 0, 7, 7] = self.value
+        return images
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_nan_in_the_data_stops_the_run_and_names_term_and_step(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], value: float
+) -> None:
+    run = new_run("run")
+    with pytest.raises(TrainingStoppedError, match="the term nll is .* at step 13; the last check"):
+        train(tiny(data=_PoisonedDots(13, value)), run)
+    assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[0])
+    assert all(value.isfinite().all() for value in state["weights"].values())
+    assert run.read_metrics()["step"] == [5, 10]
+    assert not (run.path / "model.safetensors").exists()
+    train(tiny(), run)  # with the data mended
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_a_nan_in_the_weights_stops_the_run(new_run: Callable[[str], RunFolder]) -> None:
+    config, run = tiny(), new_run("run")
+
+    def plant(done: int, _: dict[str, float]) -> None:
+        if done == 16:
+            with torch.no_grad():
+                config.model.encoder.mean.weight[1, 2] = float("nan")
+
+    with pytest.raises(TrainingStoppedError, match="the term nll is nan at step 17"):
+        train(config, run, plant)
+    assert load_checkpoint(list_checkpoints(run.checkpoints)[-1])["step"] == 10
+
+
+def test_a_nan_that_only_the_penalty_sees_is_laid_at_its_door(
+    new_run: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def bad(*_: object, **__: object) -> Tensor:
+        return torch.tensor(float("inf"), requires_grad=True)
+
+    monkeypatch.setattr(JacobianTerm, "__call__", bad)
+    with pytest.raises(TrainingStoppedError, match="the term jl1 is inf at step 1;"):
+        train(tiny(), new_run("run"))
+
+
+def test_weights_that_a_step_broke_are_not_saved(new_run: Callable[[str], RunFolder]) -> None:
+    """The loss of step 20 is finite still, its gradient is not."""
+    config, run = tiny(), new_run("run")
+    bias = config.model.encoder.mean.bias
+    calls = []
+
+    def spoil(gradient: Tensor) -> Tensor:
+        calls.append(0)
+        return gradient * float("nan") if len(calls) == 20 else gradient
+
+    bias.register_hook(spoil)
+    with pytest.raises(
+        TrainingStoppedError, match=r"the weights encoder\.mean\.bias are not finite after step 20"
+    ):
+        train(config, run)
+    assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
+
+
+PENALTIES = {
+    "none": None,
+    "jl1": JacobianTerm("jl1"),
+    "jl1 normalized": JacobianTerm("jl1", normalize=True),
+    "jl2": JacobianTerm("jl2", columns=2),
+    "orojar": JacobianTerm("orojar"),
+    "orojar probes": JacobianTerm("orojar", probes=2),
+    "orojar groups": JacobianTerm("orojar", groups=3),
+    "hessian": JacobianTerm("hessian"),
+    "hessian probes": JacobianTerm("hessian", probes=2),
+    "ima": JacobianTerm("ima"),
+}
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_penalty_trains_with_either_likelihood(
+    new_run: Callable[[str], RunFolder], name: str, likelihood: str
+) -> None:
+    """A strong penalty falls when it is all that counts for long enough to be seen."""
+    penalty, run = PENALTIES[name], new_run("run")
+    objective = BetaVAE(likelihood=likelihood)  # type: ignore[arg-type]
+    config = tiny(penalty=penalty, objective=objective, steps=4, log_every=1, checkpoint_every=4)
+    before = {key: value.clone() for key, value in config.model.state_dict().items()}
+    train(config, run)
+    after = config.model.state_dict()
+    assert all(not torch.equal(after[key], before[key]) for key in before)
+    logged = run.read_metrics()
+    if penalty is not None:
+        assert all(0 < value < float("inf") for value in logged[penalty.name])
+    scales = [name for name in logged if name in ("jl1_normalized", "orojar_normalized")]
+    plain = penalty is not None and penalty.name in ("jl1", "orojar") and not penalty.normalize
+    assert len(scales) == plain
+
+
+def test_a_heavy_penalty_is_lower_in_the_end_than_none(new_run: Callable[[str], RunFolder]) -> None:
+    light, heavy = new_run("light"), new_run("heavy")
+    for run, weight in ((light, 0.0), (heavy, 20.0)):
+        term = JacobianTerm("jl1", weight=weight)
+        train(tiny(penalty=term, anneal=0.0, learning_rate=3e-3, steps=60), run)
+    assert metrics(heavy)["jl1"][-1] < 0.5 * metrics(light)["jl1"][-1]
+
+
+def test_bfloat16_mixed_precision_trains_on_a_cpu(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder]
+) -> None:
+    config, run = tiny(precision="bf16-mixed"), new_run("run")
+    kinds = []
+    config.model.encoder.mean.register_forward_hook(lambda *call: kinds.append(call[2].dtype))
+    train(config, run)
+    assert set(kinds) == {torch.bfloat16}
+    assert {value.dtype for value in config.model.state_dict().values()} == {torch.float32}
+    expected = metrics(uninterrupted)
+    for name in ("nll", "kl", "loss"):
+        assert metrics(run)[name] == pytest.approx(expected[name], rel=0.05)
+
+
+def test_the_loop_reports_each_step_with_the_last_row(new_run: Callable[[str], RunFolder]) -> None:
+    seen: list[tuple[int, float | None]] = []
+    train(
+        tiny(steps=12, log_every=5, checkpoint_every=10),
+        new_run("run"),
+        lambda done, row: seen.append((done, row.get("step"))),
+    )
+    rows = [None] * 4 + [5] * 5 + [10] * 2 + [12]
+    assert seen == list(zip(range(1, 13), rows, strict=True))
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_precision_that_is_given_is_kept(precision: str) -> None:
+    assert resolve_precision(precision, "auto") == precision
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "cuda_bf16", "cpu_bf16", "expected"),
+    [
+        ("auto", True, True, False, "bf16-mixed"),
+        ("auto", True, False, True, "32-true"),
+        ("cuda", True, True, False, "bf16-mixed"),
+        ("cpu", True, True, False, "32-true"),
+        ("cpu", True, False, True, "bf16-mixed"),
+        ("auto", False, False, True, "bf16-mixed"),
+        ("auto", False, False, False, "32-true"),
+    ],
+)
+def test_auto_takes_bfloat16_where_the_device_that_computes_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+    accelerator: str,
+    cuda: bool,
+    cuda_bf16: bool,
+    cpu_bf16: bool,
+    expected: str,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: cuda_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: cpu_bf16)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert resolve_precision("auto", accelerator) == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "accelerator", "devices", "message"),
+    [
+        (0, "cuda", 1, "accelerator must be 'cpu' or 'auto'"),
+        (1, "cuda", 2, "devices must be at most this machine's 1, got 2"),
+        (1, "auto", 2, "devices must be at most this machine's 1, got 2"),
+        (0, "auto", 2, None),
+        (1, "cpu", 2, None),
+        (2, "auto", 2, None),
+    ],
+)
+def test_devices_that_are_not_there_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    found: int,
+    accelerator: str,
+    devices: int,
+    message: str | None,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
+    config = tiny(accelerator=accelerator, devices=devices)
+    if message is None:
+        check_devices(config)
+    else:
+        with pytest.raises(ValueError, match=message):
+            check_devices(config)
