@@ -140,11 +140,16 @@ def _show(options: argparse.Namespace, _overrides: list[str]) -> None:
 
 
 def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
-    from axiswise.commands.compare import comparison_rows, read_values, write_comparison
+    from axiswise.commands.compare import (
+        comparison_rows,
+        group_by_recipe,
+        read_evaluations,
+        write_comparison,
+    )
 
-    values = read_values(options.sources)
-    write_comparison(values, options.sources, options.out)
-    _print_table(comparison_rows(values))
+    evaluations = read_evaluations(options.sources)
+    write_comparison(evaluations, options.sources, options.out)
+    _print_table(comparison_rows(group_by_recipe(evaluations)))
     print(options.out)
 
 
@@ -183,9 +188,7 @@ def _complain(message: str, status: int) -> int:
 
 def _reason(message: str) -> str:
     """Of all that jsonargparse tried on a value that may be null, what is wrong with the value."""
-    message = re.sub(
-        r"Does not validate against any.*?\n *- ", "", message, flags=re.S
-    )
+    message = re.sub(r"Does not validate against any.*?\n *- ", "", message, flags=re.S)
     return re.split(r"\n *- Expected a <class 'NoneType'>", message)[0]
 
 

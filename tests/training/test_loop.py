@@ -355,7 +355,9 @@ def test_a_nan_in_the_data_stops_the_run_and_names_term_and_step(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], value: float
 ) -> None:
     run = new_run("run")
-    with pytest.raises(TrainingStoppedError, match="the term nll is .* at step 13; the last check"):
+    with pytest.raises(
+        TrainingStoppedError, match=r"the term nll is .* at step 13; the last check"
+    ):
         train(tiny(data=_PoisonedDots(13, value)), run)
     assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
     state = load_checkpoint(list_checkpoints(run.checkpoints)[0])
@@ -427,7 +429,7 @@ PENALTIES = {
 def test_every_penalty_trains_with_either_likelihood(
     new_run: Callable[[str], RunFolder], name: str, likelihood: str
 ) -> None:
-    """A strong penalty falls when it is all that counts for long enough to be seen."""
+    """All weights move, and both scales of a penalty that has two are logged."""
     penalty, run = PENALTIES[name], new_run("run")
     objective = BetaVAE(likelihood=likelihood)  # type: ignore[arg-type]
     config = tiny(penalty=penalty, objective=objective, steps=4, log_every=1, checkpoint_every=4)
@@ -435,12 +437,20 @@ def test_every_penalty_trains_with_either_likelihood(
     train(config, run)
     after = config.model.state_dict()
     assert all(not torch.equal(after[key], before[key]) for key in before)
-    logged = run.read_metrics()
+    logged = metrics(run)
+    wanted = set()
     if penalty is not None:
-        assert all(0 < value < float("inf") for value in logged[penalty.name])
-    scales = [name for name in logged if name in ("jl1_normalized", "orojar_normalized")]
-    plain = penalty is not None and penalty.name in ("jl1", "orojar") and not penalty.normalize
-    assert len(scales) == plain
+        both = {penalty.name, f"{penalty.name}_normalized"}
+        wanted = both if penalty.name in ("jl1", "orojar") else {penalty.name}
+    always = {"step", "nll", "kl", "loss", "active_axes", "ramp", "learning_rate"}
+    assert set(logged) == always | wanted
+    assert all(0 < value < float("inf") for column in wanted for value in logged[column])
+    for step, ramp in enumerate(logged["ramp"]):
+        loss = logged["nll"][step] + 4.0 * ramp * logged["kl"][step]
+        if penalty is not None:
+            name = f"{penalty.name}_normalized" if penalty.normalize else penalty.name
+            loss += 0.1 * ramp * logged[name][step]
+        assert logged["loss"][step] == pytest.approx(loss, rel=1e-6)
 
 
 def test_a_heavy_penalty_is_lower_in_the_end_than_none(new_run: Callable[[str], RunFolder]) -> None:

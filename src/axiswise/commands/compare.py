@@ -1,5 +1,7 @@
 """`axiswise compare`: scores of several runs, grouped by recipe."""
 
+import csv
+import io
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,23 +16,37 @@ from axiswise.training.run_folder import RunFolder
 Values = dict[str, dict[str, list[float]]]
 
 
-def read_values(sources: Sequence[str]) -> Values:
-    """Collect the scores of runs.
+def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
+    """Read the evaluations of runs, by recipe and seed.
 
     Args:
         sources: Run folders that were evaluated, or evaluation.json files.
 
     Returns:
-        Score (local ones by radius, as "local_mig 0.1") → recipe → one value for each seed.
+        What `axiswise evaluate` wrote for each; its scores flat, local ones by radius, as
+        "local_mig 0.1".
 
     Raises:
         FileNotFoundError: If a source is missing or was not evaluated.
         UnreadableFileError: If a file is damaged.
     """
+    found = [read_evaluation_file(_evaluation_path(Path(source))) for source in sources]
+    flat = [{**evaluation, "scores": _flat(evaluation["scores"])} for evaluation in found]
+    return sorted(flat, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
+
+
+def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
+    """The scores of evaluations, by score and recipe.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+
+    Returns:
+        Score → recipe → one value for each seed.
+    """
     values: Values = {}
-    for source in sources:
-        evaluation = read_evaluation_file(_evaluation_path(Path(source)))
-        for score, value in _flat(evaluation["scores"]).items():
+    for evaluation in evaluations:
+        for score, value in evaluation["scores"].items():
             values.setdefault(score, {}).setdefault(evaluation["name"], []).append(value)
     return values
 
@@ -39,7 +55,7 @@ def comparison_rows(values: Values) -> list[list[str]]:
     """Scores as a table of text: a row for each, a column for each recipe, a header first.
 
     Args:
-        values: What `read_values` returned.
+        values: What `group_by_recipe` returned.
 
     Returns:
         Cells "mean ± sample standard deviation (number of seeds)"; "–" where a recipe lacks it.
@@ -51,11 +67,16 @@ def comparison_rows(values: Values) -> list[list[str]]:
     return rows
 
 
-def write_comparison(values: Values, sources: Sequence[str], out: Path) -> None:
-    """Write comparison.md, comparison.png and, where there are local scores, radius.png.
+def write_comparison(
+    evaluations: Sequence[dict[str, Any]], sources: Sequence[str], out: Path
+) -> None:
+    """Write the comparison of runs.
+
+    comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot
+    and, where there are local scores, radius.png those against radius.
 
     Args:
-        values: What `read_values` returned.
+        evaluations: What `read_evaluations` returned.
         sources: What was compared, for the table's caption.
         out: Folder; made if missing.
 
@@ -63,11 +84,13 @@ def write_comparison(values: Values, sources: Sequence[str], out: Path) -> None:
         OSError: If something cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
+    values = group_by_recipe(evaluations)
     rows = comparison_rows(values)
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
     lines += ["", "Made by `axiswise compare " + " ".join(sources) + "`."]
     write_atomically(out / "comparison.md", ("\n".join(lines) + "\n").encode())
+    write_atomically(out / "runs.csv", _csv(evaluations, list(values)).encode())
 
     groups: dict[str, dict[str, list[float]]] = {}
     for score, by_recipe in values.items():
@@ -82,6 +105,16 @@ def write_comparison(values: Values, sources: Sequence[str], out: Path) -> None:
     curves = {recipe: _curves(scores) for recipe, scores in groups.items()}
     if any(curves.values()):
         plots.save(plots.scores_against_radius(curves), out / "radius.png")
+
+
+def _csv(evaluations: Sequence[dict[str, Any]], scores: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["recipe", "seed", "step", *scores])
+    for evaluation in evaluations:
+        about = [evaluation["name"], evaluation.get("seed"), evaluation.get("step")]
+        writer.writerow([*about, *(evaluation["scores"].get(score, "") for score in scores)])
+    return text.getvalue()
 
 
 def _evaluation_path(source: Path) -> Path:

@@ -88,10 +88,11 @@ def load_run(folder: str | Path) -> TrainedRun:
         vae, step = type(config.model).from_pretrained(run.path), config.steps
     elif checkpoints:
         state = load_checkpoint(checkpoints[-1])
-        vae, step = config.model, int(state["step"])
+        vae = config.model
         try:
+            step = int(state["step"])
             vae.load_state_dict(state["weights"])
-        except RuntimeError as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UnreadableFileError(
                 f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
             ) from error

@@ -73,6 +73,11 @@ class JacobianTerm:
         if self.normalize and (self.probes is not None or self.groups is not None):
             raise ValueError("normalize must go with the exact form: leave out probes and groups")
 
+    @property
+    def label(self) -> str:
+        """What its values are logged as: the name, or "jl1_normalized" and the like."""
+        return f"{self.name}_normalized" if self.normalize else self.name
+
     def draw(
         self, batch: int, latent: int, rng: torch.Generator, share: slice = slice(None)
     ) -> dict[str, Tensor]:
@@ -124,7 +129,6 @@ class JacobianTerm:
         """
         if self.name not in ("jl1", "orojar"):
             return {}
-        name = self.name if self.normalize else f"{self.name}_normalized"
-        penalty = jl1_penalty if self.name == "jl1" else orojar_penalty
+        other = JacobianTerm(self.name, normalize=not self.normalize)
         with torch.no_grad():
-            return {name: penalty(generator, z, normalize=not self.normalize)}
+            return {other.label: other(generator, z)}

@@ -50,7 +50,7 @@ class VAEStep(nn.Module):
         terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp)
         if self.penalty is not None:
             value = self.penalty(self.vae.decoder, z, **drawn)
-            terms[self.penalty.name] = (ramp * self.penalty.weight, value)
+            terms[self.penalty.label] = (ramp * self.penalty.weight, value)
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
         return terms, axes, z.detach()
 

@@ -1,0 +1,167 @@
+"""`axiswise compare`: means, spread and counts over runs."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from axiswise import plots
+from axiswise.commands.compare import (
+    Values,
+    comparison_rows,
+    group_by_recipe,
+    read_evaluations,
+    write_comparison,
+)
+from axiswise.files import UnreadableFileError
+
+
+def _evaluation(name: str, seed: int, **scores: Any) -> str:
+    return json.dumps({"name": name, "seed": seed, "step": 10, "scores": scores})
+
+
+def _local(*means: float) -> dict[str, dict[str, Any]]:
+    radii = ("0.1", "0.5", "1")
+    return {
+        radius: {"mean": mean, "std": 0.5, "values": [mean]}
+        for radius, mean in zip(radii, means, strict=True)
+    }
+
+
+def read_values(sources: list[str]) -> Values:
+    return group_by_recipe(read_evaluations(sources))
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[str]:
+    """Two seeds of one recipe as run folders, one of them and a run of another as files."""
+    for seed, mig, local in ((0, 0.2, (0.5, 0.3, 0.1)), (1, 0.4, (0.9, 0.5, 0.1))):
+        folder = tmp_path / f"jl1-{seed}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text("seed: 0\n")
+        text = _evaluation("jl1", seed, active_axes=6, mig=mig, local_mig=_local(*local))
+        (folder / "evaluation.json").write_text(text)
+    third = tmp_path / "third.json"
+    third.write_text(_evaluation("jl1", 2, mig=0.9, local_mig=_local(0.1, 0.1, 0.1)))
+    beta = tmp_path / "beta.json"
+    beta.write_text(_evaluation("beta", 0, mig=0.05, jl1=12345.678))
+    return [str(tmp_path / "jl1-0"), str(beta), str(tmp_path / "jl1-1"), str(third)]
+
+
+def test_runs_are_grouped_by_recipe_whether_folder_or_file(sources: list[str]) -> None:
+    assert read_values(sources) == {
+        "active_axes": {"jl1": [6, 6]},
+        "mig": {"jl1": [0.2, 0.4, 0.9], "beta": [0.05]},
+        "local_mig 0.1": {"jl1": [0.5, 0.9, 0.1]},
+        "local_mig 0.5": {"jl1": [0.3, 0.5, 0.1]},
+        "local_mig 1": {"jl1": [0.1, 0.1, 0.1]},
+        "jl1": {"beta": [12345.678]},
+    }
+
+
+def test_cells_are_mean_sample_deviation_and_count(sources: list[str]) -> None:
+    rows = comparison_rows(read_values(sources))
+    assert rows[0] == ["score", "beta", "jl1"]
+    cells = {row[0]: row[1:] for row in rows[1:]}
+    # mean of 0.2, 0.4, 0.9 is 0.5; deviations −0.3, −0.1, 0.4: √(0.26 / 2) = 0.36
+    assert cells["mig"] == ["0.05 (1)", "0.5 ± 0.36 (3)"]
+    assert cells["local_mig 0.1"] == ["–", "0.5 ± 0.4 (3)"]
+    assert cells["local_mig 1"] == ["–", "0.1 ± 0 (3)"]
+    assert cells["active_axes"] == ["–", "6 ± 0 (2)"]
+    assert cells["jl1"] == ["1.235e+04 (1)", "–"]
+
+
+def test_the_comparison_is_written_as_table_and_plots(
+    sources: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    for name in ("comparison", "scores_against_radius"):
+        original = getattr(plots, name)
+
+        def draw(given: Any, name: str = name, original: Any = original) -> Any:
+            drawn[name] = given
+            return original(given)
+
+        monkeypatch.setattr(plots, name, draw)
+    out = tmp_path / "some" / "where"
+    write_comparison(read_evaluations(sources), sources, out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.md",
+        "comparison.png",
+        "radius.png",
+        "runs.csv",
+    ]
+    lines = (out / "comparison.md").read_text().splitlines()
+    assert lines[:2] == ["| score | beta | jl1 |", "|---|---|---|"]
+    assert "| mig | 0.05 (1) | 0.5 ± 0.36 (3) |" in lines
+    assert lines[-1] == f"Made by `axiswise compare {' '.join(sources)}`."
+
+    # One bar for each score without radius or at the radius that the paper is about.
+    assert drawn["comparison"]["jl1"].keys() == {"active_axes", "mig", "local_mig 0.1"}
+    assert drawn["comparison"]["beta"] == {"mig": [0.05], "jl1": [12345.678]}
+    radii, means, spreads = drawn["scores_against_radius"]["jl1"]["local_mig"]
+    assert radii == [0.1, 0.5, 1.0]
+    assert means == pytest.approx([0.5, 0.3, 0.1])
+    deviations = [np.std([0.5, 0.9, 0.1], ddof=1), np.std([0.3, 0.5, 0.1], ddof=1), 0.0]
+    assert spreads == pytest.approx(deviations)
+
+
+def test_each_run_s_scores_are_written_by_recipe_and_seed(
+    sources: list[str], tmp_path: Path
+) -> None:
+    write_comparison(read_evaluations(sources), sources, tmp_path)
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["recipe"], row["seed"]) for row in rows] == [
+        ("beta", "0"),
+        ("jl1", "0"),
+        ("jl1", "1"),
+        ("jl1", "2"),
+    ]
+    assert [row["mig"] for row in rows] == ["0.05", "0.2", "0.4", "0.9"]
+    assert [row["local_mig 0.5"] for row in rows] == ["", "0.3", "0.5", "0.1"]
+    assert {row["step"] for row in rows} == {"10"}
+
+
+def test_a_single_seed_has_no_spread(sources: list[str], tmp_path: Path) -> None:
+    assert comparison_rows(read_values(sources[:1]))[2] == ["mig", "0.2 (1)"]
+    write_comparison(read_evaluations(sources[:1]), sources[:1], tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+
+
+def test_without_local_scores_there_is_no_plot_against_radius(
+    sources: list[str], tmp_path: Path
+) -> None:
+    write_comparison(read_evaluations(sources[1:2]), sources[1:2], tmp_path / "out")
+    assert not (tmp_path / "out" / "radius.png").exists()
+
+
+def test_a_run_without_evaluation_is_named(sources: list[str], tmp_path: Path) -> None:
+    (tmp_path / "jl1-1" / "evaluation.json").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{sources[2]} was not evaluated yet: run"):
+        read_values(sources)
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'none'} is no run folder"):
+        read_values([str(tmp_path / "none")])
+
+
+def test_a_damaged_evaluation_is_named(sources: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "jl1-0" / "evaluation.json"
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(UnreadableFileError, match=f"{path} is damaged"):
+        read_values(sources)
+
+
+def test_scores_that_are_not_numbers_show_as_such(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for seed, (path, value) in enumerate(zip(paths, (math.inf, 2.0), strict=True)):
+        path.write_text(_evaluation("jl1", seed, ima_contrast=value))
+    assert comparison_rows(read_values([str(paths[0])]))[1] == ["ima_contrast", "inf (1)"]
+    both = comparison_rows(read_values([str(path) for path in paths]))
+    assert both[1] == ["ima_contrast", "inf ± nan (2)"]

@@ -1,0 +1,257 @@
+"""`axiswise evaluate`: its numbers, from the encoder and by hand."""
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import mutual_info_score
+from torch import Tensor
+
+import axiswise as aw
+from axiswise.commands.evaluate import axis_activity, column_cosines, evaluate_run
+from axiswise.commands.loading import TrainedRun, load_run
+from axiswise.data import ImageFolder
+from axiswise.nets import ConvVAE
+from axiswise.objectives import BetaVAE
+
+SEED = 3
+
+
+@pytest.fixture
+def run(trained_copy: Path) -> TrainedRun:
+    return load_run(trained_copy)
+
+
+def _with_dead_axes(folder: Path, dead: list[int]) -> TrainedRun:
+    """The run with axes whose codes are the prior whatever the image: their KL divergence is 0."""
+    vae = ConvVAE.from_pretrained(folder)
+    with torch.no_grad():
+        for layer in (vae.encoder.mean, vae.encoder.log_variance):
+            layer.weight[dead] = 0.0
+            layer.bias[dead] = 0.0
+    vae.save_pretrained(folder)
+    return load_run(folder)
+
+
+def _codes(run: TrainedRun, factors: Tensor) -> Tensor:
+    with torch.no_grad():
+        return run.vae.encoder(run.config.data.render(factors))[0]
+
+
+def _bins(code: np.ndarray, bins: int) -> np.ndarray:
+    edges = np.linspace(code.min(), code.max(), bins + 1)
+    return np.digitize(code, edges[1:-1])
+
+
+def _mig(codes: Tensor, factors: Tensor, bins: int) -> float:
+    """Pair by pair, with scikit-learn."""
+    table = np.array(
+        [
+            [mutual_info_score(_bins(code, bins), factor) for factor in factors.numpy().T]
+            for code in codes.double().numpy().T
+        ]
+    )
+    ranked = np.sort(table, axis=0)
+    entropies = np.array([mutual_info_score(factor, factor) for factor in factors.numpy().T])
+    return float(((ranked[-1] - ranked[-2]) / entropies).mean())
+
+
+def _factors(samples: int) -> Tensor:
+    rng = torch.Generator().manual_seed(SEED)
+    return torch.stack([torch.randint(16, (samples,), generator=rng) for _ in range(6)], 1)
+
+
+def test_global_scores_are_those_of_the_encoder_s_means(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    scores = evaluate_run(run, ["mig", "modularity", "explicitness"], seed=SEED)["scores"]
+    factors = _factors(200)
+    codes = _codes(run, factors)
+    alive = codes[:, [0, 1, 3]]
+    assert scores["active_axes"] == 3
+    assert scores["mig"] == pytest.approx(_mig(codes, factors, 20), rel=1e-6)
+    assert scores["mig_active"] == pytest.approx(_mig(alive, factors, 20), rel=1e-6)
+    for name in ("modularity", "explicitness"):
+        metric = getattr(aw.metrics, name)
+        assert scores[name] == pytest.approx(float(metric(codes, factors)), rel=1e-6)
+        assert scores[f"{name}_active"] == pytest.approx(float(metric(alive, factors)), rel=1e-6)
+    assert scores["modularity"] == pytest.approx(0.75 * scores["modularity_active"])
+
+
+def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [0, 3])
+    done: list[tuple[str, int, int]] = []
+
+    def start_bar(name: str) -> Callable[[int, int], None]:
+        return lambda count, total: done.append((name, count, total))
+
+    result = evaluate_run(run, ["local"], seed=SEED, start_bar=start_bar)
+    scores = result["scores"]
+    for radius in ("0.3", "1"):
+        for name, axes in (("mig", [0, 1, 2, 3]), ("mig_active", [1, 2])):
+            expected = aw.metrics.local_mig(
+                lambda factors, axes=axes: _codes(run, factors)[:, axes],
+                (16,) * 6,
+                float(radius),
+                bins=5,
+                samples=200,
+                centres=2,
+                rng=torch.Generator().manual_seed(SEED),
+            )
+            row = scores[f"local_{name}"][radius]
+            assert row["values"] == pytest.approx(expected.values.tolist(), rel=1e-6)
+            assert row["mean"] == pytest.approx(np.mean(row["values"]))
+            assert row["std"] == pytest.approx(float(expected.std), rel=1e-6)
+    local = {"local_mig", "local_modularity"}
+    assert scores.keys() == {"active_axes"} | local | {f"{name}_active" for name in local}
+    assert done == [(f"local scores, radius {r}", i, 2) for r in ("0.3", "1") for i in (1, 2)]
+    assert result["protocol"] == {
+        "radius": [0.3, 1.0],
+        "centres": 2,
+        "samples": 200,
+        "bins": 5,
+        "evaluation_seed": SEED,
+    }
+
+
+def test_reconstruction_scores_by_hand(run: TrainedRun) -> None:
+    scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
+    images = run.config.data.render(_factors(1000))
+    with torch.no_grad():
+        decoded = run.vae.decoder(run.vae.encoder(images)[0]).double()
+    images = images.double()
+    nll = -(images * decoded.log() + (1 - images) * (1 - decoded).log()).sum((1, 2, 3)).mean()
+    assert scores["nll_of_means"] == pytest.approx(float(nll), rel=1e-5)
+    assert scores["mean_absolute_error"] == pytest.approx(float((images - decoded).abs().mean()))
+
+
+def test_jacobian_scores_by_hand(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [1])
+    scores = evaluate_run(run, ["jacobian"], seed=SEED)["scores"]
+    z = _codes(run, _factors(200))
+    oracle = torch.autograd.functional.jacobian(lambda z: run.vae.decoder(z).sum(0), z)
+    columns = oracle.permute(3, 4, 0, 1, 2).flatten(2).double()  # (batch, latent, pixel)
+    length = columns.norm(dim=2)
+    unit = columns / length[..., None]
+    cosines = unit @ unit.transpose(1, 2)
+    assert scores["jl1"] == pytest.approx(float(columns.abs().sum((1, 2)).mean()), rel=1e-5)
+    ratio = float((columns.abs().sum(2) / length).mean())
+    assert scores["jl1_over_l2"] == pytest.approx(ratio, rel=1e-5)
+    contrast = float((-torch.linalg.slogdet(cosines).logabsdet / 2).mean())
+    assert scores["ima_contrast"] == pytest.approx(contrast, rel=1e-4)
+    pairs = [cosines[:, i, j].abs().mean() for i in (0, 2, 3) for j in (0, 2, 3) if i != j]
+    assert scores["mean_cosine_active"] == pytest.approx(float(sum(pairs)) / 6, rel=1e-5)
+    torch.testing.assert_close(
+        column_cosines(run, z), cosines.abs().mean(0).float(), rtol=1e-4, atol=1e-6
+    )
+
+
+def test_activity_is_the_mean_kl_divergence_of_each_axis(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [1, 2])
+    with torch.no_grad():
+        mean, log_variance = run.vae.encoder(run.config.data.render(_factors(1000)))
+    expected = (mean**2 + log_variance.exp() - 1 - log_variance).mean(0) / 2
+    found = axis_activity(run, SEED)
+    torch.testing.assert_close(found, expected)
+    assert found[[1, 2]].tolist() == [0.0, 0.0]
+    result = evaluate_run(run, ["reconstruction"], seed=SEED)
+    assert result["kl_per_axis"] == pytest.approx(expected.tolist(), abs=5e-5)
+    assert result["scores"]["active_axes"] == 2
+
+
+def test_all_metrics_are_chosen_by_default_and_written_to_the_folder(run: TrainedRun) -> None:
+    result = evaluate_run(run)
+    written = json.loads(run.folder.evaluation.read_text())
+    assert written == result
+    assert (written["name"], written["seed"], written["step"]) == ("tiny", 0, 40)
+    plain = {"local_mig", "local_modularity", "mig", "modularity", "explicitness"}
+    images = {"nll_of_means", "mean_absolute_error", "jl1", "jl1_over_l2", "ima_contrast"}
+    expected = plain | {f"{name}_active" for name in plain} | images
+    assert written["scores"].keys() == expected | {"active_axes", "mean_cosine_active"}
+    assert evaluate_run(run)["scores"] == result["scores"]
+
+
+def test_radii_of_one_s_own_replace_the_recipe_s(run: TrainedRun) -> None:
+    result = evaluate_run(run, ["local"], radius=[0.5])
+    assert list(result["scores"]["local_mig"]) == ["0.5"]
+    assert result["protocol"]["radius"] == [0.5]
+
+
+def test_another_seed_scores_other_samples(run: TrainedRun) -> None:
+    first, second = (evaluate_run(run, ["mig"], seed=seed)["scores"]["mig"] for seed in (0, 1))
+    assert first != second
+    assert first == pytest.approx(second, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["dci", "MIG", ""])
+def test_unknown_metrics_are_refused_with_the_known_ones(run: TrainedRun, name: str) -> None:
+    with pytest.raises(ValueError, match=f"metrics must be out of local, mig.*got '{name}'"):
+        evaluate_run(run, ["mig", name])
+    assert not run.folder.evaluation.exists()
+
+
+def test_a_collapsed_model_has_scores_too(trained_copy: Path) -> None:
+    """Not one axis is active, all codes are constant: it tells nothing about any factor."""
+    run = _with_dead_axes(trained_copy, [0, 1, 2, 3])
+    result = evaluate_run(run)
+    scores = result["scores"]
+    assert scores["active_axes"] == 0
+    assert result["kl_per_axis"] == [0.0] * 4
+    assert (scores["mig"], scores["modularity"]) == (0.0, 0.0)
+    assert scores["explicitness"] == pytest.approx(0.5)
+    assert {row["mean"] for row in scores["local_mig"].values()} == {0.0}
+    assert not [name for name in scores if name.endswith("_active")]
+    assert json.loads(run.folder.evaluation.read_text())["scores"] == scores
+
+
+def _images(folder: Path, run: TrainedRun) -> ImageFolder:
+    from PIL import Image
+
+    folder.mkdir()
+    for number, image in enumerate(run.images(6, 0)):
+        Image.fromarray((255 * image[0]).byte().numpy()).save(folder / f"{number}.png")
+    return ImageFolder(folder, size=16, channels=1)
+
+
+def test_images_without_factors_get_the_scores_that_need_none(
+    run: TrainedRun, tmp_path: Path
+) -> None:
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    scores = evaluate_run(run)["scores"]
+    assert scores.keys() == {
+        "active_axes",
+        "nll_of_means",
+        "mean_absolute_error",
+        "jl1",
+        "jl1_over_l2",
+        "ima_contrast",
+        "mean_cosine_active",
+    }
+    images = run.config.data.render(torch.arange(6))
+    with torch.no_grad():
+        error = (run.vae(images) - images).abs().flatten(1).mean(1)
+    assert error.min() < scores["mean_absolute_error"] < error.max()
+
+
+@pytest.mark.parametrize("name", ["local", "mig", "modularity", "explicitness"])
+def test_images_without_factors_are_refused_metrics_that_need_them(
+    run: TrainedRun, tmp_path: Path, name: str
+) -> None:
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    message = r"reconstruction, jacobian \(the true factors of these images are not known\)"
+    with pytest.raises(ValueError, match=message):
+        evaluate_run(run, [name])
+
+
+def test_a_gaussian_likelihood_is_scored_as_it_was_trained(run: TrainedRun) -> None:
+    objective = BetaVAE(likelihood="gaussian", sigma=0.2)
+    run = replace(run, config=replace(run.config, objective=objective))
+    scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
+    images = run.config.data.render(_factors(1000))
+    with torch.no_grad():
+        decoded = run.vae(images)
+    expected = -torch.distributions.Normal(decoded, 0.2).log_prob(images).sum((1, 2, 3)).mean()
+    assert scores["nll_of_means"] == pytest.approx(float(expected), rel=1e-5)

@@ -1,0 +1,93 @@
+"""Two processes on one machine are one with the whole batch."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from axiswise.cli import main
+from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
+from axiswise.training.run_folder import RunFolder
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
+COMMAND = [sys.executable, "-m", "axiswise.cli", "train"]
+
+
+def _gradients(run: RunFolder) -> list[Tensor]:
+    """After Adam's first step its running mean is a tenth of the gradient."""
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+    assert state["step"] == 1
+    moments = state["optimizer"]["state"]
+    return [10 * moments[index]["exp_avg"] for index in sorted(moments)]
+
+
+def test_the_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """From the first step on all terms count; each process sees half of images and columns."""
+    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--penalty.weight", "3"]
+    one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
+    assert main(["train", *words, "--out", str(one.path)]) == 0
+    done = subprocess.run(
+        [*COMMAND, *words, "--out", str(two.path), "--devices", "2"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{two.path}: trained") == 1  # the second process keeps quiet
+
+    whole = _gradients(one)
+    for ours, theirs in zip(_gradients(two), whole, strict=True):
+        scale = float(theirs.abs().max())
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6 * scale)
+    alone, together = one.read_metrics(), two.read_metrics()
+    del alone["images_per_second"], together["images_per_second"]
+    assert together.keys() == alone.keys()
+    for name, values in alone.items():
+        assert together[name] == pytest.approx(values, rel=1e-5), name
+
+    # A batch that really is half as large gives other gradients: the comparison can fail.
+    assert main(["train", *words, "--batch_size", "4", "--out", str(half.path)]) == 0
+    assert not torch.allclose(_gradients(half)[0], whole[0], rtol=1e-2)
+
+
+def test_ctrl_c_stops_both_processes_after_the_same_step_and_resume_goes_on(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """Only the first process is told, as by a scheduler; the other has to hear of it."""
+    run = RunFolder(tmp_path / "run")
+    words = [str(tiny_recipe), "--steps", "3000", "--devices", "2", "--out", str(run.path)]
+    process = subprocess.Popen(
+        [*COMMAND, *words],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 90
+        while not run.metrics.exists() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, errors
+    assert errors.count("axiswise: error: stopped after step") == 1
+    assert "Traceback" not in errors
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+    assert state["step"] >= 5
+    # What the other process had logged since the last row is in it: one process can go on.
+    assert len(state["log"]) == state["step"] % 5
