@@ -163,5 +163,6 @@ def test_scores_that_are_not_numbers_show_as_such(tmp_path: Path) -> None:
     for seed, (path, value) in enumerate(zip(paths, (math.inf, 2.0), strict=True)):
         path.write_text(_evaluation("jl1", seed, ima_contrast=value))
     assert comparison_rows(read_values([str(paths[0])]))[1] == ["ima_contrast", "inf (1)"]
-    both = comparison_rows(read_values([str(path) for path in paths]))
-    assert both[1] == ["ima_contrast", "inf ± nan (2)"]
+    both = [str(path) for path in paths]
+    assert comparison_rows(read_values(both))[1] == ["ima_contrast", "inf ± nan (2)"]
+    write_comparison(read_evaluations(both), both, tmp_path / "out")

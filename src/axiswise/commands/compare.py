@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -97,11 +98,17 @@ def write_comparison(
         for recipe, seeds in by_recipe.items():
             groups.setdefault(recipe, {})[score] = seeds
     chosen = [score for score in values if " " not in score or score.endswith(" 0.1")]
+    # An infinite contrast (of columns that are linearly dependent) has no place on an axis.
     shown = {
-        recipe: {score: scores[score] for score in chosen if score in scores}
+        recipe: {
+            score: scores[score]
+            for score in chosen
+            if score in scores and all(map(math.isfinite, scores[score]))
+        }
         for recipe, scores in groups.items()
     }
-    plots.save(plots.comparison(shown), out / "comparison.png")
+    if any(shown.values()):
+        plots.save(plots.comparison(shown), out / "comparison.png")
     curves = {recipe: _curves(scores) for recipe, scores in groups.items()}
     if any(curves.values()):
         plots.save(plots.scores_against_radius(curves), out / "radius.png")
@@ -141,8 +148,15 @@ def _flat(scores: dict[str, Any]) -> dict[str, float]:
 def _cell(seeds: list[float]) -> str:
     if not seeds:
         return "–"
-    spread = f" ± {statistics.stdev(seeds):.2g}" if len(seeds) > 1 else ""
+    spread = f" ± {_spread(seeds):.2g}" if len(seeds) > 1 else ""
     return f"{statistics.mean(seeds):.4g}{spread} ({len(seeds)})"
+
+
+def _spread(seeds: list[float]) -> float:
+    """Sample standard deviation; 0 for one value, NaN where one is infinite."""
+    if not all(map(math.isfinite, seeds)):
+        return math.nan
+    return statistics.stdev(seeds) if len(seeds) > 1 else 0.0
 
 
 Curve = tuple[list[float], list[float], list[float]]
@@ -157,5 +171,5 @@ def _curves(scores: dict[str, list[float]]) -> dict[str, Curve]:
             radii, means, spreads = curves.setdefault(score, ([], [], []))
             radii.append(float(radius))
             means.append(statistics.mean(seeds))
-            spreads.append(statistics.stdev(seeds) if len(seeds) > 1 else 0.0)
+            spreads.append(_spread(seeds))
     return curves

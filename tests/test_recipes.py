@@ -1,0 +1,259 @@
+"""The shipped recipes, and how words become a config."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from jsonargparse import ArgumentError
+
+from axiswise.cli import main
+from axiswise.data import ImageFolder, ThreeDots
+from axiswise.files import UnreadableFileError
+from axiswise.nets import ConvVAE
+from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.recipes import (
+    build,
+    dump_recipe,
+    read_recipe,
+    recipe_descriptions,
+    recipe_names,
+    recipe_path,
+)
+
+PROMISED = {
+    "image-folder-jl1",
+    "three-dots-beta",
+    "three-dots-beta-fast",
+    "three-dots-demo",
+    "three-dots-jl1",
+    "three-dots-jl1-fast",
+}
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    from PIL import Image
+
+    folder = tmp_path / "images"
+    folder.mkdir()
+    rng = torch.Generator().manual_seed(0)
+    for number in range(6):
+        colour = torch.randint(256, (3,), generator=rng).tolist()
+        picture = Image.new("RGB", (40, 30), tuple(colour))
+        picture.paste((0, 0, 0), (5 * number, 10, 5 * number + 8, 18))
+        picture.save(folder / f"{number}.png")
+    return folder
+
+
+def _words(name: str, images: Path) -> list[str]:
+    return ["--data.path", str(images)] if name.startswith("image-folder") else []
+
+
+def test_all_promised_recipes_are_shipped() -> None:
+    assert set(recipe_names()) >= PROMISED
+    assert recipe_names() == sorted(recipe_names())
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path) -> None:
+    config = build(read_recipe(recipe_path(name), _words(name, images)))
+    assert config.name == name
+    assert config.description == recipe_descriptions()[name]
+    assert 20 <= len(config.description) <= 100
+    channels, height, width = config.data.shape
+    vae = config.model
+    assert isinstance(vae, ConvVAE)
+    assert (vae.channels, vae.size, vae.size) == (channels, height, width)
+    drawn = config.data.render(config.data.draw(2, torch.Generator().manual_seed(0)))
+    mean, _ = vae.encoder(drawn)
+    assert vae.decoder(mean).shape == drawn.shape
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_what_is_written_to_a_run_s_folder_reads_back_the_same(
+    name: str, images: Path, tmp_path: Path
+) -> None:
+    config = read_recipe(recipe_path(name), [*_words(name, images), "--seed", "5"])
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_recipe(config))
+    again = read_recipe(path)
+    assert dump_recipe(again) == path.read_text()
+    for either in (config, again):
+        del either["recipe"]
+    assert again == config
+    written = yaml.safe_load(path.read_text())
+    assert (written["name"], written["seed"]) == (name, 5)
+    assert "recipe" not in written
+
+
+@pytest.mark.parametrize(("name", "gamma"), [("three-dots-jl1", 0.1), ("three-dots-beta", None)])
+def test_the_paper_s_recipes_have_the_paper_s_numbers(name: str, gamma: float | None) -> None:
+    config = build(read_recipe(recipe_path(name)))
+    assert config.penalty == (None if gamma is None else JacobianTerm("jl1", weight=gamma))
+    assert config.objective == BetaVAE(beta=4.0, likelihood="bernoulli")
+    assert (config.batch_size, config.learning_rate, config.steps) == (64, 1e-4, 300_000)
+    assert round(config.anneal * config.steps) == 100_000
+    assert (config.constant, config.precision) == (1.0, "32-true")
+    assert config.evaluation.radius == [0.1, 0.2, 0.3, 0.6, 1.0]
+    assert (config.evaluation.centres, config.evaluation.samples) == (20, 10_000)
+    assert config.evaluation.bins == 5
+    assert isinstance(config.data, ThreeDots)
+    assert config.data.factor_sizes == (64,) * 6
+    assert config.data.shape == (1, 64, 64)
+    assert config.model.arguments == ConvVAE().arguments
+    assert "2106.02923" in config.source
+
+
+@pytest.mark.parametrize("kind", ["jl1", "beta"])
+def test_the_fast_recipes_keep_architecture_and_data(kind: str) -> None:
+    fast, paper = (
+        build(read_recipe(recipe_path(f"three-dots-{kind}{suffix}"))) for suffix in ("-fast", "")
+    )
+    assert fast.model.arguments == paper.model.arguments
+    assert fast.data.shape == paper.data.shape
+    assert fast.evaluation == paper.evaluation
+    assert (fast.penalty is None) == (paper.penalty is None)
+
+
+def test_the_fast_pair_differs_in_the_penalty_alone() -> None:
+    jl1, beta = (
+        yaml.safe_load(dump_recipe(read_recipe(recipe_path(f"three-dots-{kind}-fast"))))
+        for kind in ("jl1", "beta")
+    )
+    differing = {key for key in jl1 if jl1[key] != beta[key]}
+    assert differing == {"name", "description", "penalty"}
+
+
+def test_overrides_reach_every_level(tiny_recipe: Path) -> None:
+    words = (
+        "--steps 7 --penalty.weight 0.3 --penalty.columns null --objective.beta 1.5 --data.size 32 "
+        "--data.dots 2 --model.latent_dim 3 --model.hidden [4,8] --evaluation.radius [0.25] "
+        "--evaluation.bins 7 --name mine"
+    )
+    config = build(read_recipe(tiny_recipe, words.split()))
+    assert (config.steps, config.name, config.batch_size) == (7, "mine", 8)
+    assert config.penalty == JacobianTerm("jl1", weight=0.3, columns=None)
+    assert config.objective == BetaVAE(beta=1.5)
+    assert config.data.shape == (1, 32, 32)
+    assert isinstance(config.data, ThreeDots)
+    assert config.data.factor_sizes == (16,) * 4
+    vae = config.model
+    assert isinstance(vae, ConvVAE)
+    assert (vae.size, vae.latent_dim, vae.hidden, vae.features) == (32, 3, [4, 8], 16)
+    assert (config.evaluation.radius, config.evaluation.bins) == ([0.25], 7)
+    assert config.evaluation.centres == 2
+
+
+def test_a_penalty_can_be_taken_away_and_another_put_in_its_place(tiny_recipe: Path) -> None:
+    assert build(read_recipe(tiny_recipe, ["--penalty", "null"])).penalty is None
+    words = "--penalty.name orojar --penalty.columns null --penalty.groups 3"
+    config = build(read_recipe(tiny_recipe, words.split()))
+    assert config.penalty == JacobianTerm("orojar", weight=0.1, groups=3)
+    dumped = yaml.safe_load(dump_recipe(read_recipe(tiny_recipe, ["--penalty", "null"])))
+    assert dumped["penalty"] is None
+
+
+def test_a_penalty_can_be_added_to_a_recipe_without() -> None:
+    words = ["--penalty.name", "jl2", "--penalty.weight", "2"]
+    config = build(read_recipe(recipe_path("three-dots-beta"), words))
+    assert config.penalty == JacobianTerm("jl2", weight=2.0)
+
+
+def test_size_and_channels_of_the_network_follow_the_data(images: Path, tiny_recipe: Path) -> None:
+    words = f"--data axiswise.data.ImageFolder --data.path {images} --data.size 32"
+    config = build(read_recipe(tiny_recipe, words.split()))
+    assert isinstance(config.data, ImageFolder)
+    assert isinstance(config.model, ConvVAE)
+    assert (config.model.size, config.model.channels) == (32, 3)
+    grey = build(read_recipe(tiny_recipe, [*words.split(), "--data.channels", "1"]))
+    assert isinstance(grey.model, ConvVAE)
+    assert grey.model.channels == 1
+
+
+def test_the_first_weights_follow_from_the_seed_and_leave_the_global_state_alone(
+    tiny_recipe: Path,
+) -> None:
+    first = build(read_recipe(tiny_recipe)).model.state_dict()
+    torch.manual_seed(123)
+    before = torch.get_rng_state()
+    again = build(read_recipe(tiny_recipe)).model.state_dict()
+    other = build(read_recipe(tiny_recipe, ["--seed", "1"])).model.state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(torch.equal(first[name], again[name]) for name in first)
+    assert not torch.equal(first["decoder.0.weight"], other["decoder.0.weight"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--stepz", "3"], "stepz"),
+        (["--steps", "many"], "steps"),
+        (["--steps", "1.5"], "steps"),
+        (["--penalty.strength", "3"], "strength"),
+        (["--objective.beta", "high"], "beta"),
+        (["--data.colour", "red"], "colour"),
+        (["--model", "torch.nn.Linear"], "Linear"),
+        (["--precision", "8"], "precision"),
+    ],
+)
+def test_unknown_keys_and_wrong_types_are_refused_by_name(
+    tiny_recipe: Path, words: list[str], message: str
+) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        read_recipe(tiny_recipe, words)
+
+
+@pytest.mark.parametrize("content", ["", "steps", "- steps: 3", "steps: {{{", "3"])
+def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(content)
+    with pytest.raises(UnreadableFileError, match=f"{path} is no"):
+        read_recipe(path)
+
+
+def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(b"\x89PNG\r\n\xff\xfe")
+    with pytest.raises(UnreadableFileError, match=f"{path} is no YAML"):
+        read_recipe(path)
+
+
+def test_yaml_cannot_make_objects_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'boom'}']\n")
+    with pytest.raises(UnreadableFileError, match=f"{path} is no YAML"):
+        read_recipe(path)
+    assert not (tmp_path / "boom").exists()
+
+
+def test_a_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(FileNotFoundError, match=r"three-dots-jl1.*got 'three-dots'"):
+        recipe_path("three-dots")
+
+
+def test_axiswise_recipes_lists_all_with_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recipes"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == recipe_names()
+    for line, description in zip(lines, recipe_descriptions().values(), strict=True):
+        assert line.endswith(f"  {description}")
+
+
+@pytest.mark.parametrize("words", [["--help"], ["recipes"], ["train", "three-dots-demo", "--help"]])
+def test_help_and_recipes_answer_without_the_slow_imports(words: list[str]) -> None:
+    script = (
+        "import sys\n"
+        "from axiswise.cli import main\n"
+        f"assert main({words!r}) == 0\n"
+        "slow = {'lightning_fabric', 'tensorboard', 'sklearn', 'matplotlib.pyplot'}\n"
+        "assert not slow & set(sys.modules), slow & set(sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) >= len(PROMISED)
