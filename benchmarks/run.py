@@ -12,7 +12,8 @@ RESULTS = HERE.parent / "results" / "benchmarks.md"
 
 
 def main() -> None:
-    pages = ["# Benchmarks", "Made by `python benchmarks/run.py`; each block is one script's output."]
+    intro = "Made by `python benchmarks/run.py`; each block is one script's output."
+    pages = ["# Benchmarks", intro]
     for script in sorted(HERE.glob("bench_*.py")):
         print(f"$ python benchmarks/{script.name}", flush=True)
         done = subprocess.run(
