@@ -21,7 +21,7 @@ import axiswise as aw
 from timing import machine
 
 PRODUCTS = (2, 3, 4, 6, 8, 10)
-SAMPLES, DRAWS, SEED = 64, 4000, 0
+SAMPLES, DRAWS, SEED = 32, 2000, 0
 RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 # One generator's relative standard deviations by number of products: (paper, grouped).

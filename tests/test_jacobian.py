@@ -307,6 +307,7 @@ def test_finite_differences_are_taken_outside_of_autocast():
     exact = aw.jacobian_columns(net, z, method="finite")
     with torch.autocast("cpu", torch.bfloat16):
         ours = aw.jacobian_columns(net, z, method="finite")
+    assert exact.dtype == torch.float32
     torch.testing.assert_close(ours, exact, rtol=0, atol=0)
 
 

@@ -207,6 +207,20 @@ OTHERS = {
 }
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Flatten(0),
+        nn.Flatten(-2),
+        nn.Unflatten(0, (2, 2)),
+        nn.Unflatten(-2, (2, 2)),
+    ],
+    ids=str,
+)
+def test_a_layer_that_may_reshape_the_batch_is_no_plain_one(layer):
+    assert plain_layers(layer) is None
+
+
 def with_stack_hook():
     stack = nn.Sequential(nn.Linear(LATENT, 3))
     stack.register_forward_hook(lambda _module, _inputs, output: 2 * output)
@@ -233,6 +247,11 @@ def test_reshaping_through_the_batch_is_left_to_the_general_road(name):
     z = torch.randn(4, LATENT)
     wanted = torch.eye(LATENT).expand(4, -1, -1)
     torch.testing.assert_close(aw.jacobian_columns(OTHERS[name](), z), wanted)
+
+
+def test_conditioning_that_a_stack_cannot_take_is_an_error_as_in_calling_it():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'label'"):
+        aw.jacobian_columns(STACKS["tanh"](), torch.randn(4, LATENT), label=torch.arange(4))
 
 
 def test_slopes_at_zero_are_those_of_pytorch():

@@ -347,9 +347,7 @@ def push(
         layers = plain_layers(generator) if method == "forward" and order == 1 else None
         if layers is not None and not conditioning:
             several[:] = [False]
-            output, products = push_forward(layers, z, probes)
-            _checked_activations(output, z.shape[0])
-            return (products,)
+            return (push_forward(layers, z, probes)[1],)
         return derivative(activations, z, probes, order, epsilon)
 
     chunks = list(_chunks(z, probes, conditioning, chunk_size))
