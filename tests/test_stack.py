@@ -274,6 +274,24 @@ def test_saturated_slopes_keep_their_digits_under_autocast():
     assert slope == pytest.approx(exact * (1 - exact), rel=2**-7)
 
 
+@pytest.mark.parametrize("name", ["transposed", "transposed, one channel"])
+def test_torch_func_differentiates_a_penalty_of_a_stack(name):
+    class Loss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.decoder = STACKS[name]().double()
+
+        def forward(self, z):
+            return aw.jl1_penalty(self.decoder, z)
+
+    loss, z = Loss(), torch.randn(3, LATENT, dtype=torch.float64)
+    parameters = dict(loss.named_parameters())
+    ours = torch.func.grad(lambda p: torch.func.functional_call(loss, p, z))(parameters)
+    theirs = torch.autograd.grad(loss(z), list(parameters.values()), materialize_grads=True)
+    for one, other in zip(ours.values(), theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_weights_are_read_at_every_call():
     stack = STACKS["relu"]()
     z = torch.randn(3, LATENT)

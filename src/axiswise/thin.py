@@ -47,12 +47,12 @@ def thin_conv_transpose(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
 
 
 class _Thin(torch.autograd.Function):
+    generate_vmap_rule = True  # this and setup_context are for users of torch.func.grad
+
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
+        x: Tensor, weight: Tensor, stride: tuple[int, int], padding: tuple[int, int]
     ) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding = stride, padding
         kernel = weight.shape[2:]
         size = [
             (side - 1) * step - 2 * pad + length
@@ -60,6 +60,11 @@ class _Thin(torch.autograd.Function):
         ]
         patches = weight.flatten(1).T @ x.flatten(2)  # (batch, channel · kernel, pixel)
         return F.fold(patches, tuple(size), tuple(kernel), stride=stride, padding=padding)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
+        x, weight, ctx.stride, ctx.padding = inputs
+        ctx.save_for_backward(x, weight)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
