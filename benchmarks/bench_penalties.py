@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
+from axiswise.training.allocator import keep_freed_memory
 from timing import Timing, compare, machine, show
 
 LATENTS, BATCH, THREADS = 10, 64, 2
@@ -86,6 +87,7 @@ def signs(z: Tensor) -> Tensor:
 
 def main() -> None:
     torch.set_num_threads(THREADS)
+    keep_freed_memory()  # for both sides alike
     ours, cropped = decoder(padded_up), decoder(CroppedUp)
     z = torch.randn(BATCH, LATENTS)
 

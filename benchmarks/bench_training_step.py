@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from axiswise.data import ThreeDots
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.vae import VAEStep
 from timing import compare, machine, show
 
@@ -22,6 +23,7 @@ TARGET = 2.0
 
 def main() -> None:
     torch.set_num_threads(2)
+    keep_freed_memory()  # for both sides alike
     steps = {
         "JL1, one sampled column": step(JacobianTerm("jl1", GAMMA, columns=1)),
         "JL1, exact": step(JacobianTerm("jl1", GAMMA)),

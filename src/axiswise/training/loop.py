@@ -1,8 +1,6 @@
 """The training loop of VAEs, top to bottom."""
 
-import ctypes
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +15,7 @@ from torch import Tensor
 from axiswise.files import UnreadableFileError
 from axiswise.nets import VAE
 from axiswise.objectives import WeightedTerms
+from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from axiswise.training.config import TrainConfig
 from axiswise.training.run_folder import RunFolder
@@ -55,7 +54,7 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
     )
     fabric.launch()
     if fabric.device.type == "cpu":
-        _keep_freed_memory()
+        keep_freed_memory()
     share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
 
     vae = config.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -324,20 +323,3 @@ def _interruptions() -> Iterator[_Stop]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _keep_freed_memory() -> None:
-    """Have glibc reuse freed memory instead of handing it back to the kernel each step.
-
-    A step frees and takes again some hundred megabytes; faulting those pages in anew costs a tenth
-    to a third of its time. Elsewhere than on glibc, nothing is done.
-    """
-    if sys.platform != "linux":
-        return
-    trim_threshold, mmap_threshold = -1, -3  # from malloc.h
-    try:
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_threshold, 2**25)  # the most that glibc accepts
-        libc.mallopt(trim_threshold, 2**31 - 1)
-    except (OSError, AttributeError):
-        return
