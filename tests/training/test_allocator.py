@@ -19,7 +19,7 @@ class Libc:
 def test_both_thresholds_are_set_and_fit_a_c_int(monkeypatch):
     libc = Libc()
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: libc)
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: libc)
     keep_freed_memory()
     assert dict(libc.calls).keys() == {-1, -3}
     assert all(0 < value < 2**31 for _, value in libc.calls)
@@ -27,11 +27,11 @@ def test_both_thresholds_are_set_and_fit_a_c_int(monkeypatch):
 
 def test_a_library_without_it_is_left_alone(monkeypatch):
     monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: object())
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: object())
     keep_freed_memory()
 
 
 def test_elsewhere_nothing_is_loaded(monkeypatch):
     monkeypatch.setattr(sys, "platform", "darwin")
-    monkeypatch.setattr(ctypes, "CDLL", lambda name: pytest.fail("loaded"))
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: pytest.fail("loaded"))
     keep_freed_memory()
