@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from axiswise.normalization import NormsForJacobians
+from axiswise.precision import full_precision
 from axiswise.stack import plain_layers, push_forward
 
 Generator = Callable[..., Tensor | Sequence[Tensor]]
@@ -269,18 +270,6 @@ def flat_outputs(derivatives: Tensor) -> Tensor:
         The same with one last axis in place of *output, of length 1 if there was none.
     """
     return derivatives.flatten(2) if derivatives.dim() > 2 else derivatives[..., None]
-
-
-def full_precision(tensor: Tensor) -> Tensor:
-    """The tensor in float32 if it has fewer digits than that, else the tensor itself.
-
-    Args:
-        tensor: A floating tensor of any shape.
-
-    Returns:
-        A tensor of the same shape, float32 or float64.
-    """
-    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
 def push(

@@ -17,7 +17,6 @@ from axiswise.jacobian import (
     check_latents,
     checked_columns,
     flat_outputs,
-    full_precision,
     gram,
     jacobian_columns,
     jacobian_products,
@@ -26,6 +25,7 @@ from axiswise.jacobian import (
     sample_columns,
     unit_probes,
 )
+from axiswise.precision import full_precision
 
 Reduction = Literal["mean", "max"] | None
 

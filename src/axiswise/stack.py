@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axiswise.precision import full_precision
 from axiswise.thin import is_thin, thin_conv_transpose
 
 # Rows of tangents carried at once: enough to fill the cores, few enough to stay in cache.
@@ -148,18 +149,14 @@ def _leaky_relu(layer: nn.LeakyReLU, x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _tanh(_: nn.Tanh, x: Tensor) -> tuple[Tensor, Tensor]:
-    y = _full_precision(x).tanh()
+    y = full_precision(x).tanh()
     return y.to(x.dtype), 1 - y * y
 
 
 def _sigmoid(_: nn.Sigmoid, x: Tensor) -> tuple[Tensor, Tensor]:
-    y = _full_precision(x).sigmoid()
+    # Under autocast, 1 − y of a bfloat16 y near 1 would have no digits left.
+    y = full_precision(x).sigmoid()
     return y.to(x.dtype), y * (1 - y)
-
-
-def _full_precision(x: Tensor) -> Tensor:
-    # The slope 1 − y of a bfloat16 y near 1 would have no digits left.
-    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
 _LINEAR: dict[type, Callable[..., Tensor]] = {

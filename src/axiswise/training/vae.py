@@ -12,6 +12,7 @@ from axiswise.objectives import (
     kl_divergence,
     sample_codes,
 )
+from axiswise.precision import full_precision
 
 ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
 
@@ -68,5 +69,5 @@ def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
     """
     if isinstance(decoder, nn.Sequential) and isinstance(decoder[-1], nn.Sigmoid):
         logits: Tensor = decoder[:-1](z)
-        return logits if logits.dtype == torch.float64 else logits.float()
+        return full_precision(logits)
     return torch.logit(decoder(z).float(), eps=1e-6)
