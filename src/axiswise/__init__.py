@@ -16,8 +16,10 @@ from axiswise.penalties import (
     orojar_penalty,
     sample_groups,
 )
+from axiswise.shared_pass import SharedPass
 
 __all__ = [
+    "SharedPass",
     "data",
     "hessian_penalty",
     "ima_contrast",

@@ -17,11 +17,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axiswise.normalization import NormsForJacobians
 from axiswise.precision import full_precision
+from axiswise.shared_pass import SharedPass
 from axiswise.stack import plain_layers, push_forward
 
 Generator = Callable[..., Tensor | Sequence[Tensor]]
@@ -320,33 +321,69 @@ def push(
     if chunk_size is not None and chunk_size < 1:
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
 
-    z = (z.detach() if detach else z).contiguous()  # forward mode refuses an expanded z
-    probes = probes.to(z)
-    derivative = _DERIVATIVES[method]
+    here = z.detach() if detach else z
+    if isinstance(generator, SharedPass) and z.requires_grad and detach:
+        here.requires_grad_()  # its output needs a way back to z even if the penalty has none
     several: list[bool] = []
+    plain = _plain_stack(generator) if method == "forward" and order == 1 else None
 
-    def run(z: Tensor, probes: Tensor, conditioning: dict[str, Any]) -> tuple[Tensor, ...]:
-        def activations(z: Tensor) -> tuple[Tensor, ...]:
-            with NormsForJacobians():
-                # A copy, since the first layer may work in place.
-                output = generator(z.clone(), **conditioning)
-            several[:] = [not isinstance(output, Tensor)]
-            return _checked_activations(output, z.shape[0])
+    def activations(z: Tensor, conditioning: dict[str, Any]) -> Pushed:
+        z = z.clone()  # since the first layer may work in place
+        with NormsForJacobians():
+            if isinstance(generator, SharedPass):
+                output, kept = generator.split(z, **conditioning)
+                outputs = _checked_activations(kept, z.shape[0])
+            else:
+                output, kept, outputs = generator(z, **conditioning), (), ()
+        several[:] = [not isinstance(output, Tensor), not isinstance(kept, Tensor)]
+        return _checked_activations(output, z.shape[0]), outputs
 
-        layers = plain_layers(generator) if method == "forward" and order == 1 else None
-        if layers is not None and not conditioning:
-            several[:] = [False]
-            return (push_forward(layers, z, probes)[1],)
-        return derivative(activations, z, probes, order, epsilon)
+    def run(z: Tensor, probes: Tensor, conditioning: dict[str, Any]) -> Pushed:
+        z = z.contiguous()  # forward mode refuses an expanded z
+        if plain is not None and not conditioning:
+            layers, before_kept = plain
+            several[:] = [False, False]
+            values, products = push_forward(layers, z, probes)
+            return (products,), (values[before_kept],)
+        at = functools.partial(activations, conditioning=conditioning)
+        return _DERIVATIVES[method](at, z, probes, order, epsilon)
 
-    chunks = list(_chunks(z, probes, conditioning, chunk_size))
+    chunks = list(_chunks(here, probes.to(z), conditioning, chunk_size))
     if len(chunks) == 1 and len(chunks[0]) == 1:
-        return run(z, probes, conditioning), several[0]
-    if torch.is_grad_enabled():
-        run = functools.partial(checkpoint, run, use_reentrant=False)
-    results = [[run(*chunk) for chunk in row] for row in chunks]
-    rows = [[torch.cat(parts) for parts in zip(*row, strict=True)] for row in results]
-    return tuple(torch.cat(parts, 1) for parts in zip(*rows, strict=True)), several[0]
+        derivatives, outputs = run(*chunks[0][0])
+    else:
+        if torch.is_grad_enabled():
+            run = functools.partial(checkpoint, run, use_reentrant=False)
+        derivatives, outputs = _joined([[run(*chunk) for chunk in row] for row in chunks])
+    if isinstance(generator, SharedPass):
+        generator.keep(outputs, several[1], z, here)
+    return derivatives, several[0]
+
+
+def _plain_stack(generator: Generator) -> tuple[list[nn.Module], int] | None:
+    """The layers of a plain stack, and how many of them lie before what a `SharedPass` keeps."""
+    if not isinstance(generator, SharedPass):
+        layers = plain_layers(generator)
+        return None if layers is None else (layers, len(layers))
+    before = plain_layers(generator.generator)
+    after = [] if generator.then is None else plain_layers(generator.then)
+    return None if before is None or after is None else (before + after, len(before))
+
+
+# Derivatives, one tensor for each activation, and the outputs of the generator that are kept.
+Pushed = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+
+
+def _joined(results: list[list[Pushed]]) -> Pushed:
+    """Put together what came of chunks: rows for slices of the batch, in them parts for probes."""
+    rows = [
+        [torch.cat(parts) for parts in zip(*(d for d, _ in row), strict=True)] for row in results
+    ]
+    outputs = [row[0][1] for row in results]
+    return (
+        tuple(torch.cat(parts, 1) for parts in zip(*rows, strict=True)),
+        tuple(torch.cat(parts) for parts in zip(*outputs, strict=True)),
+    )
 
 
 Chunk = tuple[Tensor, Tensor, dict[str, Any]]
@@ -370,13 +407,13 @@ def _chunks(
         yield [(z[part], some[:, part], given) for some in probes.split(together)]
 
 
-Activations = Callable[[Tensor], tuple[Tensor, ...]]
+Activations = Callable[[Tensor], Pushed]
 
 
 def _forward(
     activations: Activations, z: Tensor, probes: Tensor, order: int, _epsilon: float
-) -> tuple[Tensor, ...]:
-    def along(probe: Tensor) -> tuple[Tensor, ...]:
+) -> Pushed:
+    def along(probe: Tensor) -> Pushed:
         differentiated = activations
         for _ in range(order):
             differentiated = functools.partial(_directional, differentiated, probe)
@@ -386,8 +423,11 @@ def _forward(
         _load_forward_rules()
     try:
         if probes.shape[0] == 1:  # vmap over one probe costs time and gains nothing
-            return tuple(product[None] for product in along(probes[0]))
-        return torch.func.vmap(along, randomness="same")(probes)
+            products, kept = along(probes[0])
+            return tuple(product[None] for product in products), kept
+        return torch.func.vmap(along, out_dims=(0, None), randomness="same")(  # type: ignore[arg-type]
+            probes
+        )
     except NotImplementedError as error:
         raise NotImplementedError(_no_forward_derivative(error)) from error
     except RuntimeError as error:
@@ -401,27 +441,28 @@ def _forward(
         raise NotImplementedError(_no_forward_derivative(error)) from error
 
 
-def _directional(function: Activations, probe: Tensor, z: Tensor) -> tuple[Tensor, ...]:
-    return torch.func.jvp(function, (z,), (probe,))[1]  # type: ignore[no-any-return]
+def _directional(function: Activations, probe: Tensor, z: Tensor) -> Pushed:
+    result = torch.func.jvp(function, (z,), (probe,), has_aux=True)
+    return result[1], result[2]  # type: ignore[misc]  # declared without has_aux
 
 
 def _finite(
     activations: Activations, z: Tensor, probes: Tensor, order: int, epsilon: float
-) -> tuple[Tensor, ...]:
+) -> Pushed:
     # Differences of numbers rounded to bfloat16 would be mostly rounding.
     with torch.autocast(z.device.type, enabled=False):
-        here = activations(z)
+        here, kept = activations(z)
         differences = []
         for probe in probes:
-            ahead = activations(z + epsilon * probe)
+            ahead, _ = activations(z + epsilon * probe)
             if order == 1:
                 pairs = zip(ahead, here, strict=True)
                 differences.append([(a - h) / epsilon for a, h in pairs])
             else:
-                behind = activations(z - epsilon * probe)
+                behind, _ = activations(z - epsilon * probe)
                 triples = zip(ahead, here, behind, strict=True)
                 differences.append([(a - 2 * h + b) / epsilon**2 for a, h, b in triples])
-        return tuple(torch.stack(parts) for parts in zip(*differences, strict=True))
+        return tuple(torch.stack(parts) for parts in zip(*differences, strict=True)), kept
 
 
 _DERIVATIVES = {"forward": _forward, "finite": _finite}

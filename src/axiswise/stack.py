@@ -44,8 +44,8 @@ def plain_layers(generator: object) -> list[nn.Module] | None:
     return [generator] if known and getattr(generator, "padding_mode", "zeros") == "zeros" else None
 
 
-def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-    """Output of a plain stack, and its Jacobian's products with some probes.
+def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[list[Tensor], Tensor]:
+    """The latents and what each layer of a plain stack makes of them; its products with probes.
 
     Args:
         layers: What `plain_layers` returned.
@@ -53,9 +53,11 @@ def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[Te
         probes: Directions, (probe, batch, latent).
 
     Returns:
-        The output (batch, *output) and the products (probe, batch, *output).
+        (batch, latent), then (batch, *output) of each layer; and the products of the whole
+        stack's Jacobian with the probes, (probe, batch, *output).
     """
     activation = z
+    activations = [z]
     slopes: list[Tensor | None] = []
     for layer in layers:
         if type(layer) in _POINTWISE:
@@ -64,10 +66,11 @@ def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[Te
         else:
             activation = _channels_last(_apply(layer, activation))
             slopes.append(None)
+        activations.append(activation)
 
     together = max(1, _ROWS // z.shape[0])
     products = [_products(layers, slopes, part) for part in probes.split(together)]
-    return activation, torch.cat(products)
+    return activations, torch.cat(products)
 
 
 def _products(layers: list[nn.Module], slopes: list[Tensor | None], probes: Tensor) -> Tensor:

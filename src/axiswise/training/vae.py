@@ -13,6 +13,7 @@ from axiswise.objectives import (
     sample_codes,
 )
 from axiswise.precision import full_precision
+from axiswise.shared_pass import SharedPass
 
 ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
 
@@ -47,10 +48,12 @@ class VAEStep(nn.Module):
         """
         mean, log_variance = (part.float() for part in self.vae.encoder(images))
         z = sample_codes(mean, log_variance, noise)
-        logits = decoder_logits(self.vae.decoder, z)
+        if self.penalty is None:
+            logits, value = decoder_logits(self.vae.decoder, z), None
+        else:
+            logits, value = _logits_and_penalty(self.vae.decoder, z, self.penalty, drawn)
         terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp)
-        if self.penalty is not None:
-            value = self.penalty(self.vae.decoder, z, **drawn)
+        if self.penalty is not None and value is not None:
             terms[self.penalty.label] = (ramp * self.penalty.weight, value)
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
         return terms, axes, z.detach()
@@ -67,7 +70,27 @@ def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
     Returns:
         Logits, (batch, channel, height, width).
     """
+    body = _before_sigmoid(decoder)
+    return _logit(decoder(z)) if body is None else full_precision(body(z))
+
+
+def _logits_and_penalty(
+    decoder: nn.Module, z: Tensor, penalty: JacobianTerm, drawn: dict[str, Tensor]
+) -> tuple[Tensor, Tensor]:
+    """`decoder_logits` and a penalty on the decoder, from one pass."""
+    body = _before_sigmoid(decoder)
+    shared = SharedPass(decoder) if body is None else SharedPass(body, then=nn.Sigmoid())
+    value = penalty(shared, z, **drawn)
+    output: Tensor = shared.output
+    return _logit(output) if body is None else full_precision(output), value
+
+
+def _before_sigmoid(decoder: nn.Module) -> nn.Sequential | None:
+    """A stack without the sigmoid that it ends in; None for anything else."""
     if isinstance(decoder, nn.Sequential) and isinstance(decoder[-1], nn.Sigmoid):
-        logits: Tensor = decoder[:-1](z)
-        return full_precision(logits)
-    return torch.logit(decoder(z).float(), eps=1e-6)
+        return nn.Sequential(*list(decoder)[:-1])
+    return None
+
+
+def _logit(probabilities: Tensor) -> Tensor:
+    return torch.logit(probabilities.float(), eps=1e-6)
