@@ -72,7 +72,8 @@ def total(output):
 def test_equals_two_passes_in_value_and_gradient(make, then, penalty, options):
     """The oracle runs the generator once for the loss and once for the penalty.
 
-    The latents come out of an encoder, whose gradient shows what reached them."""
+    The latents come out of an encoder, whose gradient shows what reached them.
+    """
     torch.manual_seed(0)
     encoder, generator = nn.Linear(3, LATENT).double(), make().double()
     x = torch.randn(BATCH, 3, dtype=torch.float64)

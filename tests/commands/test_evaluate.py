@@ -255,3 +255,28 @@ def test_a_gaussian_likelihood_is_scored_as_it_was_trained(run: TrainedRun) -> N
         decoded = run.vae(images)
     expected = -torch.distributions.Normal(decoded, 0.2).log_prob(images).sum((1, 2, 3)).mean()
     assert scores["nll_of_means"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_scores_that_are_there_already_stay(run: TrainedRun) -> None:
+    """Minutes of local scores are not lost to a call that asks for something else."""
+    evaluate_run(run, ["local"], [0.3])
+    first = json.loads(run.folder.evaluation.read_text())
+    evaluate_run(run, ["mig"])
+    evaluate_run(run, ["local"], [0.1])
+    last = json.loads(run.folder.evaluation.read_text())
+    assert list(last["scores"]["local_mig"]) == ["0.1", "0.3"]
+    assert last["scores"]["local_mig"]["0.3"] == first["scores"]["local_mig"]["0.3"]
+    assert "mig" in last["scores"]
+    assert {0.1, 0.3} <= set(last["protocol"]["radius"])
+
+
+@pytest.mark.parametrize("change", ["weights", "seed", "damage"])
+def test_scores_of_something_else_do_not_stay(run: TrainedRun, change: str) -> None:
+    evaluate_run(run, ["mig"])
+    if change == "weights":
+        run = _with_dead_axes(run.folder.path, [0])
+    if change == "damage":
+        run.folder.evaluation.write_text("{")
+    result = evaluate_run(run, ["reconstruction"], seed=1 if change == "seed" else 0)
+    assert "mig" not in result["scores"]
+    assert json.loads(run.folder.evaluation.read_text()) == result

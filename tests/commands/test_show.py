@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from axiswise.commands.evaluate import evaluate_run
-from axiswise.commands.loading import load_run
-from axiswise.commands.show import local_curves, read_evaluation_file, score_rows, show_run
+from axiswise.commands.loading import load_run, read_evaluation_file
+from axiswise.commands.show import local_curves, score_rows, show_run
 from axiswise.files import UnreadableFileError
 
 STILLS = {

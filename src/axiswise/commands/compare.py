@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from axiswise import plots
-from axiswise.commands.show import read_evaluation_file
+from axiswise.commands.loading import read_evaluation_file
 from axiswise.files import write_atomically
 from axiswise.training.run_folder import RunFolder
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
-from axiswise.commands.loading import TrainedRun
+from axiswise.commands.loading import TrainedRun, read_evaluation
 from axiswise.data import FactorData
-from axiswise.files import write_atomically
+from axiswise.files import UnreadableFileError, write_atomically
 from axiswise.jacobian import jacobian_columns
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.penalties import ima_contrast, jl1_penalty
@@ -19,7 +19,8 @@ from axiswise.training.vae import ACTIVE, decoder_logits
 # Scores that need the true factors, then those that any images allow.
 FACTOR_METRICS = ("local", "mig", "modularity", "explicitness")
 IMAGE_METRICS = ("reconstruction", "jacobian")
-_BATCH = 500
+# Encoded at once. On a CPU, more fall out of its cache and take twice as long.
+_BATCH = {"cpu": 64, "cuda": 4096}
 _JACOBIAN_SAMPLES = 200
 
 StartBar = Callable[[str], Callable[[int, int], None]]
@@ -33,6 +34,8 @@ def evaluate_run(
     start_bar: StartBar = lambda _: lambda *_: None,
 ) -> dict[str, Any]:
     """Score a run and write evaluation.json into its folder.
+
+    Scores that the file holds already stay, if they are of the same weights by the same protocol.
 
     Args:
         run: The run.
@@ -84,8 +87,36 @@ def evaluate_run(
         "kl_per_axis": [round(value, 4) for value in activity.tolist()],
         "scores": scores,
     }
+    result = _with_earlier(run, result)
     write_atomically(run.folder.evaluation, (json.dumps(result, indent=2) + "\n").encode())
     return result
+
+
+def _with_earlier(run: TrainedRun, result: dict[str, Any]) -> dict[str, Any]:
+    """A new evaluation, and what an earlier one has beyond it, unless that is of another kind."""
+    try:
+        earlier = read_evaluation(run.folder)
+    except UnreadableFileError:  # about to be replaced by one that is whole
+        return result
+
+    def kind(evaluation: dict[str, Any]) -> list[Any]:
+        protocol = {**evaluation.get("protocol", {}), "radius": None}
+        # The axes' activity, to four digits, tells weights from other weights.
+        return [*(evaluation.get(key) for key in ("name", "seed", "step", "kl_per_axis")), protocol]
+
+    if earlier is None or kind(earlier) != kind(result):
+        return result
+    scores = earlier["scores"] | result["scores"]
+    for name, rows in scores.items():
+        if isinstance(rows, dict):
+            both = earlier["scores"].get(name, {}) | rows
+            scores[name] = {value: both[value] for value in sorted(both, key=float)}
+    radius = {*earlier["protocol"]["radius"], *result["protocol"]["radius"]}
+    return {
+        **result,
+        "protocol": {**result["protocol"], "radius": sorted(radius)},
+        "scores": scores,
+    }
 
 
 @torch.no_grad()
@@ -108,7 +139,7 @@ def _encoder_of_factors(run: TrainedRun) -> Callable[[Tensor], Tensor]:
 
     @torch.no_grad()
     def encode(factors: Tensor) -> Tensor:
-        parts = factors.to(run.device).split(_BATCH)
+        parts = factors.to(run.device).split(_BATCH.get(run.device.type, 1024))
         return torch.cat([run.vae.encoder(data.render(part))[0] for part in parts]).cpu()
 
     return encode

@@ -1,7 +1,9 @@
 """Reading back what a run left."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from jsonargparse import ArgumentError
@@ -102,4 +104,45 @@ def load_run(folder: str | Path) -> TrainedRun:
         if not value.isfinite().all():
             raise UnreadableFileError(f"the weights {name} of {run.path} are not finite")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return TrainedRun(run, config, vae.eval().to(device), step, device)
+    vae = vae.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return TrainedRun(run, config, vae, step, device)
+
+
+def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
+    """What `axiswise evaluate` wrote, or None if it was not run.
+
+    Args:
+        folder: The run's folder.
+
+    Raises:
+        UnreadableFileError: If the file is damaged.
+    """
+    if not folder.evaluation.is_file():
+        return None
+    return read_evaluation_file(folder.evaluation)
+
+
+def read_evaluation_file(path: Path) -> dict[str, Any]:
+    """An evaluation.json.
+
+    Args:
+        path: The file.
+
+    Raises:
+        UnreadableFileError: If it is damaged or something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
+            return found  # type: ignore[no-any-return]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+def _is_score(value: Any) -> bool:
+    """Whether a value is a number, or rows of mean and spread by radius."""
+    if not isinstance(value, dict):
+        return isinstance(value, int | float)
+    numbers = [row[key] for row in value.values() for key in ("mean", "std")]
+    return all(float(radius) > 0 for radius in value) and all(map(_is_score, numbers))

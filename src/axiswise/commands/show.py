@@ -1,6 +1,5 @@
 """`axiswise show`: the pictures of a run, and one page that holds them all."""
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from axiswise import plots
 from axiswise.commands.evaluate import axis_activity, column_cosines
-from axiswise.commands.loading import TrainedRun
-from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.commands.loading import TrainedRun, read_evaluation
+from axiswise.files import write_atomically
 from axiswise.jacobian import jacobian_columns
-from axiswise.training.run_folder import RunFolder
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
@@ -63,46 +61,6 @@ def show_run(
     )
     write_atomically(run.folder.report, page.encode())
     return run.folder.report
-
-
-def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
-    """What `axiswise evaluate` wrote, or None if it was not run.
-
-    Args:
-        folder: The run's folder.
-
-    Raises:
-        UnreadableFileError: If the file is damaged.
-    """
-    if not folder.evaluation.is_file():
-        return None
-    return read_evaluation_file(folder.evaluation)
-
-
-def read_evaluation_file(path: Path) -> dict[str, Any]:
-    """An evaluation.json.
-
-    Args:
-        path: The file.
-
-    Raises:
-        UnreadableFileError: If it is damaged or something else.
-    """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
-            return found  # type: ignore[no-any-return]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
-
-
-def _is_score(value: Any) -> bool:
-    """Whether a value is a number, or rows of mean and spread by radius."""
-    if not isinstance(value, dict):
-        return isinstance(value, int | float)
-    numbers = [row[key] for row in value.values() for key in ("mean", "std")]
-    return all(float(radius) > 0 for radius in value) and all(map(_is_score, numbers))
 
 
 def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[float], list[float]]]:
