@@ -116,6 +116,11 @@ def test_words_that_are_no_command_give_the_usage(words: list[str], capsys: Capt
     assert "Traceback" not in errors
 
 
+def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
+    assert main(["train", "--steps", "100", "three-dots-demo"]) == 2
+    assert "RECIPE must come before the keys that change it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "phrases", "status"),
     [
