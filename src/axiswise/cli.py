@@ -79,7 +79,8 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     options, overrides = parser.parse_known_args(words)
     if overrides and options.run is not _train:
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    if overrides and options.recipe and words.index(overrides[0]) < words.index(options.recipe):
+    late = overrides and options.recipe and words.index(overrides[0]) < words.index(options.recipe)
+    if late and options.resume is None:
         train.error(f"RECIPE must come before the keys that change it, here before {overrides[0]}")
     return options, overrides
 
