@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import safetensors.torch
 import torch
 
 import axiswise as aw
@@ -94,6 +95,7 @@ DAMAGES = {
     "one byte short": lambda path: path.write_bytes(path.read_bytes()[:-1]),
     "length altered": lambda path: _flip(path, 0),
     "header altered": lambda path: _flip(path, 9),
+    "a weight altered": lambda path: _flip(path, path.stat().st_size - 3),
     "a picture": lambda path: path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100)),
     "a pickle": lambda path: path.write_bytes(pickle.dumps({"weights": [1, 2, 3]})),
     "another network": lambda path: shutil.copy(_other_network(path), path),
@@ -110,6 +112,13 @@ def test_damaged_or_foreign_weights_are_refused_by_name(saved: Path, damage: str
     DAMAGES[damage](saved / "model.safetensors")
     with pytest.raises(UnreadableFileError, match=r"saved/model\.safetensors"):
         ConvVAE.from_pretrained(saved)
+
+
+def test_weights_that_another_program_saved_are_taken(vae: ConvVAE, saved: Path) -> None:
+    """They come without a checksum."""
+    safetensors.torch.save_file(vae.state_dict(), saved / "model.safetensors")
+    again = ConvVAE.from_pretrained(saved)
+    assert torch.equal(again.decoder[0].weight, vae.decoder[0].weight)
 
 
 CONFIGS = {

@@ -1,12 +1,14 @@
 """Saving and loading networks: weights as safetensors, the constructor's arguments as JSON."""
 
+import hashlib
 import inspect
 import json
 import tempfile
 from pathlib import Path
 from typing import Any, Self
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from axiswise.files import UnreadableFileError, write_atomically
 
@@ -42,7 +44,7 @@ class Pretrained(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
         config = {"architecture": type(self).__name__, "arguments": self.arguments}
-        write_atomically(folder / WEIGHTS, save(weights))
+        write_atomically(folder / WEIGHTS, save(weights, {"sha256": _digest(weights)}))
         write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
@@ -122,11 +124,15 @@ class Pretrained(nn.Module):
         return arguments
 
     def _load_weights(self, path: Path) -> None:
-        from safetensors import SafetensorError
+        from safetensors import SafetensorError, safe_open
         from safetensors.torch import load
 
         try:
             weights = load(path.read_bytes())
+            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+                digest = (file.metadata() or {}).get("sha256")
+            if digest is not None and digest != _digest(weights):
+                raise UnreadableFileError(f"{path} is damaged: its weights are not what was saved")
             kinds = {value.dtype for value in weights.values()}
             if len(kinds) == 1 and (kind := kinds.pop()).is_floating_point:
                 self.to(kind)
@@ -140,3 +146,13 @@ class Pretrained(nn.Module):
                 f"{path} does not hold the weights of this {type(self).__name__}: "
                 + " ".join(str(error).split())
             ) from error
+
+
+def _digest(weights: dict[str, Tensor]) -> str:
+    """SHA-256 over names and values: safetensors itself does not notice a changed number."""
+    digest = hashlib.sha256()
+    for name in sorted(weights):
+        digest.update(name.encode())
+        value = weights[name].cpu().contiguous()
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
