@@ -129,7 +129,7 @@ class Pretrained(nn.Module):
 
         try:
             weights = load(path.read_bytes())
-            with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+            with safe_open(path, "pt") as file:
                 digest = (file.metadata() or {}).get("sha256")
             if digest is not None and digest != _digest(weights):
                 raise UnreadableFileError(f"{path} is damaged: its weights are not what was saved")
