@@ -12,6 +12,17 @@ def test_annealing_rises_linearly_over_its_share_then_stays(step: int, expected:
     assert annealing(step, steps=300, anneal=1 / 3) == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    ("step", "expected"), [(0, 0.0), (29, 0.0), (30, 0.0), (31, 0.02), (55, 0.5), (80, 1.0)]
+)
+def test_annealing_begins_after_its_delay(step: int, expected: float) -> None:
+    assert annealing(step, 100, anneal=0.5, delay=0.3) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_delay_without_annealing_is_a_jump() -> None:
+    assert [annealing(step, 10, 0.0, 0.3) for step in (2, 3)] == [0.0, 1.0]
+
+
 def test_annealing_over_all_steps_ends_just_below_one() -> None:
     assert annealing(299, 300, 1.0) == pytest.approx(299 / 300)
 

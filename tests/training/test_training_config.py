@@ -35,6 +35,7 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
         ({"log_every": 0}, "log_every must be at least 1"),
         ({"checkpoint_every": -5}, "checkpoint_every must be at least 1"),
         ({"constant": 1.5}, "constant must be between 0 and 1, got 1.5"),
+        ({"delay": -0.1}, r"delay must be between 0 and 1, got -0\.1"),
         ({"anneal": -0.1}, "anneal must be between 0 and 1, got -0.1"),
         ({"anneal": math.nan}, "anneal must be between 0 and 1, got nan"),
         ({"learning_rate": 0.0}, "learning_rate must be > 0, got 0.0"),

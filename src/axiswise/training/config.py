@@ -52,6 +52,8 @@ class TrainConfig:
         learning_rate: Of Adam.
         constant: Share of the steps with that rate; after them it falls linearly to 0.
         anneal: Share of the steps over which β and the penalty's weight rise linearly from 0.
+        delay: Share of the steps before they do. A network that has not found yet what to encode
+            loses its codes to the smallest β, for good.
         seed: Of everything random.
         precision: "auto" takes bfloat16 mixed precision where the hardware computes in it.
         accelerator: Where to compute; "auto" takes a GPU if there is one.
@@ -73,6 +75,7 @@ class TrainConfig:
     learning_rate: float = 1e-4
     constant: float = 1.0
     anneal: float = 1 / 3
+    delay: float = 0.0
     seed: int = 0
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
@@ -85,7 +88,7 @@ class TrainConfig:
         for name in ("steps", "batch_size", "devices", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("constant", "anneal"):
+        for name in ("constant", "anneal", "delay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:  # so that NaN is refused too

@@ -71,7 +71,7 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
 
     with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
         for step in range(start, config.steps):
-            ramp = annealing(step, config.steps, config.anneal)
+            ramp = annealing(step, config.steps, config.anneal, config.delay)
             rate = learning_rate(step, config.steps, config.learning_rate, config.constant)
             for group in optimizer.param_groups:
                 group["lr"] = rate

@@ -1,19 +1,22 @@
 """Schedules: pure functions of the step."""
 
 
-def annealing(step: int, steps: int, anneal: float) -> float:
-    """How far β and the penalty's weight have risen: linearly from 0 to 1, then 1.
+def annealing(step: int, steps: int, anneal: float, delay: float = 0.0) -> float:
+    """How far β and the penalty's weight have risen: 0 at first, linearly to 1, then 1.
 
     Args:
         step: Steps done before this one, 0…steps − 1.
         steps: Length of the run.
         anneal: Share of the run over which they rise, 0…1.
+        delay: Share of the run before that, 0…1.
 
     Returns:
         0…1.
     """
-    length = anneal * steps
-    return min(1.0, step / length) if length > 0 else 1.0
+    risen, length = step - delay * steps, anneal * steps
+    if risen < 0:
+        return 0.0
+    return min(1.0, risen / length) if length > 0 else 1.0
 
 
 def learning_rate(step: int, steps: int, peak: float, constant: float) -> float:
