@@ -9,13 +9,12 @@ results/groups.md and results/groups.png.
 """
 
 import argparse
-import itertools
 import shlex
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 import axiswise as aw
 from timing import machine
@@ -36,7 +35,10 @@ def main() -> None:
     torch.manual_seed(SEED)
     generators: dict[str, tuple[Callable[[Tensor], Tensor], int]] = {
         "VAE decoder, random weights": (aw.nets.ConvVAE().decoder, 10),
-        "GAN-like generator, random weights": (gan_like(), 6),
+        "OroJaR's generator at a quarter width, random weights": (
+            aw.nets.SimpleGenerator(width=0.25),
+            6,
+        ),
     }
     if run is not None:
         trained = aw.nets.ConvVAE.from_pretrained(run)
@@ -53,23 +55,6 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "groups.md").write_text(page, encoding="utf-8")
     draw(measured, RESULTS / "groups.png")
-
-
-def gan_like(latents: int = 6) -> nn.Sequential:
-    """Transposed convolutions with instance norm and leaky ReLU to a 64×64 image."""
-    widths = (128, 64, 32, 16)
-    layers: list[nn.Module] = [
-        nn.Unflatten(1, (latents, 1, 1)),
-        nn.ConvTranspose2d(latents, widths[0], 4),
-        nn.LeakyReLU(0.2),
-    ]
-    for inputs, outputs in itertools.pairwise(widths):
-        layers += [
-            nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1),
-            nn.InstanceNorm2d(outputs, affine=True),
-            nn.LeakyReLU(0.2),
-        ]
-    return nn.Sequential(*layers, nn.ConvTranspose2d(widths[-1], 1, 4, 2, padding=1), nn.Tanh())
 
 
 def deviations(generator: Callable[[Tensor], Tensor], latents: int) -> Deviations:

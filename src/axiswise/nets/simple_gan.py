@@ -1,0 +1,153 @@
+"""The simple GAN of OroJaR (Wei et al. 2021, arXiv 2108.07668): its generator."""
+
+import itertools
+import re
+from collections.abc import Mapping
+from typing import Self
+
+from torch import Tensor, nn
+
+from axiswise.nets.pretrained import Pretrained
+
+_SLOPE = 0.2  # of the generator's leaky ReLU
+_EPSILON = 1e-6  # of instance norm
+
+
+class SimpleGenerator(Pretrained):
+    """Transposed convolutions from latents to images, with instance norm between them.
+
+    The first makes 4 × 4 pixels of the latents, with a bias and neither norm nor activation, as in
+    the authors' code; each further one doubles the size and is followed by instance norm and leaky
+    ReLU; a 3 × 3 convolution and a tanh make the image.
+
+    Args:
+        size: Height and width of the images, a power of 2, at least 8.
+        latent_dim: Number of latents.
+        channels: Channels of the images.
+        width: Scales the numbers of channels of all hidden layers, > 0; 1 is the paper's.
+
+    Attributes:
+        hidden: Channels at 4 × 4, 8 × 8, … pixels: 512, 256, 128, 64, 64 at size 64 and 1024,
+            1024, 512, 256, 128, 64 at 128, as published.
+        layers: The convolutions, `len(hidden)` and the last, each with what follows it.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> import torch, axiswise as aw
+        >>> generator = aw.nets.SimpleGenerator(size=32, latent_dim=6, channels=1, width=0.25)
+        >>> generator(torch.randn(2, 6)).shape
+        torch.Size([2, 1, 32, 32])
+    """
+
+    def __init__(
+        self, size: int = 64, latent_dim: int = 6, channels: int = 1, width: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.size, self.latent_dim, self.channels, self.width = size, latent_dim, channels, width
+        self.hidden = _hidden(size, width)
+        for name, value in (("latent_dim", latent_dim), ("channels", channels)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        blocks: list[nn.Module] = [
+            nn.Sequential(
+                nn.Unflatten(1, (latent_dim, 1, 1)),
+                nn.ConvTranspose2d(latent_dim, self.hidden[0], 4),
+            )
+        ]
+        blocks += [
+            nn.Sequential(
+                nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=False),
+                nn.InstanceNorm2d(outputs, eps=_EPSILON, affine=True),
+                nn.LeakyReLU(_SLOPE),
+            )
+            for inputs, outputs in itertools.pairwise(self.hidden)
+        ]
+        last = nn.Conv2d(self.hidden[-1], channels, 3, padding=1)
+        self.layers = nn.Sequential(*blocks, nn.Sequential(last, nn.Tanh()))
+
+    @classmethod
+    def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
+        """Take over weights under the names of the authors' code.
+
+        Args:
+            state_dict: Tensors named `layers.i.layers.conv` and `layers.i.layers.instancenorm`,
+                each `.weight` and, but for the middle convolutions, `.bias`. All sizes are read
+                off them.
+
+        Returns:
+            The network, in the type of the weights, in eval mode.
+
+        Raises:
+            ValueError: On a missing, unknown or misshapen key, by name; or on widths that no
+                `width` gives.
+        """
+        count = 1 + max(
+            (int(found[1]) for key in state_dict if (found := re.match(r"layers\.(\d+)\.", key))),
+            default=0,
+        )
+        names = _published_names(count)
+        missing, unknown = names.keys() - state_dict.keys(), state_dict.keys() - names.keys()
+        if count < 3 or missing or unknown:
+            raise ValueError(
+                "state_dict must have the published names: "
+                f"missing {sorted(missing)}, unknown {sorted(unknown)}"
+            )
+        first = state_dict["layers.0.layers.conv.weight"]
+        last = state_dict[f"layers.{count - 1}.layers.conv.weight"]
+        size = 4 * 2 ** (count - 2)
+        network = cls(
+            size=size,
+            latent_dim=first.shape[0],
+            channels=last.shape[0],
+            width=first.shape[1] / _hidden(size, 1.0)[0],
+        ).to(first.dtype)
+        own = network.state_dict()
+        for theirs, ours in names.items():
+            if state_dict[theirs].shape != own[ours].shape:
+                raise ValueError(
+                    f"state_dict[{theirs!r}] must be {tuple(own[ours].shape)}, "
+                    f"got {tuple(state_dict[theirs].shape)}"
+                )
+        network.load_state_dict({names[key]: value for key, value in state_dict.items()})
+        return network.eval()
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Generate images.
+
+        Args:
+            z: Latents, (batch, latent).
+
+        Returns:
+            (batch, channels, size, size), in [−1, 1].
+        """
+        return self.layers(z)  # type: ignore[no-any-return]
+
+
+def _hidden(size: int, width: float) -> list[int]:
+    """Channels at 4 × 4, 8 × 8, … pixels, by the paper's two sizes and between and beyond them."""
+    if size < 8 or size & (size - 1):
+        raise ValueError(f"size must be a power of 2, at least 8, got {size}")
+    if not width > 0:  # so that NaN is refused too
+        raise ValueError(f"width must be > 0, got {width}")
+    sides = [4 * 2**i for i in range((size // 4).bit_length())]
+    # At 64 the last two layers have 64 channels each, at 128 the first two have 1024.
+    paper = [
+        max(64, 32 * size // side) if size <= 64 else min(1024, 64 * size // side) for side in sides
+    ]
+    return [max(1, round(width * channels)) for channels in paper]
+
+
+def _published_names(count: int) -> dict[str, str]:
+    """Published names to ours, for a network of so many convolutions."""
+    last = count - 1
+    names = {}
+    for part in ("weight", "bias"):
+        names[f"layers.0.layers.conv.{part}"] = f"layers.0.1.{part}"
+        names[f"layers.{last}.layers.conv.{part}"] = f"layers.{last}.0.{part}"
+        for i in range(1, last):
+            names[f"layers.{i}.layers.instancenorm.{part}"] = f"layers.{i}.1.{part}"
+    return names | {
+        f"layers.{i}.layers.conv.weight": f"layers.{i}.0.weight" for i in range(1, last)
+    }

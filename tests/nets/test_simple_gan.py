@@ -1,0 +1,121 @@
+"""OroJaR's generator against what the authors' code returned, and its own rules."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import axiswise as aw
+from axiswise.nets import SimpleGenerator
+
+REFERENCE = Path(__file__).parents[1] / "reference"
+
+
+def published(name: str) -> dict[str, Tensor]:
+    """The weights that the authors' code was run with, made by the rule of the reference."""
+    keys = json.loads((REFERENCE / f"gan_{name}_keys.json").read_text())
+    weights = {}
+    for position, (key, shape) in enumerate(keys.items()):
+        index = np.arange(1, math.prod(shape) + 1)
+        noise = np.sin(1 + position + 12.9898 * index) * 43758.5453
+        uniform = 2 * (noise - np.floor(noise)) - 1
+        weights[key] = torch.from_numpy(0.05 * uniform.reshape(shape))
+    return weights
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("g64", {"size": 64, "latent_dim": 6, "channels": 1, "width": 1.0}),
+        ("g128", {"size": 128, "latent_dim": 30, "channels": 3, "width": 1.0}),
+    ],
+)
+def test_published_weights_give_the_published_images(name: str, arguments: dict) -> None:
+    """The convolutions' outputs, before their norms, are those that the paper penalises."""
+    reference = np.load(REFERENCE / f"gan_{name}.npz")
+    generator = SimpleGenerator.from_published(published(name))
+    assert generator.arguments == arguments
+    outputs: list[Tensor] = []
+    for layer in generator.modules():
+        if isinstance(layer, torch.nn.ConvTranspose2d):
+            layer.register_forward_hook(lambda *given: outputs.append(given[2]))
+
+    images = generator(torch.from_numpy(reference["z"]))
+    expected_images = torch.from_numpy(reference["images"]).double()  # kept in float32
+    torch.testing.assert_close(images, expected_images, rtol=0, atol=1e-8)
+    regularised = [key for key in reference.files if key.startswith("feature_shape")]
+    assert len(regularised) == {"g64": 4, "g128": 5}[name]
+    for index in range(len(regularised)):
+        assert list(outputs[index].shape) == reference[f"feature_shape_{index}"].tolist()
+        expected = float(reference[f"feature_mean_abs_{index}"])
+        assert outputs[index].abs().mean().item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen", "empty"])
+def test_other_weights_are_refused_by_name(change: str) -> None:
+    weights = published("g64")
+    norm = "layers.2.layers.instancenorm.weight"
+    if change == "missing":
+        del weights[norm]
+    if change == "unknown":
+        weights["layers.2.layers.extra"] = torch.zeros(1)
+    if change == "misshapen":
+        weights[norm] = torch.zeros(127)
+    if change == "empty":
+        weights = {}
+    named = {"unknown": r"unknown \['layers\.2\.layers\.extra'\]", "empty": "missing"}
+    with pytest.raises(ValueError, match=named.get(change, norm.replace(".", r"\."))):
+        SimpleGenerator.from_published(weights)
+
+
+@pytest.mark.parametrize(
+    ("size", "width", "hidden"),
+    [
+        (8, 1, [64, 64]),
+        (32, 0.5, [128, 64, 32, 32]),
+        (64, 1, [512, 256, 128, 64, 64]),
+        (128, 1, [1024, 1024, 512, 256, 128, 64]),
+        (256, 0.25, [256, 256, 256, 128, 64, 32, 16]),
+    ],
+)
+def test_any_power_of_two_and_any_width(size: int, width: float, hidden: list[int]) -> None:
+    generator = SimpleGenerator(size, latent_dim=3, channels=2, width=width)
+    assert generator.hidden == hidden
+    images = generator(torch.randn(1, 3))
+    assert images.shape == (1, 2, size, size)
+    assert images.abs().max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"size": 48}, "size must be a power of 2, at least 8, got 48"),
+        ({"size": 4}, "size must be a power of 2, at least 8, got 4"),
+        ({"width": 0.0}, r"width must be > 0, got 0\.0"),
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        ({"channels": 0}, "channels must be at least 1, got 0"),
+    ],
+)
+def test_arguments_out_of_range_are_refused(arguments: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        SimpleGenerator(**arguments)
+
+
+def test_it_is_saved_and_loaded_like_any_network(tmp_path: Path) -> None:
+    generator = SimpleGenerator(size=16, latent_dim=3, width=0.1)
+    generator.save_pretrained(tmp_path)
+    z = torch.randn(2, 3)
+    assert torch.equal(SimpleGenerator.from_pretrained(tmp_path)(z), generator.eval()(z))
+
+
+def test_its_jacobian_is_exact() -> None:
+    """Instance norm over few pixels is where forward-mode derivatives go wrong unnoticed."""
+    torch.manual_seed(0)
+    generator = SimpleGenerator(size=8, latent_dim=3, width=0.1).double()
+    z = torch.randn(2, 3, dtype=torch.float64)
+    oracle = torch.func.vmap(torch.func.jacrev(lambda z: generator(z[None])[0]))(z)
+    torch.testing.assert_close(aw.jacobian_columns(generator, z), oracle.movedim(-1, 1))
