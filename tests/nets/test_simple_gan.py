@@ -55,7 +55,7 @@ def test_published_weights_give_the_published_images(name: str, arguments: dict)
         assert outputs[index].abs().mean().item() == pytest.approx(expected, rel=1e-12)
 
 
-@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen", "empty"])
+@pytest.mark.parametrize("change", ["missing", "unknown", "misshapen", "flat", "empty"])
 def test_other_weights_are_refused_by_name(change: str) -> None:
     weights = published("g64")
     norm = "layers.2.layers.instancenorm.weight"
@@ -65,9 +65,15 @@ def test_other_weights_are_refused_by_name(change: str) -> None:
         weights["layers.2.layers.extra"] = torch.zeros(1)
     if change == "misshapen":
         weights[norm] = torch.zeros(127)
+    if change == "flat":
+        weights["layers.0.layers.conv.weight"] = torch.zeros(6)
     if change == "empty":
         weights = {}
-    named = {"unknown": r"unknown \['layers\.2\.layers\.extra'\]", "empty": "missing"}
+    named = {
+        "unknown": r"unknown \['layers\.2\.layers\.extra'\]",
+        "flat": r"layers\.0\.layers\.conv\.weight'\] must have 4 dimensions, got \(6,\)",
+        "empty": "missing",
+    }
     with pytest.raises(ValueError, match=named.get(change, norm.replace(".", r"\."))):
         SimpleGenerator.from_published(weights)
 

@@ -7,6 +7,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from axiswise.nets.published import check_dimensions, check_names, take_over
 from axiswise.nets.vae import VAE
 
 # Codes start nearly noiseless, as published.
@@ -88,20 +89,12 @@ class ConvVAE(VAE):
         """
         indices = [re.match(r"(?:emb|gen)_convs\.(\d+)\.", key) for key in state_dict]
         layers = max((int(index[1]) + 1 for index in indices if index), default=0)
-        renamed = _published_names(layers)
-        missing, unknown = renamed.keys() - state_dict.keys(), state_dict.keys() - renamed.keys()
-        if layers == 0 or missing or unknown:
-            raise ValueError(
-                "state_dict must have the published names: "
-                f"missing {sorted(missing)}, unknown {sorted(unknown)}"
+        names = _published_names(layers) if layers else {}
+        check_names(state_dict, names)
+        for key in state_dict:
+            check_dimensions(
+                state_dict, key, 1 if key.endswith("bias") else 4 if "convs" in key else 2
             )
-        for key, value in state_dict.items():
-            dimensions = 1 if key.endswith("bias") else 4 if "convs" in key else 2
-            if value.dim() != dimensions:
-                raise ValueError(
-                    f"state_dict[{key!r}] must have {dimensions} dimensions, "
-                    f"got {tuple(value.shape)}"
-                )
         hidden = [state_dict[f"emb_convs.{i}.weight"].shape[0] for i in range(layers)]
         grid = state_dict["gen_fcs.1.weight"].shape[0] // hidden[-1]
         network = cls(
@@ -110,16 +103,8 @@ class ConvVAE(VAE):
             latent_dim=state_dict["fcmu.weight"].shape[0],
             hidden=hidden,
             features=state_dict["emb_fcs.0.weight"].shape[0],
-        ).to(state_dict["fcmu.weight"].dtype)
-        for ours, own in network.state_dict().items():
-            theirs = next(key for key, name in renamed.items() if name == ours)
-            if state_dict[theirs].shape != own.shape:
-                raise ValueError(
-                    f"state_dict[{theirs!r}] must be {tuple(own.shape)}, "
-                    f"got {tuple(state_dict[theirs].shape)}"
-                )
-        network.load_state_dict({renamed[key]: value for key, value in state_dict.items()})
-        return network.eval()
+        )
+        return take_over(network, state_dict, names)
 
     def forward(self, images: Tensor) -> Tensor:
         """Reconstruct images from the means of their codes.

@@ -8,6 +8,7 @@ from typing import Self
 from torch import Tensor, nn
 
 from axiswise.nets.pretrained import Pretrained
+from axiswise.nets.published import check_dimensions, check_names, take_over
 
 _SLOPE = 0.2  # of the generator's leaky ReLU
 _EPSILON = 1e-6  # of instance norm
@@ -87,31 +88,20 @@ class SimpleGenerator(Pretrained):
             (int(found[1]) for key in state_dict if (found := re.match(r"layers\.(\d+)\.", key))),
             default=0,
         )
-        names = _published_names(count)
-        missing, unknown = names.keys() - state_dict.keys(), state_dict.keys() - names.keys()
-        if count < 3 or missing or unknown:
-            raise ValueError(
-                "state_dict must have the published names: "
-                f"missing {sorted(missing)}, unknown {sorted(unknown)}"
-            )
-        first = state_dict["layers.0.layers.conv.weight"]
-        last = state_dict[f"layers.{count - 1}.layers.conv.weight"]
+        names = _published_names(count) if count >= 3 else {}
+        check_names(state_dict, names)
+        ends = [f"layers.{i}.layers.conv.weight" for i in (0, count - 1)]
+        for key in ends:
+            check_dimensions(state_dict, key, 4)
+        first, last = (state_dict[key] for key in ends)
         size = 4 * 2 ** (count - 2)
         network = cls(
             size=size,
             latent_dim=first.shape[0],
             channels=last.shape[0],
             width=first.shape[1] / _hidden(size, 1.0)[0],
-        ).to(first.dtype)
-        own = network.state_dict()
-        for theirs, ours in names.items():
-            if state_dict[theirs].shape != own[ours].shape:
-                raise ValueError(
-                    f"state_dict[{theirs!r}] must be {tuple(own[ours].shape)}, "
-                    f"got {tuple(state_dict[theirs].shape)}"
-                )
-        network.load_state_dict({names[key]: value for key, value in state_dict.items()})
-        return network.eval()
+        )
+        return take_over(network, state_dict, names)
 
     def forward(self, z: Tensor) -> Tensor:
         """Generate images.
