@@ -2,12 +2,14 @@
 
 from axiswise.data.factors import FactorData, ImageSource, check_factors, uniform_factors
 from axiswise.data.image_folder import ImageFolder
+from axiswise.data.sprites import Sprites
 from axiswise.data.three_dots import ThreeDots
 
 __all__ = [
     "FactorData",
     "ImageFolder",
     "ImageSource",
+    "Sprites",
     "ThreeDots",
     "check_factors",
     "uniform_factors",

@@ -15,10 +15,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from axiswise.data.canvas import empty_images
 from axiswise.data.factors import check_factors, uniform_factors
 
 # The paper's disc, in pixels of its 64 x 64 images.
@@ -132,7 +132,7 @@ class ThreeDots:
             ValueError: `factors` has another shape, or a value out of range.
         """
         factors = check_factors(factors, self.factor_sizes).contiguous()
-        images = _empty((len(factors), *self.shape), factors.device)
+        images = empty_images((len(factors), *self.shape), factors.device)
         with torch.inference_mode():  # it spares each operation a little; the images are not of it
             tables = self._tables.get(factors.device)
             if tables is None:
@@ -245,15 +245,6 @@ def _squared_distances(points: Tensor, centres: Tensor) -> Tensor:
     """From a grid of points to centres, (x and y, dot, square): (point, point, dot, square)."""
     across, down = (points.view(-1, 1, 1, 1) - centres).square_().unbind(1)
     return down.unsqueeze(1) + across
-
-
-def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """New memory for float32 images, its content undefined."""
-    if device.type == "cpu":
-        # Large batches are bound by the first touch of each page of memory. NumPy asks Linux for
-        # large pages and torch does not: drawing 4,096 images takes half the time.
-        return torch.from_numpy(np.empty(shape, np.float32))
-    return torch.empty(shape, dtype=torch.float32, device=device)
 
 
 def _draw(factors: Tensor, images: Tensor, tables: _Tables) -> None:

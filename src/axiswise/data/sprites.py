@@ -1,0 +1,211 @@
+"""Sprites: dSprites' factors (Matthey et al. 2017), drawn on the fly instead of downloaded."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from axiswise.data.canvas import empty_images
+from axiswise.data.factors import check_factors, uniform_factors
+
+_SHAPES = ("square", "ellipse", "heart")
+_SCALES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
+_ORIENTATIONS = 40
+_POSITIONS = 32
+# In 128ths of the image's side: centres lie at 33, 35, … 95, and a sprite of scale 1 reaches 32
+# far, so that it stays off the edges. In images of 64 pixels, centres are the middles of pixels.
+_PARTS = 128
+_FIRST, _STEP, _REACH = 33, 2, 32
+
+# The heart (x² + y² − 1)³ ≤ x²y³ fits into a circle of this radius around a point this far up.
+_HEART_CENTRE, _HEART_RADIUS = 0.25, 1.25
+
+_SAMPLES = 8  # along each side of a pixel
+_CHUNK = 2**22  # floats that each step of drawing may handle at once
+
+
+class Sprites:
+    """White squares, ellipses and hearts on black, by dSprites' six factors.
+
+    The factors, in dSprites' order: colour (1 value), shape (square, ellipse, heart), scale (6,
+    from 0.5 to 1), orientation (40, evenly over a turn), x (32, to the right) and y (32,
+    downwards). As in dSprites a square looks alike after each quarter of a turn, an ellipse after
+    each half. A sprite of scale 1 fits into a circle whose radius is a quarter of the image's side.
+
+    Images do not depend on the device. The table of sprites is made at the first drawing on a
+    device, which takes about a second, and is not pickled.
+
+    Attributes:
+        size: Height and width of the images, in pixels.
+        antialiased: Whether a pixel is the share of it that the sprite covers (in 64ths), or 0 or
+            1, as in dSprites.
+        shape: (1, size, size).
+        factor_sizes: (1, 3, 6, 40, 32, 32).
+        factor_names: ("colour", "shape", "scale", "orientation", "x", "y").
+    """
+
+    def __init__(self, size: int = 64, antialiased: bool = True) -> None:
+        """Describe the images; nothing is drawn yet.
+
+        Args:
+            size: Height and width of the images in pixels, a multiple of 16.
+            antialiased: Grey values at the sprites' edges; False for dSprites' 0 and 1.
+
+        Raises:
+            ValueError: `size` is no such number.
+        """
+        if size < 16 or size % 16:  # others put centres at too many places within a pixel
+            raise ValueError(f"size must be a positive multiple of 16, got {size}")
+        self.size = size
+        self.antialiased = antialiased
+        self.shape = (1, size, size)
+        self.factor_sizes = (1, len(_SHAPES), len(_SCALES), _ORIENTATIONS, _POSITIONS, _POSITIONS)
+        self.factor_names = ("colour", "shape", "scale", "orientation", "x", "y")
+        self._tables: dict[torch.device, _Table] = {}
+
+    def __repr__(self) -> str:
+        return f"Sprites(size={self.size}, antialiased={self.antialiased})"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tables": {}}
+
+    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw `n` rows of factors, each uniform and independent.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n, 6), int64, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+        """
+        return uniform_factors(self.factor_sizes, n, rng)
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random: the same as `sample_factors`."""
+        return self.sample_factors(n, rng)
+
+    def render(self, factors: Tensor) -> Tensor:
+        """Draw the images that have these factors, on the device of `factors`.
+
+        Args:
+            factors: (n, 6), any integer type, column i in 0 ... factor_sizes[i] − 1.
+
+        Returns:
+            (n, 1, size, size), float32 in [0, 1].
+
+        Raises:
+            TypeError: `factors` is not a tensor of integers.
+            ValueError: `factors` has another shape, or a value out of range.
+        """
+        factors = check_factors(factors, self.factor_sizes)
+        images = empty_images((len(factors), *self.shape), factors.device)
+        with torch.inference_mode():  # it spares each operation a little; the images are not of it
+            table = self._tables.get(factors.device)
+            if table is None:
+                table = self._tables[factors.device] = _make_table(self, factors.device)
+            chunk = max(1, _CHUNK // self.size**2)
+            for start in range(0, len(factors), chunk):
+                _draw(factors[start : start + chunk], images[start : start + chunk], table)
+        return images
+
+
+@dataclass(frozen=True)
+class _Table:
+    """What drawing looks up on one device. A sprite's square is the part of the image it can touch.
+
+    Attributes:
+        size: Height and width of the images.
+        corners: (position,), the first pixel of the squares, in x and in y.
+        phases: (position,), which of the places of a centre within its pixel a position has.
+        phase_count: How many such places there are.
+        pixels: (side·side,), positions in an image of the pixels of its first square.
+        sprites: (sprite · phase in y · phase in x, side·side) float32, the finished squares.
+    """
+
+    size: int
+    corners: Tensor
+    phases: Tensor
+    phase_count: int
+    pixels: Tensor
+    sprites: Tensor
+
+
+def _make_table(data: Sprites, device: torch.device) -> _Table:
+    size = data.size
+    # In 128ths of a pixel: integers, so that equal places within a pixel are told without rounding.
+    centres = size * (_FIRST + _STEP * torch.arange(_POSITIONS, device="cpu"))
+    first, last = centres - _REACH * size, centres + _REACH * size - 1
+    side = int((last // _PARTS - first // _PARTS).max()) + 1
+    corners = (first // _PARTS).clamp(max=size - side)
+    places, phases = (centres - _PARTS * corners).unique(return_inverse=True)
+    y, x = torch.meshgrid([torch.arange(side, device="cpu")] * 2, indexing="ij")
+    squares = _sprites(places / _PARTS, side, size * _REACH / _PARTS)
+    if not data.antialiased:
+        squares = (squares >= 0.5).to(squares)
+    return _Table(
+        size=size,
+        corners=corners.to(device),
+        phases=phases.to(device),
+        phase_count=len(places),
+        pixels=(y * size + x).flatten().to(device),
+        sprites=squares.flatten(0, -3).flatten(1).to(device),
+    )
+
+
+def _sprites(offsets: Tensor, side: int, reach: float) -> Tensor:
+    """All sprites at all places in a pixel.
+
+    Args:
+        offsets: (phase,), coordinate of a centre in its square, in pixels.
+        side: Height and width of the squares.
+        reach: Radius in pixels of a sprite of scale 1.
+
+    Returns:
+        (shape, scale, orientation, phase in y, phase in x, side, side) float32, the covered share.
+    """
+    samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device="cpu")
+    samples = (samples + 0.5) / _SAMPLES
+    coordinates = (samples - offsets[:, None]) / reach
+    y, x = coordinates[:, None, :, None], coordinates[None, :, None, :]
+    turns = torch.arange(_ORIENTATIONS, dtype=torch.float32, device="cpu")
+    angles = turns * (2 * math.pi / _ORIENTATIONS)
+    rows = []
+    for angle in angles:
+        right, down = x * angle.cos() + y * angle.sin(), y * angle.cos() - x * angle.sin()
+        inside = [
+            [_inside(shape, right / scale, down / scale) for scale in _SCALES] for shape in _SHAPES
+        ]
+        covered = torch.stack([torch.stack(by_scale) for by_scale in inside]).float()
+        rows.append(
+            covered.unflatten(-1, (side, _SAMPLES)).unflatten(-3, (side, _SAMPLES)).mean((-3, -1))
+        )
+    return torch.stack(rows, 2)
+
+
+def _inside(shape: str, right: Tensor, down: Tensor) -> Tensor:
+    """Which points lie in an upright shape that just fits into a unit circle."""
+    if shape == "square":
+        return torch.maximum(right.abs(), down.abs()) <= math.sqrt(0.5)
+    if shape == "ellipse":
+        return right**2 + (2 * down) ** 2 <= 1
+    x = right * _HEART_RADIUS
+    y = _HEART_CENTRE - down * _HEART_RADIUS
+    return (x**2 + y**2 - 1) ** 3 <= x**2 * y**3
+
+
+def _draw(factors: Tensor, images: Tensor, table: _Table) -> None:
+    """Write the images of `factors`, (n, 6), into `images`, (n, 1, size, size)."""
+    _, shape, scale, orientation, x, y = factors.unbind(1)
+    sprite = (shape * len(_SCALES) + scale) * _ORIENTATIONS + orientation
+    phase = table.phases[y] * table.phase_count + table.phases[x]
+    squares = table.sprites[sprite * table.phase_count**2 + phase]
+    starts = table.corners[y] * table.size + table.corners[x]
+    images.zero_().flatten(1).scatter_(1, starts[:, None] + table.pixels, squares)
