@@ -1,20 +1,106 @@
-"""Memory for images that are about to be drawn."""
+"""What data sets that are drawn on the fly, from tables, have in common."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from axiswise.data.factors import check_factors, uniform_factors
 
-def empty_images(shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """New memory for float32 images, its content undefined.
 
-    Args:
-        shape: (n, channel, height, width).
-        device: Where they will be.
+class Chunked(Protocol):
+    """Tables that say how many images they draw in one go."""
 
-    Returns:
-        A tensor of that shape.
+    @property
+    def chunk(self) -> int:
+        """At least 1."""
+        ...
+
+
+Tables = TypeVar("Tables", bound=Chunked)
+
+
+class Drawn(Generic[Tables]):
+    """Images of known factors, drawn on the factors' device from tables that are made once there.
+
+    Tables are made at the first drawing on a device, and are not pickled. A subclass sets the
+    attributes and has `_make_tables` and `_draw`.
+
+    Attributes:
+        shape: (channel, height, width).
+        factor_sizes: How many values each factor has.
+        factor_names: A name for each factor.
     """
+
+    shape: tuple[int, int, int]
+    factor_sizes: tuple[int, ...]
+    factor_names: tuple[str, ...]
+
+    def __init__(self) -> None:
+        self._tables: dict[torch.device, Tables] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_tables": {}}
+
+    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw `n` rows of factors, each uniform and independent.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+        """
+        return uniform_factors(self.factor_sizes, n, rng)
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random: the same as `sample_factors`."""
+        return self.sample_factors(n, rng)
+
+    def render(self, factors: Tensor) -> Tensor:
+        """Draw the images that have these factors, on the device of `factors`.
+
+        Any number is drawn in bounded memory beside the result. On a CUDA device the call waits for
+        the device (to check the factors, among others), so it cannot be captured in a CUDA graph.
+
+        Args:
+            factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
+
+        Returns:
+            (n, *shape), float32 in [0, 1].
+
+        Raises:
+            TypeError: `factors` is not a tensor of integers.
+            ValueError: `factors` has another shape, or a value out of range.
+        """
+        factors = check_factors(factors, self.factor_sizes).contiguous()
+        images = _empty((len(factors), *self.shape), factors.device)
+        with torch.inference_mode():  # it spares each operation a little; the images are not of it
+            tables = self._tables.get(factors.device)
+            if tables is None:
+                tables = self._tables[factors.device] = self._make_tables(factors.device)
+            for start in range(0, len(factors), tables.chunk):
+                part = slice(start, start + tables.chunk)
+                self._draw(factors[part], images[part], tables)
+        return images
+
+    def _make_tables(self, device: torch.device) -> Tables:
+        raise NotImplementedError
+
+    def _draw(self, factors: Tensor, images: Tensor, tables: Tables) -> None:
+        """Write the images of `factors`, (n, factor), into `images`, (n, *shape)."""
+        raise NotImplementedError
+
+
+def _empty(shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """New memory for float32 images, its content undefined."""
     if device.type == "cpu":
         # Large batches are bound by the first touch of each page of memory. NumPy asks Linux for
         # large pages and torch does not: drawing 4,096 images takes half the time.

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from axiswise.data.canvas import empty_images
-from axiswise.data.factors import check_factors, uniform_factors
+from axiswise.data.canvas import Drawn
 
 _SHAPES = ("square", "ellipse", "heart")
 _SCALES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -28,7 +26,7 @@ _SAMPLES = 8  # along each side of a pixel
 _CHUNK = 2**22  # floats that each step of drawing may handle at once
 
 
-class Sprites:
+class Sprites(Drawn["_Table"]):
     """White squares, ellipses and hearts on black, by dSprites' six factors.
 
     The factors, in dSprites' order: colour (1 value), shape (square, ellipse, heart), scale (6,
@@ -60,61 +58,21 @@ class Sprites:
         """
         if size < 16 or size % 16:  # others put centres at too many places within a pixel
             raise ValueError(f"size must be a positive multiple of 16, got {size}")
+        super().__init__()
         self.size = size
         self.antialiased = antialiased
         self.shape = (1, size, size)
         self.factor_sizes = (1, len(_SHAPES), len(_SCALES), _ORIENTATIONS, _POSITIONS, _POSITIONS)
         self.factor_names = ("colour", "shape", "scale", "orientation", "x", "y")
-        self._tables: dict[torch.device, _Table] = {}
 
     def __repr__(self) -> str:
         return f"Sprites(size={self.size}, antialiased={self.antialiased})"
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tables": {}}
+    def _make_tables(self, device: torch.device) -> _Table:
+        return _make_table(self, device)
 
-    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, 6), int64, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
-        return uniform_factors(self.factor_sizes, n, rng)
-
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: the same as `sample_factors`."""
-        return self.sample_factors(n, rng)
-
-    def render(self, factors: Tensor) -> Tensor:
-        """Draw the images that have these factors, on the device of `factors`.
-
-        Args:
-            factors: (n, 6), any integer type, column i in 0 ... factor_sizes[i] − 1.
-
-        Returns:
-            (n, 1, size, size), float32 in [0, 1].
-
-        Raises:
-            TypeError: `factors` is not a tensor of integers.
-            ValueError: `factors` has another shape, or a value out of range.
-        """
-        factors = check_factors(factors, self.factor_sizes)
-        images = empty_images((len(factors), *self.shape), factors.device)
-        with torch.inference_mode():  # it spares each operation a little; the images are not of it
-            table = self._tables.get(factors.device)
-            if table is None:
-                table = self._tables[factors.device] = _make_table(self, factors.device)
-            chunk = max(1, _CHUNK // self.size**2)
-            for start in range(0, len(factors), chunk):
-                _draw(factors[start : start + chunk], images[start : start + chunk], table)
-        return images
+    def _draw(self, factors: Tensor, images: Tensor, tables: _Table) -> None:
+        _draw(factors, images, tables)
 
 
 @dataclass(frozen=True)
@@ -123,6 +81,7 @@ class _Table:
 
     Attributes:
         size: Height and width of the images.
+        chunk: How many images to draw in one go.
         corners: (position,), the first pixel of the squares, in x and in y.
         phases: (position,), which of the places of a centre within its pixel a position has.
         phase_count: How many such places there are.
@@ -131,6 +90,7 @@ class _Table:
     """
 
     size: int
+    chunk: int
     corners: Tensor
     phases: Tensor
     phase_count: int
@@ -152,6 +112,7 @@ def _make_table(data: Sprites, device: torch.device) -> _Table:
         squares = (squares >= 0.5).to(squares)
     return _Table(
         size=size,
+        chunk=max(1, _CHUNK // size**2),
         corners=corners.to(device),
         phases=phases.to(device),
         phase_count=len(places),

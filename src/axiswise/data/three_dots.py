@@ -13,13 +13,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from axiswise.data.canvas import empty_images
-from axiswise.data.factors import check_factors, uniform_factors
+from axiswise.data.canvas import Drawn
 
 # The paper's disc, in pixels of its 64 x 64 images.
 _PAPER_SIZE = 64
@@ -32,7 +30,7 @@ _TABLE_LIMIT = 2**24  # floats in the table of squares: 64 MiB
 _CHUNK = 2**21  # floats that each step of drawing may handle at once
 
 
-class ThreeDots:
+class ThreeDots(Drawn["_Tables"]):
     """White images with black dots, whose factors are the dots' positions.
 
     Factor 2i is the x of dot i (to the right) and factor 2i + 1 its y (downwards). A factor f puts
@@ -77,6 +75,7 @@ class ThreeDots:
             radius = _PAPER_RADIUS * size / _PAPER_SIZE
         if not 0 < radius < math.inf:
             raise ValueError(f"radius must be a finite number of pixels above 0, got {radius}")
+        super().__init__()
         self.size = size
         self.radius = float(radius)
         self.dots = dots
@@ -84,7 +83,6 @@ class ThreeDots:
         self.shape = (1, size, size)
         self.factor_sizes = (values,) * (2 * dots)
         self.factor_names = tuple(f"{axis}{dot}" for dot in range(dots) for axis in "xy")
-        self._tables: dict[torch.device, _Tables] = {}
 
     def __repr__(self) -> str:
         return (
@@ -92,55 +90,11 @@ class ThreeDots:
             f"values={self.values})"
         )
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_tables": {}}
+    def _make_tables(self, device: torch.device) -> _Tables:
+        return _make_tables(self, device)
 
-    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, 2·dots), int64 in 0 ... values − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
-        return uniform_factors(self.factor_sizes, n, rng)
-
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: the same as `sample_factors`."""
-        return self.sample_factors(n, rng)
-
-    def render(self, factors: Tensor) -> Tensor:
-        """Draw the images that have these factors, on the device of `factors`.
-
-        Any number is drawn in bounded memory beside the result. On a CUDA device the call waits for
-        the device (to check the factors, and to count the pixels where rims meet), so it cannot be
-        captured in a CUDA graph.
-
-        Args:
-            factors: (n, 2·dots), any integer type, each in 0 ... values − 1.
-
-        Returns:
-            (n, 1, size, size), float32 in [0, 1].
-
-        Raises:
-            TypeError: `factors` is not a tensor of integers.
-            ValueError: `factors` has another shape, or a value out of range.
-        """
-        factors = check_factors(factors, self.factor_sizes).contiguous()
-        images = empty_images((len(factors), *self.shape), factors.device)
-        with torch.inference_mode():  # it spares each operation a little; the images are not of it
-            tables = self._tables.get(factors.device)
-            if tables is None:
-                tables = self._tables[factors.device] = _make_tables(self, factors.device)
-            for start in range(0, len(factors), tables.chunk):
-                stop = start + tables.chunk
-                _draw(factors[start:stop], images[start:stop], tables)
-        return images
+    def _draw(self, factors: Tensor, images: Tensor, tables: _Tables) -> None:
+        _draw(factors, images, tables)
 
 
 @dataclass(frozen=True)

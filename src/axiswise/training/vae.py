@@ -48,13 +48,13 @@ class VAEStep(nn.Module):
         """
         mean, log_variance = (part.float() for part in self.vae.encoder(images))
         z = sample_codes(mean, log_variance, noise)
+        penalised: WeightedTerms = {}
         if self.penalty is None:
-            logits, value = decoder_logits(self.vae.decoder, z), None
+            logits = decoder_logits(self.vae.decoder, z)
         else:
             logits, value = _logits_and_penalty(self.vae.decoder, z, self.penalty, drawn)
-        terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp)
-        if self.penalty is not None and value is not None:
-            terms[self.penalty.label] = (ramp * self.penalty.weight, value)
+            penalised[self.penalty.label] = (ramp * self.penalty.weight, value)
+        terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp) | penalised
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
         return terms, axes, z.detach()
 
