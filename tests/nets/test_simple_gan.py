@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import axiswise as aw
-from axiswise.nets import SimpleGenerator
+from axiswise.nets import SimpleCritic, SimpleGenerator
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -125,3 +125,32 @@ def test_its_jacobian_is_exact() -> None:
     z = torch.randn(2, 3, dtype=torch.float64)
     oracle = torch.func.vmap(torch.func.jacrev(lambda z: generator(z[None])[0]))(z)
     torch.testing.assert_close(aw.jacobian_columns(generator, z), oracle.movedim(-1, 1))
+
+
+@pytest.mark.parametrize("size", [8, 32, 128])
+def test_the_critic_halves_the_size_until_4_pixels_are_left(size: int) -> None:
+    critic = SimpleCritic(size, channels=2, width=0.1, outputs=3)
+    assert critic(torch.rand(5, 2, size, size)).shape == (5, 3)
+    grids = [
+        layer(torch.rand(1, layer.in_channels, side, side)).shape[2:]
+        for layer, side in zip(
+            (layer for layer in critic if isinstance(layer, torch.nn.Conv2d)),
+            [size // 2**i for i in range(10)],
+            strict=False,
+        )
+    ]
+    assert grids[-1] == (4, 4)
+
+
+def test_the_critic_judges_each_image_alone() -> None:
+    """The gradient penalty of WGAN-GP is of each image's own score."""
+    critic = SimpleCritic(size=16, width=0.2).double()
+    images = torch.randn(3, 1, 16, 16, dtype=torch.float64)
+    alone = torch.cat([critic(image[None]) for image in images])
+    torch.testing.assert_close(critic(images), alone)
+
+
+@pytest.mark.parametrize("argument", ["channels", "outputs"])
+def test_a_critic_of_nothing_is_refused(argument: str) -> None:
+    with pytest.raises(ValueError, match=f"{argument} must be at least 1, got 0"):
+        SimpleCritic(**{argument: 0})

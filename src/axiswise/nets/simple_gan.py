@@ -1,4 +1,4 @@
-"""The simple GAN of OroJaR (Wei et al. 2021, arXiv 2108.07668): its generator."""
+"""The simple GAN of OroJaR (Wei et al. 2021, arXiv 2108.07668)."""
 
 import itertools
 import re
@@ -7,14 +7,16 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from axiswise.nets.generator import Generator
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.published import check_dimensions, check_names, take_over
 
 _SLOPE = 0.2  # of the generator's leaky ReLU
 _EPSILON = 1e-6  # of instance norm
+_FEATURES = 128  # between the critic's two linear layers
 
 
-class SimpleGenerator(Pretrained):
+class SimpleGenerator(Generator, nn.Sequential):
     """Transposed convolutions from latents to images, with instance norm between them.
 
     The first makes 4 × 4 pixels of the latents, with a bias and neither norm nor activation, as in
@@ -27,10 +29,15 @@ class SimpleGenerator(Pretrained):
         channels: Channels of the images.
         width: Scales the numbers of channels of all hidden layers, > 0; 1 is the paper's.
 
+    It is a plain stack of `len(hidden) + 1` blocks, a convolution each with what follows it. The
+    outputs that OroJaR's authors penalise, those of the transposed convolutions, are named "0.1",
+    "1.0", "2.0", … among its modules: see `convolutions`.
+
     Attributes:
         hidden: Channels at 4 × 4, 8 × 8, … pixels: 512, 256, 128, 64, 64 at size 64 and 1024,
             1024, 512, 256, 128, 64 at 128, as published.
-        layers: The convolutions, `len(hidden)` and the last, each with what follows it.
+        convolutions: Names of the transposed convolutions; the authors penalise the first four at
+            size 64 and the first five at 128.
 
     Raises:
         ValueError: If a number is out of range.
@@ -45,16 +52,13 @@ class SimpleGenerator(Pretrained):
     def __init__(
         self, size: int = 64, latent_dim: int = 6, channels: int = 1, width: float = 1.0
     ) -> None:
-        super().__init__()
-        self.size, self.latent_dim, self.channels, self.width = size, latent_dim, channels, width
-        self.hidden = _hidden(size, width)
+        hidden = _hidden(size, width)
         for name, value in (("latent_dim", latent_dim), ("channels", channels)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
         blocks: list[nn.Module] = [
             nn.Sequential(
-                nn.Unflatten(1, (latent_dim, 1, 1)),
-                nn.ConvTranspose2d(latent_dim, self.hidden[0], 4),
+                nn.Unflatten(1, (latent_dim, 1, 1)), nn.ConvTranspose2d(latent_dim, hidden[0], 4)
             )
         ]
         blocks += [
@@ -63,10 +67,13 @@ class SimpleGenerator(Pretrained):
                 nn.InstanceNorm2d(outputs, eps=_EPSILON, affine=True),
                 nn.LeakyReLU(_SLOPE),
             )
-            for inputs, outputs in itertools.pairwise(self.hidden)
+            for inputs, outputs in itertools.pairwise(hidden)
         ]
-        last = nn.Conv2d(self.hidden[-1], channels, 3, padding=1)
-        self.layers = nn.Sequential(*blocks, nn.Sequential(last, nn.Tanh()))
+        last = nn.Conv2d(hidden[-1], channels, 3, padding=1)
+        super().__init__(*blocks, nn.Sequential(last, nn.Tanh()))
+        self.size, self.latent_dim, self.channels, self.width = size, latent_dim, channels, width
+        self.hidden = hidden
+        self.convolutions = ["0.1", *(f"{i}.0" for i in range(1, len(hidden)))]
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
@@ -103,16 +110,52 @@ class SimpleGenerator(Pretrained):
         )
         return take_over(network, state_dict, names)
 
-    def forward(self, z: Tensor) -> Tensor:
-        """Generate images.
 
-        Args:
-            z: Latents, (batch, latent).
+class SimpleCritic(Pretrained, nn.Sequential):
+    """Strided convolutions from images to 4 × 4 pixels, then two linear layers.
 
-        Returns:
-            (batch, channels, size, size), in [−1, 1].
-        """
-        return self.layers(z)  # type: ignore[no-any-return]
+    Each convolution halves the size; all but the first are followed by instance norm, all by ReLU.
+    With one output it is the critic of the simple GAN; with one for each latent, and twice the
+    channels for pairs of images, the classifier of the Variation Predictability loss.
+
+    Args:
+        size: Height and width of the images, a power of 2, at least 8.
+        channels: Channels of the images.
+        width: Scales the numbers of channels and features of all hidden layers, > 0.
+        outputs: Numbers for each image.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> import torch, axiswise as aw
+        >>> critic = aw.nets.SimpleCritic(size=32, channels=1, width=0.25)
+        >>> critic(torch.randn(2, 1, 32, 32)).shape
+        torch.Size([2, 1])
+    """
+
+    def __init__(
+        self, size: int = 64, channels: int = 1, width: float = 1.0, outputs: int = 1
+    ) -> None:
+        hidden = _hidden(size, width)[-2::-1]  # the generator's, of the same sides
+        for name, value in (("channels", channels), ("outputs", outputs)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+        layers: list[nn.Module] = []
+        for i, (inputs, wider) in enumerate(itertools.pairwise([channels, *hidden])):
+            layers.append(nn.Conv2d(inputs, wider, 4, stride=2, padding=1, bias=i == 0))
+            if i > 0:
+                layers.append(nn.InstanceNorm2d(wider, eps=_EPSILON, affine=True))
+            layers.append(nn.ReLU())
+        features = max(1, round(width * _FEATURES))
+        super().__init__(
+            *layers,
+            nn.Flatten(),
+            nn.Linear(hidden[-1] * 16, features),
+            nn.ReLU(),
+            nn.Linear(features, outputs),
+        )
+        self.size, self.channels, self.width, self.outputs = size, channels, width, outputs
 
 
 def _hidden(size: int, width: float) -> list[int]:
@@ -134,10 +177,8 @@ def _published_names(count: int) -> dict[str, str]:
     last = count - 1
     names = {}
     for part in ("weight", "bias"):
-        names[f"layers.0.layers.conv.{part}"] = f"layers.0.1.{part}"
-        names[f"layers.{last}.layers.conv.{part}"] = f"layers.{last}.0.{part}"
+        names[f"layers.0.layers.conv.{part}"] = f"0.1.{part}"
+        names[f"layers.{last}.layers.conv.{part}"] = f"{last}.0.{part}"
         for i in range(1, last):
-            names[f"layers.{i}.layers.instancenorm.{part}"] = f"layers.{i}.1.{part}"
-    return names | {
-        f"layers.{i}.layers.conv.weight": f"layers.{i}.0.weight" for i in range(1, last)
-    }
+            names[f"layers.{i}.layers.instancenorm.{part}"] = f"{i}.1.{part}"
+    return names | {f"layers.{i}.layers.conv.weight": f"{i}.0.weight" for i in range(1, last)}

@@ -1,0 +1,21 @@
+"""What every generator of images here has."""
+
+from axiswise.nets.pretrained import Pretrained
+
+
+class Generator(Pretrained):
+    """Base of GAN generators; inherit from it to train a network of your own.
+
+    The constructor takes `size` (height and width of the images) and `channels`, which follow the
+    data, and whatever else it likes. Called with latents (batch, latent) it returns images
+    (batch, channels, size, size) in [−1, 1], each sample's from its own latents alone.
+
+    Attributes:
+        size: Height and width of the images.
+        channels: Channels of the images.
+        latent_dim: Number of latents.
+    """
+
+    size: int
+    channels: int
+    latent_dim: int
