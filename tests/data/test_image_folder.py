@@ -399,3 +399,66 @@ def test_is_an_image_source_built_from_plain_configuration_values(tmp_path: Path
     assert not isinstance(folder, FactorData)
     assert folder.shape == (1, 16, 16)
     assert repr(folder) == f"ImageFolder({str(tmp_path)!r}, size=16, channels=1)"
+
+
+def test_a_crop_keeps_the_central_square_and_nothing_around_it(tmp_path: Path) -> None:
+    """As OroJaR's code cuts CelebA: 24 rows off above and below, 4 columns on either side."""
+    image = np.array(picture(178, 218))
+    framed = np.full_like(image, 255)
+    framed[24:-24, 4:-4] = image[24:-24, 4:-4]
+    Image.fromarray(framed).save(tmp_path / "a.png")
+    folder = ImageFolder(tmp_path, size=170, crop=170)
+    kept = torch.from_numpy(image[24:-24, 4:-4].copy()).permute(2, 0, 1)
+    assert torch.equal((render_all(folder)[0] * 255).round().byte(), kept)
+    small = render_all(ImageFolder(tmp_path, size=128, crop=170))[0]
+    expected = Image.fromarray(image[24:-24, 4:-4]).resize((128, 128), Image.Resampling.BICUBIC)
+    levels = torch.from_numpy(np.array(expected)).permute(2, 0, 1)
+    assert ((small * 255) - levels).abs().max() <= 0.01
+
+
+def test_a_crop_counts_the_pixels_of_the_file_however_large(tmp_path: Path) -> None:
+    """JPEGs that are decoded at a part of their size must not shift what is cut."""
+    image = Image.new("RGB", (1600, 1200), WHITE)
+    image.paste(RED, (700, 500, 900, 700))
+    image.save(tmp_path / "a.jpg", quality=95)
+    red = render_all(ImageFolder(tmp_path, size=16, crop=200))[0]
+    expected = torch.tensor(RED).view(3, 1, 1).expand(3, 16, 16) / 255
+    torch.testing.assert_close(red, expected, rtol=0, atol=0.05)
+
+
+def test_an_image_smaller_than_the_crop_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    picture(40, 40).save(tmp_path / "a.png")
+    picture(60, 30).save(tmp_path / "b.png")
+    folder = ImageFolder(tmp_path, size=8, crop=40)
+    with pytest.warns(UserWarning, match=r"b\.png \(ValueError: 60 × 30 pixels .* crop=40\)"):
+        assert len(folder) == 1
+
+
+def test_with_flip_half_of_the_images_drawn_are_mirrored(tmp_path: Path) -> None:
+    for seed in range(3):
+        picture(8, 8, seed).save(tmp_path / f"{seed}.png")
+    plain, folder = ImageFolder(tmp_path, size=8), ImageFolder(tmp_path, size=8, flip=True)
+    assert len(folder) == 3
+    assert torch.equal(render_all(folder), render_all(plain))
+    draws = folder.draw(6000, torch.Generator().manual_seed(0))
+    assert ((draws.bincount(minlength=6) - 1000).abs() <= 150).all()
+    mixed = torch.tensor([4, 1, 5, 0])
+    images = render_all(plain)
+    expected = torch.stack([images[1].flip(2), images[1], images[2].flip(2), images[0]])
+    assert torch.equal(folder.render(mixed), expected)
+    with pytest.raises(ValueError, match=r"index must be in 0 \.\.\. 5, got values from 6 to 6"):
+        folder.render(torch.tensor([6]))
+    with pytest.raises(ValueError, match=r"index must be in 0 \.\.\. 2, got values from 3 to 3"):
+        plain.render(torch.tensor([3]))
+
+
+def test_crop_and_flip_are_described_and_checked(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=ImageSource)
+    words = f"--data axiswise.data.ImageFolder --data.path {tmp_path} --data.crop 12"
+    folder = parser.instantiate(parser.parse_args([*words.split(), "--data.flip=true"])).data
+    expected = f"ImageFolder({str(tmp_path)!r}, size=64, channels=3, crop=12, flip=True)"
+    assert repr(folder) == expected
+    with pytest.raises(ValueError, match="crop must be at least 1 pixel, or None, got 0"):
+        ImageFolder(tmp_path, crop=0)

@@ -9,7 +9,11 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from axiswise.files import UnreadableFileError
-from axiswise.training.config import TrainConfig
+from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
+
+_KINDS: dict[str, type[TrainConfig]] = {"vae": VAEConfig, "gan": GANConfig}
+# The keys whose networks take the size and the channels of the data.
+_NETWORKS = {"vae": ["model"], "gan": ["generator", "critic"]}
 
 
 def recipe_names() -> list[str]:
@@ -48,19 +52,50 @@ def recipe_path(recipe: str) -> Path:
     return path
 
 
-def recipe_parser() -> ArgumentParser:
-    """The parser of all that a recipe may say; it raises instead of leaving the process."""
+def recipe_parser(kind: str = "vae") -> ArgumentParser:
+    """The parser of all that a recipe may say; it raises instead of leaving the process.
+
+    Args:
+        kind: What the recipe trains, "vae" or "gan".
+    """
     parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
     parser.add_argument("--recipe", action="config", help="a YAML file to start from")
-    parser.add_class_arguments(TrainConfig)
-    for index, target in ((1, "size"), (0, "channels")):
-        parser.link_arguments(
-            "data",
-            f"model.init_args.{target}",
-            compute_fn=lambda data, index=index: data.shape[index],
-            apply_on="instantiate",
-        )
+    parser.add_class_arguments(_KINDS[kind])
+    for network in _NETWORKS[kind]:
+        for index, target in ((1, "size"), (0, "channels")):
+            parser.link_arguments(
+                "data",
+                f"{network}.init_args.{target}",
+                compute_fn=lambda data, index=index: data.shape[index],
+                apply_on="instantiate",
+            )
     return parser
+
+
+def recipe_kind(path: Path) -> str:
+    """What a recipe trains.
+
+    Args:
+        path: A YAML file.
+
+    Returns:
+        "vae" or "gan".
+
+    Raises:
+        UnreadableFileError: If the file holds no keys and values in YAML, or another kind.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
+    kind = content.get("kind", "vae")
+    if kind not in _KINDS:
+        raise UnreadableFileError(
+            f"{path} is no recipe: kind must be one of {', '.join(_KINDS)}, got {kind!r}"
+        )
+    return str(kind)
 
 
 def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Namespace:
@@ -75,22 +110,17 @@ def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Namespace:
 
     Raises:
         ArgumentError: From jsonargparse, on an unknown key or a wrong type.
-        UnreadableFileError: If the file holds no keys and values in YAML.
+        UnreadableFileError: If the file holds no keys and values in YAML, or an unknown kind.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(content, dict):
-        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
-    config = recipe_parser().parse_args([f"--recipe={path}", *overrides])
+    parser = recipe_parser(recipe_kind(path))
+    config = parser.parse_args([f"--recipe={path}", *overrides])
     config.name = config.name or path.stem
     return config
 
 
 def dump_recipe(config: Namespace) -> str:
     """The resolved config as YAML that `read_recipe` reads back."""
-    return recipe_parser().dump(config, skip_unset=False)  # type: ignore[no-any-return]
+    return recipe_parser(config.kind).dump(config, skip_unset=False)  # type: ignore[no-any-return]
 
 
 def build(config: Namespace) -> TrainConfig:
@@ -110,5 +140,6 @@ def build(config: Namespace) -> TrainConfig:
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
-        built = recipe_parser().instantiate(config)
-    return TrainConfig(**{key: value for key, value in vars(built).items() if key != "recipe"})
+        built = recipe_parser(config.kind).instantiate(config)
+    keys = {key: value for key, value in vars(built).items() if key != "recipe"}
+    return _KINDS[config.kind](**keys)

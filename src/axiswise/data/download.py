@@ -1,0 +1,218 @@
+"""Files from the network: resumable, checked, and either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.client import HTTPException, HTTPResponse
+from io import BufferedRandom
+from pathlib import Path
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from axiswise.files import naming
+
+_ATTEMPTS = 2
+_SILENCE = 30  # seconds without a byte after which a connection counts as broken
+_BLOCK = 2**18  # bytes
+
+Progress = Callable[[int, int | None], None]
+
+
+class DownloadError(OSError):
+    """A file that could not be had from the network; the message says how else to get it."""
+
+
+def default_data_dir() -> Path:
+    """Where downloaded data sets lie: the folder AXISWISE_DATA names, or ~/.cache/axiswise."""
+    return Path(os.environ.get("AXISWISE_DATA") or "~/.cache/axiswise").expanduser()
+
+
+def fetch(url: str, path: Path, *, sha256: str, progress: Progress | None = None) -> None:
+    """Have a file in place: as it is where its checksum is right, or from the network.
+
+    What has come is kept in `NAME.part` beside `path`, from which an interrupted transfer goes on,
+    in this call or a later one. It takes its name when its checksum is right. A web page in place
+    of the file, one cut short and one with other content are each fetched once more. A file that
+    stands at `path` with another checksum is replaced once the right one is there, and kept as
+    `NAME.wrong`; a warning says so. Several processes may fetch the same file: one does, the others
+    wait for it.
+
+    Args:
+        url: Where from, http or https.
+        path: Where to. Its folder is made if need be.
+        sha256: The file's checksum, 64 hexadecimal digits in lower case.
+        progress: Called as the file comes with the number of bytes there and in all; the latter is
+            None where the server does not say.
+
+    Raises:
+        DownloadError: There is no way to `url`, or what came is not the file. It names `url`,
+            `path`, what is wrong, and the two ways to get the file.
+        OSError: The folder cannot be written or the disk is full.
+    """
+    if _is_right(path, sha256):
+        return
+    with naming(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.part")
+    with _alone_with(part) as file:
+        if _is_right(path, sha256):  # another process was faster
+            return
+        problem = _fill(file, url, sha256, progress)
+        if problem is not None:
+            raise DownloadError(_explain(url, path, problem))
+        os.fsync(file.fileno())
+        _set_aside(path)
+        with naming(path):
+            part.replace(path)
+
+
+def _fill(file: BufferedRandom, url: str, sha256: str, progress: Progress | None) -> str | None:
+    """Make `file` the whole file. Returns what is in the way, if something is."""
+    problem = None
+    for _ in range(_ATTEMPTS):
+        try:
+            problem = _transfer(file, url, progress) or _fault(file, sha256)
+        except HTTPError as error:
+            with error:  # an error is a response too, to be closed
+                return f"the server answers {error.code} {error.reason}"
+        except _UnreachableError as error:
+            return str(error)
+        if problem is None:
+            return None
+    return problem
+
+
+class _UnreachableError(Exception):
+    """No answer from the server."""
+
+
+def _transfer(file: BufferedRandom, url: str, progress: Progress | None) -> str | None:
+    """Append what is missing. Returns what is wrong with the answer, if something is."""
+    there = file.seek(0, os.SEEK_END)
+    request = Request(url, headers={"Range": f"bytes={there}-"} if there else {})
+    try:
+        response = urlopen(request, timeout=_SILENCE)
+    except HTTPError as error:
+        if error.code != 416:
+            raise
+        error.close()
+        return None  # there is nothing beyond: all of it has come, or the checksum tells
+    except URLError as error:
+        raise _UnreachableError(f"there is no answer ({error.reason})") from error
+    except (OSError, HTTPException) as error:
+        return f"the connection broke ({error or type(error).__name__})"
+    with response:
+        if response.headers.get_content_type() == "text/html":
+            return "the server sends a web page (text/html) instead of the file"
+        if response.status != 206:  # it does not do ranges
+            there = 0
+            file.truncate(0)
+        promised = response.headers.get("Content-Length")
+        total = None if promised is None else there + int(promised)
+        try:
+            for block in _blocks(response):
+                with naming(Path(file.name)):
+                    file.write(block)
+                there += len(block)
+                if progress is not None:
+                    progress(there, total)
+        except _BrokenError as error:
+            return f"the connection broke after {there} bytes ({error})"
+    if total is not None and there < total:
+        return f"the connection broke after {there} of {total} bytes"
+    return None
+
+
+class _BrokenError(Exception):
+    """A connection that was lost in the middle."""
+
+
+def _blocks(response: HTTPResponse) -> Iterator[bytes]:
+    """What comes, as it comes: an error while reading is no error in writing, and loses nothing."""
+    try:
+        while block := response.read1(_BLOCK):
+            yield block
+    except (OSError, HTTPException) as error:
+        raise _BrokenError(str(error) or type(error).__name__) from error
+
+
+def _fault(file: BufferedRandom, sha256: str) -> str | None:
+    """What is wrong with a file that has come in full, if something is; then it is emptied."""
+    file.seek(0)
+    found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found == sha256:
+        return None
+    size = file.tell()
+    file.seek(0)
+    start = file.read(100).lstrip().lower()
+    file.truncate(0)
+    if start.startswith((b"<!doctype html", b"<html")):
+        return f"what came ({size} bytes) is a web page instead of the file"
+    return f"what came ({size} bytes) has the SHA-256 checksum {found}, but must have {sha256}"
+
+
+def _is_right(path: Path, sha256: str) -> bool:
+    return path.exists() and _checksum(path) == sha256
+
+
+def _checksum(path: Path) -> str:
+    with naming(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _set_aside(path: Path) -> None:
+    """Move a wrong file out of the way, and say so: it may be something of the user's."""
+    if not path.exists():
+        return
+    aside = path.with_name(f"{path.name}.wrong")
+    number = 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.wrong{number}")
+    with naming(path):
+        path.rename(aside)
+    warnings.warn(
+        f"{path} had a wrong checksum and was fetched again; what stood there is now {aside}",
+        stacklevel=3,
+    )
+
+
+def _explain(url: str, path: Path, problem: str) -> str:
+    state = f"is there, but has the checksum {_checksum(path)}" if path.exists() else "is missing"
+    return (
+        f"{path} {state}, and cannot be fetched from {url}: {problem}. Two ways to get it: try "
+        f"again with a network that reaches this address, or fetch it by hand and put it into "
+        f"{path.parent} as {path.name}"
+    )
+
+
+@contextmanager
+def _alone_with(part: Path) -> Iterator[BufferedRandom]:
+    """Open a file for reading and appending that no other process has open so; wait if need be."""
+    while True:
+        with naming(part):
+            file = part.open("a+b")
+        with file:
+            _lock(file)
+            # The process that held it may have given it its name, or removed it.
+            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+                continue
+            try:
+                yield file
+            finally:
+                if file.seek(0, os.SEEK_END) == 0:
+                    part.unlink(missing_ok=True)
+            return
+
+
+def _lock(file: BufferedRandom) -> None:
+    """Wait until no other process holds the file; it is let go of when the file is closed."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX)

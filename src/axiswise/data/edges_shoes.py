@@ -1,0 +1,69 @@
+"""Edges+Shoes: drawings and photos of shoes, mixed.
+
+The pairs are those of pix2pix (Isola et al., Image-to-Image Translation with Conditional
+Adversarial Networks, CVPR 2017, arXiv 1611.07004); the Hessian Penalty (arXiv 2008.10599) and
+OroJaR (arXiv 2108.07668) train on both kinds together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch import Tensor
+
+from axiswise.data.image_folder import ImageFolder, open_image, to_square
+
+
+class EdgesShoes(ImageFolder):
+    """The two halves of pix2pix's edges2shoes images, each an image of its own.
+
+    In each file, 512 × 256 pixels as published, the left half is the drawn edges of a shoe and the
+    right half its photo. Of file i, image 2i is the drawing and image 2i + 1 the photo: half of the
+    images drawn are drawings.
+
+    All else is as in :class:`ImageFolder`: decoding, memory, `flip`, files that cannot be read.
+    The published training set takes 4.6 GiB at size 128.
+
+    Attributes:
+        path: The folder.
+        size: Height and width of the images, in pixels.
+        channels: 3 (RGB).
+        flip: Whether mirrored images are drawn as well.
+        shape: (3, size, size).
+        files: The image files found, in the order of their paths.
+        skipped: After loading, the files among them that could not be read, or whose width is not
+            twice their height, each with the reason.
+    """
+
+    _images_per_file = 2
+
+    def __init__(self, path: str | Path, size: int = 128, flip: bool = False) -> None:
+        """Look for images; none is opened yet.
+
+        Args:
+            path: The folder: edges2shoes/train, as the archive unpacks.
+            size: Height and width to resize to, in pixels, at least 1. The papers' is 128.
+            flip: Mirror each drawn image left to right with probability 1/2.
+
+        Raises:
+            FileNotFoundError: There is no `path`.
+            NotADirectoryError: `path` is not a folder.
+            ValueError: `path` holds no PNG or JPEG file or too many of them for the memory limit,
+                or `size` is out of its range.
+        """
+        super().__init__(path, size=size, channels=3, flip=flip)
+
+    def __repr__(self) -> str:
+        flip = ", flip=True" if self.flip else ""
+        return f"EdgesShoes({str(self.path)!r}, size={self.size}{flip})"
+
+    def _read(self, file: Path) -> list[Tensor]:
+        image = open_image(file, self.channels)
+        width, height = image.size
+        if width != 2 * height:
+            raise ValueError(
+                f"{width} × {height} pixels: a drawing and a photo side by side are twice as wide "
+                "as high"
+            )
+        halves = ((0, 0, height, height), (height, 0, width, height))
+        return [to_square(image.crop(half), self.size) for half in halves]
