@@ -114,6 +114,19 @@ class Stack(nn.Sequential):
         )
 
 
+class NormedStack(nn.Sequential):
+    """A plain stack with instance norm, as the simple GAN."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Unflatten(1, (LATENT, 1, 1)),
+            nn.ConvTranspose2d(LATENT, 3, 3),
+            nn.ConvTranspose2d(3, 2, 4, stride=2, padding=1),
+            nn.InstanceNorm2d(2, affine=True),
+            nn.LeakyReLU(0.2),
+        )
+
+
 class WorksInPlace(nn.Module):
     """Fills a buffer slice by slice, and changes its own input."""
 
@@ -136,6 +149,7 @@ ZOO = {
     "tuple": functools.partial(Several, tuple),
     "list": functools.partial(Several, list),
     "stack": Stack,
+    "stack with norm": NormedStack,
     "in place": WorksInPlace,
 }
 

@@ -2,6 +2,7 @@
 
 import doctest
 import itertools
+import json
 import math
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from torch import nn
 import axiswise as aw
 import axiswise.penalties
 
-REFERENCE = np.load(Path(__file__).parent / "reference" / "penalties.npz")
+REFERENCES = Path(__file__).parent / "reference"
+REFERENCE = np.load(REFERENCES / "penalties.npz")
 LATENT = 5
 
 
@@ -168,6 +170,76 @@ def test_estimators_agree_with_the_published_code(penalty, name, reduction, k):
 def test_jacobian_costs_agree_with_the_published_code(key, penalty, arguments, name):
     ours = penalty(published(name), PUBLISHED_Z, **arguments)
     assert ours.item() == pytest.approx(REFERENCE[f"{key}/{name}"].item(), rel=1e-11)
+
+
+def published_gan():
+    """The simple GAN at size 64 in float64, weights by the rule of the reference."""
+    keys = json.loads((REFERENCES / "gan_g64_keys.json").read_text())
+    weights = {}
+    for position, (key, shape) in enumerate(keys.items(), start=1):
+        angle = position + 12.9898 * torch.arange(1, math.prod(shape) + 1, dtype=torch.float64)
+        weights[key] = 0.05 * (2 * (angle.sin() * 43758.5453).remainder(1) - 1).view(shape)
+    return aw.nets.SimpleGenerator.from_published(weights)
+
+
+@torch.no_grad()
+def central_difference(value, parameter, direction, step):
+    """How fast a scalar changes as the parameter moves along the direction."""
+    before, ends = parameter.clone(), []
+    for move in (step, -step):
+        parameter.copy_(before + move * direction)
+        ends.append(value().item())
+    parameter.copy_(before)
+    return (ends[0] - ends[1]) / (2 * step)
+
+
+@pytest.mark.parametrize("method", ["forward", "finite"])
+def test_the_gradient_of_the_published_gans_penalty_is_that_of_finite_differences(method):
+    """One training step's penalty: the first four convolutions, the largest of the batch.
+
+    The oracle runs the whole generator, keeps the convolutions' outputs by hooks, and takes the
+    published differences, or exact products by double backward; its own gradient is by differences.
+    """
+    generator = published_gan()
+    names = generator.convolutions[:4]
+    z = torch.from_numpy(np.load(REFERENCES / "gan_g64.npz")["z"]).double()
+    probes = aw.rademacher((2, *z.shape), rng=torch.Generator().manual_seed(0), dtype=z.dtype)
+
+    def outputs(z):
+        kept = []
+        hooks = [
+            generator.get_submodule(name).register_forward_hook(
+                lambda *given: kept.append(given[2])
+            )
+            for name in names
+        ]
+        generator(z)
+        for hook in hooks:
+            hook.remove()
+        return kept
+
+    def products(probe):
+        if method == "finite":
+            both = zip(outputs(z + 0.1 * probe), outputs(z), strict=True)
+            return [(ahead - here) / 0.1 for ahead, here in both]
+        return torch.autograd.functional.jvp(lambda z: tuple(outputs(z)), z, probe)[1]
+
+    def oracle():
+        squares = [[p.square().sum((1, 2, 3)) for p in products(probe)] for probe in probes]
+        return sum(torch.stack(each).var(0).max() for each in zip(*squares, strict=True))
+
+    shared = aw.SharedPass(generator, layers=names)
+    penalty = aw.orojar_penalty(shared, z, probes, reduction="max", method=method)
+    with torch.no_grad():
+        expected = oracle().item()
+    assert penalty.item() == pytest.approx(expected, rel=1e-10)
+
+    # Directions along which every entry's slope counts, lest a wrong one be lost among many.
+    parameters = [generator.get_parameter(f"{n}.weight") for n in ("0.1", "1.1", "3.0")]
+    for parameter, ours in zip(parameters, torch.autograd.grad(penalty, parameters), strict=True):
+        direction = ours.sign() * torch.rand(ours.shape, generator=torch.Generator().manual_seed(1))
+        theirs = central_difference(oracle, parameter, direction, 1e-6)
+        assert (ours * direction).sum().item() == pytest.approx(theirs, rel=1e-4)
 
 
 @pytest.mark.parametrize("groups", [None, 6], ids=["exact", "as many groups as latents"])
@@ -851,7 +923,7 @@ def test_bad_columns_are_refused(penalty, columns, message):
         ({"groups": 1}, "groups must be between 2 and the 5 latents, got 1"),
         ({"groups": 6}, "groups must be between 2 and the 5 latents, got 6"),
         ({"groups": torch.ones(1, 3, 5)}, "groups must be at least 2, got 1"),
-        ({"groups": 2, "probes": 2}, "probes or groups, not both"),
+        ({"groups": 2, "probes": 2}, "give one of probes, groups"),
     ],
 )
 def test_bad_probes_and_groups_are_refused(penalty, arguments, message):
@@ -860,9 +932,29 @@ def test_bad_probes_and_groups_are_refused(penalty, arguments, message):
 
 
 @pytest.mark.parametrize("arguments", [{"probes": 2}, {"groups": 2}])
-def test_the_scale_free_orojar_is_exact_only(arguments):
-    with pytest.raises(ValueError, match="normalize must go with the exact form"):
+def test_the_scale_free_orojar_has_neither_probes_nor_groups(arguments):
+    with pytest.raises(ValueError, match="normalize must go with columns or the exact form"):
         aw.orojar_penalty(net(), Z, normalize=True, **arguments)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_orojar_of_sampled_columns_is_unbiased(normalize):
+    """The mean over all pairs of columns is the exact value, sample by sample."""
+    exact = aw.orojar_penalty(net(), Z, normalize=normalize, reduction=None)
+    latent = Z.shape[1]
+    pairs = [[i, j] for i in range(latent) for j in range(i)]
+    values = [
+        aw.orojar_penalty(net(), Z, columns=pair, normalize=normalize, reduction=None)
+        for pair in pairs
+    ]
+    torch.testing.assert_close(torch.stack(values).mean(0), exact)
+    every = aw.orojar_penalty(net(), Z, columns=latent, normalize=normalize, reduction=None)
+    torch.testing.assert_close(every, exact)
+
+
+def test_orojar_needs_a_pair_of_columns():
+    with pytest.raises(ValueError, match="columns must be at least 2, of which pairs are made"):
+        aw.orojar_penalty(net(), Z, columns=[1])
 
 
 def test_an_unknown_treatment_of_zero_columns_is_refused():

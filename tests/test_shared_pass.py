@@ -3,9 +3,12 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import axiswise as aw
+import axiswise.jacobian
 
+aten = torch.ops.aten
 BATCH, LATENT = 5, 4
 
 
@@ -152,3 +155,234 @@ def test_a_generator_that_returns_no_tensor_is_refused():
     shared = aw.SharedPass(lambda z: {"image": z}, then=lambda d: d["image"])
     with pytest.raises(TypeError, match="generator must return a tensor"):
         aw.jl1_penalty(shared, torch.randn(BATCH, LATENT))
+
+
+# Layers
+
+
+class Layered(nn.Module):
+    """Modules that are called in another order than named, with work in place behind them."""
+
+    def __init__(self):
+        super().__init__()
+        self.late, self.early = nn.Linear(6, 7), nn.Linear(LATENT, 6)
+        self.blocks = nn.ModuleList([nn.Linear(6, 6), nn.Linear(7, 3)])
+
+    def outputs(self, z, shift):
+        """Every layer's output, with nothing done in place."""
+        early = self.early(z)
+        middle = self.blocks[0](torch.sin(early) + shift)
+        late = self.late(torch.tanh(middle))
+        image = self.blocks[1](torch.exp(-late)).sin()
+        return {"early": early, "blocks.0": middle, "late": late, "": image}
+
+    def forward(self, z, *, shift=0.0):
+        middle = self.blocks[0](torch.sin_(self.early(z)) + shift)
+        late = self.late(torch.tanh_(middle))
+        return self.blocks[1](torch.exp_(late.neg_())).sin_()
+
+
+class LayeredStack(nn.Sequential):
+    """The same as a plain stack, nested, with instance norm and work in place."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Sequential(nn.Linear(LATENT, 12), nn.LeakyReLU(0.3, inplace=True)),
+            nn.Sequential(nn.Unflatten(1, (3, 2, 2)), nn.ConvTranspose2d(3, 2, 4, 2, 1)),
+            nn.Sequential(nn.InstanceNorm2d(2, affine=True), nn.Tanh()),
+            nn.Conv2d(2, 1, 3),
+            nn.ReLU(inplace=True),
+        )
+
+    def outputs(self, z, _shift):
+        first = self[0][0](z)
+        block = nn.functional.leaky_relu(first, 0.3)
+        second = self[1](block)
+        normed = self[2](second)
+        last = self[3](normed)
+        return {"0.0": first, "0": block, "1": second, "1.1": second, "2": normed, "3": last}
+
+
+class LayeredGeneral(LayeredStack):
+    """Not recognised as a plain stack."""
+
+    def forward(self, z):
+        return super().forward(z)
+
+
+NAMED = {
+    "any": (Layered, ("late", "early")),
+    "any, first": (Layered, ("early",)),
+    "any, output too": (Layered, ("", "blocks.0")),
+    "stack": (LayeredStack, ("0.0", "1.1")),
+    "stack, blocks": (LayeredStack, ("2", "0")),
+    "stack, before work in place": (LayeredStack, ("3", "1")),
+    "stack as any": (LayeredGeneral, ("2", "0.0")),
+}
+
+
+def named(name):
+    torch.manual_seed(0)
+    make, layers = NAMED[name]
+    return make().double(), layers
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("penalty", [aw.orojar_penalty, aw.hessian_penalty])
+@pytest.mark.parametrize("name", NAMED)
+def test_layers_equal_a_generator_that_returns_them_and_another_pass(name, penalty, options):
+    generator, layers = named(name)
+    encoder = nn.Linear(3, LATENT).double()
+    x = torch.randn(BATCH, 3, dtype=torch.float64)
+    parameters = [*encoder.parameters(), *generator.parameters()]
+    options = {"probes": torch.randn(3, BATCH, LATENT, dtype=torch.float64), **options}
+
+    shared = aw.SharedPass(generator, layers=layers)
+    value = penalty(shared, encoder(x), **options)
+    ours = [value, total(shared.output)]
+
+    z = encoder(x)
+    alone = penalty(lambda z: [generator.outputs(z, 0.0)[k] for k in layers], z, **options)
+    theirs = [alone, total(generator(encoder(x) if options.get("detach", True) else z))]
+
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+    for one, other in zip(
+        torch.autograd.grad(sum(ours), parameters, retain_graph=True, materialize_grads=True),
+        torch.autograd.grad(sum(theirs), parameters, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+    assert not any(module._forward_hooks for module in generator.modules())
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_called_with_layers_it_returns_their_outputs_in_the_order_given(name):
+    generator, layers = named(name)
+    z = torch.randn(BATCH, LATENT, dtype=torch.float64)
+    outputs = aw.SharedPass(generator, layers=layers)(z)
+    assert isinstance(outputs, tuple)
+    wanted = generator.outputs(z, 0.0)
+    torch.testing.assert_close(outputs, tuple(wanted[k] for k in layers), rtol=0, atol=0)
+
+
+def test_conditioning_reaches_a_generator_with_layers():
+    generator, layers = named("any")
+    z = torch.randn(BATCH, LATENT, dtype=torch.float64)
+    shift = torch.randn(BATCH, 6, dtype=torch.float64)
+    shared = aw.SharedPass(generator, layers=layers)
+    for method, chunk_size in [("forward", None), ("forward", 2), ("finite", 2)]:
+        settings = {"method": method, "chunk_size": chunk_size, "shift": shift}
+        ours = aw.jacobian_columns(shared, z, **settings)
+        theirs = aw.jacobian_columns(
+            lambda z, shift: [generator.outputs(z, shift)[k] for k in layers], z, **settings
+        )
+        torch.testing.assert_close(ours, theirs)
+        torch.testing.assert_close(shared.output, generator(z, shift=shift))
+
+
+class Rows(TorchDispatchMode):
+    """Rows of the results of matrix products and convolutions, by the rest of their shape."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = {}
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        if func.overloadpacket in (aten.mm, aten.addmm, aten.convolution):
+            self.rows.setdefault(tuple(out.shape[1:]), set()).add(out.shape[0])
+        return out
+
+
+@pytest.mark.parametrize(
+    ("generator", "layers", "last", "rest"),
+    [
+        (LayeredStack(), ("0.0",), (12,), (1, 2, 2)),
+        (LayeredGeneral(), ("0.0",), (12,), (1, 2, 2)),
+        (Layered(), ("early", "late"), (7,), (3,)),
+    ],
+    ids=["stack", "stack as any", "any"],
+)
+def test_what_follows_the_layers_is_run_without_tangents(generator, layers, last, rest):
+    z, probes = torch.randn(BATCH, LATENT), torch.randn(4, BATCH, LATENT)
+    with Rows() as whole:
+        aw.jacobian_products(aw.SharedPass(generator), z, probes)
+    with Rows() as part:
+        aw.jacobian_products(aw.SharedPass(generator, layers=layers), z, probes)
+    assert whole.rows[last] == whole.rows[rest] == part.rows[last] == {BATCH, 4 * BATCH}
+    assert part.rows[rest] == {BATCH}
+
+
+def test_finite_differences_run_what_follows_the_layers_once():
+    generator, calls = Layered(), {"early": 0, "late": 0, "blocks.1": 0}
+    for name in calls:
+        module = generator.get_submodule(name)
+        module.register_forward_pre_hook(
+            lambda *_, name=name: calls.__setitem__(name, calls[name] + 1)
+        )
+    shared = aw.SharedPass(generator, layers=("late", "early"))
+    z, probes = torch.randn(BATCH, LATENT), torch.randn(4, BATCH, LATENT)
+    aw.jacobian_products(shared, z, probes, method="finite")
+    assert calls == {"early": 5, "late": 5, "blocks.1": 1}
+
+
+def test_a_layer_that_is_used_again_elsewhere_leaves_the_others_on_the_fast_road(monkeypatch):
+    taken = []
+    push = aw.jacobian.push_forward
+    monkeypatch.setattr(aw.jacobian, "push_forward", lambda *g: (taken.append(1), push(*g))[1])
+    tanh = nn.Tanh()
+    generator = nn.Sequential(tanh, nn.Linear(LATENT, 6), tanh, nn.Linear(6, 2))
+    z = torch.randn(BATCH, LATENT)
+    ours = aw.jacobian_columns(aw.SharedPass(generator, layers=("1",)), z)
+    assert taken
+    torch.testing.assert_close(ours[0], aw.jacobian_columns(generator[:2], z))
+
+
+class OddLayers(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.once, self.twice, self.never = (nn.Linear(LATENT, LATENT) for _ in range(3))
+        self.pair = Several()
+
+    def forward(self, z):
+        self.pair(z)
+        return self.twice(self.twice(self.once(z)))
+
+
+@pytest.mark.parametrize("method", ["forward", "finite"])
+@pytest.mark.parametrize(
+    ("generator", "layers", "error", "message"),
+    [
+        (OddLayers(), ["once", "twice"], ValueError, "once in a pass, but 'twice' is called twice"),
+        (OddLayers(), ["never", "once"], ValueError, r"once in a pass, but \['never'\] are not"),
+        (OddLayers(), ["pair"], TypeError, "return a tensor, but 'pair' returns tuple"),
+        ((lambda t: nn.Sequential(t, t))(nn.Tanh()), ["0"], ValueError, "'0' is called twice"),
+    ],
+    ids=["twice", "never", "tuple", "twice in a stack"],
+)
+def test_layers_that_are_not_called_once_or_return_no_tensor(
+    generator, layers, error, message, method
+):
+    shared = aw.SharedPass(generator, layers=layers)
+    with pytest.raises(error, match="^layers must each .*" + message):
+        aw.jl1_penalty(shared, torch.randn(BATCH, LATENT), method=method)
+    assert not any(module._forward_hooks for module in generator.modules())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"layers": ["0", "5"]}, ValueError, r"must be among \['', '0', '1', '2'\], got \['5'\]"),
+        ({"layers": ["0", "0"]}, ValueError, r"must name each layer once, got \['0', '0'\]"),
+        ({"layers": "0"}, TypeError, r"must be several names, \('0',\) for one, got '0'"),
+        ({"layers": ["0"], "then": torch.exp}, ValueError, r"must go without then, .* \['0'\]"),
+        (
+            {"generator": torch.sin, "layers": ["0"]},
+            TypeError,
+            "must be names in an nn.Module, but the generator is of type builtin_function",
+        ),
+    ],
+)
+def test_layers_that_cannot_be_are_refused(arguments, error, message):
+    with pytest.raises(error, match="^layers " + message):
+        aw.SharedPass(**{"generator": stack(), **arguments})

@@ -8,7 +8,8 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import axiswise as aw
-from axiswise.stack import plain_layers, push_forward
+from axiswise.normalization import NormsForJacobians
+from axiswise.stack import calls, plain_layers, push_forward
 
 LATENT = 6
 
@@ -83,13 +84,35 @@ STACKS = {
         nn.ConvTranspose2d(5, 1, 4, stride=2, padding=1),
         nn.Sigmoid(),
     ),
+    "instance norm": lambda: conv(nn.InstanceNorm2d(4), nn.Tanh()),
+    "instance norm, affine": lambda: normed(nn.InstanceNorm2d(4, eps=0.1, affine=True)),
+    "instance norm, eval": lambda: normed(nn.InstanceNorm2d(4, affine=True).eval()),
+    "paper's GAN, small": lambda: aw.nets.SimpleGenerator(8, LATENT, channels=2, width=0.08),
 }
 
 
-def general(stack, z, probes):
+def normed(norm):
+    """Scales and shifts that are not all alike, and a second norm on what the first made."""
+    with torch.no_grad():
+        norm.weight.copy_(torch.tensor([1.0, -2.0, 0.5, 0.0]))
+        norm.bias.copy_(torch.tensor([0.0, 1.0, 2.0, -1.0]))
+    return conv(norm, nn.LeakyReLU(0.2), asymmetric(4, 3), nn.InstanceNorm2d(3), nn.Tanh())
+
+
+def general(stack, z, probes, order=1):
     """The same by PyTorch's forward mode, one probe at a time."""
-    products = [torch.func.jvp(copy_free(stack), (z,), (probe,))[1] for probe in probes]
-    return stack(z.clone()), torch.stack(products)
+
+    def derivative(function, probe):
+        return lambda z: torch.func.jvp(function, (z,), (probe,))[1]
+
+    derivatives = []
+    for probe in probes:
+        function = copy_free(stack)
+        for _ in range(order):
+            function = derivative(function, probe)
+        with NormsForJacobians():
+            derivatives.append(function(z))
+    return stack(z.clone()), torch.stack(derivatives)
 
 
 def copy_free(stack):
@@ -115,13 +138,104 @@ def test_equals_forward_mode_in_value_and_parameter_gradient(name, batch):
 
     layers = plain_layers(stack)
     assert layers is not None
-    values, products = push_forward(layers, z, probes)
+    values, (products,) = push_forward(layers, z, probes, [len(layers)])
     ours, theirs = (values[-1], products), general(stack, z, probes)
     assert torch.equal(z, before)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-12)
     for one, other in zip(gradients(ours, stack), gradients(theirs, stack), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_second_derivatives_equal_nested_forward_mode_in_value_and_gradient(name):
+    torch.manual_seed(0)
+    stack = STACKS[name]().double()
+    z = torch.randn(3, LATENT, dtype=torch.float64, requires_grad=True)
+    probes = torch.randn(25, 3, LATENT, dtype=torch.float64)
+    layers = plain_layers(stack)
+    _, (ours,) = push_forward(layers, z, probes, [len(layers)], order=2)
+    _, theirs = general(stack, z, probes, order=2)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-10)
+    weights = torch.randn_like(ours)
+    wanted = [z, *stack.parameters()]
+    for one, other in zip(
+        # The sum of z: so that there is a graph to walk, if only an empty stack's.
+        torch.autograd.grad((ours * weights).sum() + z.sum(), wanted, materialize_grads=True),
+        torch.autograd.grad((theirs * weights).sum() + z.sum(), wanted, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", [name for name in STACKS if "norm" in name or "GAN" in name])
+def test_norms_have_the_gradients_of_reverse_mode_over_reverse_mode(name):
+    """The oracle shares neither code nor mode: PyTorch's own norm, differentiated twice backward.
+
+    Both the weights and the latents get gradients, through the norm's mean and variance too.
+    """
+    torch.manual_seed(0)
+    stack = STACKS[name]().double()
+    z = torch.randn(3, LATENT, dtype=torch.float64, requires_grad=True)
+    full = torch.autograd.functional.jacobian(stack, z, create_graph=True)
+    theirs = torch.stack([full[b, ..., b, :].movedim(-1, 0) for b in range(len(z))])
+    ours = aw.jacobian_columns(stack, z, detach=False)
+    torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
+    weights = torch.randn_like(theirs)
+    wanted = [z, *stack.parameters()]
+    for one, other in zip(
+        torch.autograd.grad((ours * weights).sum(), wanted, materialize_grads=True),
+        torch.autograd.grad((theirs * weights).sum(), wanted, materialize_grads=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["nested", "relu in place", "paper's GAN, small"])
+def test_products_of_parts_of_a_stack_are_those_of_the_parts_alone(name):
+    torch.manual_seed(0)
+    layers = plain_layers(STACKS[name]().double())
+    z = torch.randn(3, LATENT, dtype=torch.float64)
+    probes = torch.randn(25, 3, LATENT, dtype=torch.float64)
+    for wanted in ([0], [1], [len(layers) - 1, 0, 1], range(len(layers) + 1)):
+        values, products = push_forward(layers, z, probes, list(wanted))
+        assert len(values) == len(layers) + 1
+        assert len(products) == len(wanted)
+        for end, ours in zip(wanted, products, strict=True):
+            value, theirs = general(nn.Sequential(*layers[:end]), z, probes)
+            torch.testing.assert_close(values[end], value, rtol=1e-11, atol=1e-12)
+            torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-12)
+
+
+def test_finds_where_each_module_of_a_stack_ends():
+    tanh, inner, empty = nn.Tanh(), nn.Sequential(nn.Linear(2, 2), nn.ReLU()), nn.Sequential()
+    stack = nn.Sequential(tanh, inner, empty, tanh)
+    assert calls(stack) == [
+        (tanh, 1),
+        (inner[0], 2),
+        (inner[1], 3),
+        (inner, 3),
+        (empty, 3),
+        (tanh, 4),
+        (stack, 4),
+    ]
+
+
+def test_a_norm_over_the_batch_is_refused():
+    """Of three axes, instance norm takes the first for channels."""
+    stack = nn.Sequential(nn.Linear(LATENT, 8), nn.Unflatten(1, (2, 4)), nn.InstanceNorm2d(3))
+    with pytest.raises(ValueError, match=r"InstanceNorm2d normalises \(3, 2, 4\) over the batch"):
+        aw.jacobian_columns(stack, torch.randn(3, LATENT))
+
+
+def test_a_norm_of_a_bfloat16_network_works_in_float32():
+    torch.manual_seed(0)
+    stack = STACKS["instance norm, affine"]()
+    z = torch.randn(4, LATENT)
+    exact = aw.jacobian_columns(stack, z)
+    ours = aw.jacobian_columns(stack.bfloat16(), z.bfloat16())
+    assert ours.dtype == torch.bfloat16
+    assert (ours - exact).norm() / exact.norm() < 2**-5
 
 
 def test_the_jacobian_takes_the_fast_road_only_where_it_may(monkeypatch):
@@ -133,11 +247,11 @@ def test_the_jacobian_takes_the_fast_road_only_where_it_may(monkeypatch):
     z = torch.randn(2, LATENT)
     aw.jacobian_columns(stack, z)
     aw.orojar_penalty(stack, z, probes=2)
-    assert len(taken) == 2
+    aw.hessian_penalty(stack, z)
+    assert len(taken) == 3
     aw.jacobian_columns(lambda z: stack(z), z)
     aw.jacobian_columns(stack, z, method="finite")
-    aw.hessian_penalty(stack, z)
-    assert len(taken) == 2
+    assert len(taken) == 3
 
 
 def test_finds_the_layers_of_nested_stacks_in_order():
@@ -187,7 +301,8 @@ OTHERS = {
     "a bound method": lambda: nn.Linear(LATENT, 3).forward,
     "another module": lambda: nn.GRUCell(LATENT, 3),
     "another layer": lambda: nn.Sequential(nn.Linear(LATENT, 3), nn.GELU()),
-    "a norm": lambda: nn.Sequential(nn.Linear(LATENT, 3), nn.LayerNorm(3)),
+    "another norm": lambda: nn.Sequential(nn.Linear(LATENT, 3), nn.LayerNorm(3)),
+    "a norm that tracks": lambda: conv(nn.InstanceNorm2d(4, track_running_stats=True)),
     "dropout": lambda: nn.Sequential(nn.Linear(LATENT, 3), nn.Dropout()),
     "a module list": lambda: nn.ModuleList([nn.Linear(LATENT, 3)]),
     "own forward": lambda: OwnForward(nn.Linear(LATENT, 3)),
@@ -275,7 +390,7 @@ def test_saturated_slopes_keep_their_digits_under_autocast():
     assert slope == pytest.approx(exact * (1 - exact), rel=2**-7)
 
 
-@pytest.mark.parametrize("name", ["transposed", "transposed, one channel"])
+@pytest.mark.parametrize("name", ["transposed", "transposed, one channel", "instance norm, affine"])
 def test_torch_func_differentiates_a_penalty_of_a_stack(name):
     class Loss(nn.Module):
         def __init__(self):

@@ -14,7 +14,7 @@ import functools
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,7 +23,7 @@ from torch.utils.checkpoint import checkpoint
 from axiswise.normalization import NormsForJacobians
 from axiswise.precision import full_precision
 from axiswise.shared_pass import SharedPass
-from axiswise.stack import plain_layers, push_forward
+from axiswise.stack import calls, plain_layers, push_forward
 
 Generator = Callable[..., Tensor | Sequence[Tensor]]
 Method = Literal["forward", "finite"]
@@ -268,8 +268,11 @@ def flat_outputs(derivatives: Tensor) -> Tensor:
         derivatives: (probe, batch, *output) or (batch, k, *output).
 
     Returns:
-        The same with one last axis in place of *output, of length 1 if there was none.
+        The same with one last axis in place of *output, of length 1 if there was none. Its entries
+        are in the order that the memory has them in: penalties do not ask for another.
     """
+    if derivatives.dim() == 5 and derivatives.stride(2) == 1:  # channels last
+        derivatives = derivatives.movedim(2, 4)
     return derivatives.flatten(2) if derivatives.dim() > 2 else derivatives[..., None]
 
 
@@ -325,26 +328,26 @@ def push(
     if isinstance(generator, SharedPass) and z.requires_grad and detach:
         here.requires_grad_()  # its output needs a way back to z even if the penalty has none
     several: list[bool] = []
-    plain = _plain_stack(generator) if method == "forward" and order == 1 else None
+    plain = _plain_stack(generator) if method == "forward" else None
 
-    def activations(z: Tensor, conditioning: dict[str, Any]) -> Pushed:
+    def activations(z: Tensor, conditioning: dict[str, Any], keep: bool = True) -> Pushed:
         z = z.clone()  # since the first layer may work in place
         with NormsForJacobians():
-            if isinstance(generator, SharedPass):
+            if isinstance(generator, SharedPass) and keep:
                 output, kept = generator.split(z, **conditioning)
                 outputs = _checked_activations(kept, z.shape[0])
             else:
                 output, kept, outputs = generator(z, **conditioning), (), ()
-        several[:] = [not isinstance(output, Tensor), not isinstance(kept, Tensor)]
+        if keep:
+            several[:] = [not isinstance(output, Tensor), not isinstance(kept, Tensor)]
         return _checked_activations(output, z.shape[0]), outputs
 
     def run(z: Tensor, probes: Tensor, conditioning: dict[str, Any]) -> Pushed:
         z = z.contiguous()  # forward mode refuses an expanded z
         if plain is not None and not conditioning:
-            layers, before_kept = plain
-            several[:] = [False, False]
-            values, products = push_forward(layers, z, probes)
-            return (products,), (values[before_kept],)
+            several[:] = [isinstance(generator, SharedPass) and bool(generator.layers), False]
+            values, derivatives = push_forward(plain.layers, z, probes, plain.differentiated, order)
+            return tuple(derivatives), (values[plain.kept],)
         at = functools.partial(activations, conditioning=conditioning)
         return _DERIVATIVES[method](at, z, probes, order, epsilon)
 
@@ -360,14 +363,30 @@ def push(
     return derivatives, several[0]
 
 
-def _plain_stack(generator: Generator) -> tuple[list[nn.Module], int] | None:
-    """The layers of a plain stack, and how many of them lie before what a `SharedPass` keeps."""
+class _Plain(NamedTuple):
+    """A plain stack, and how many of its layers make what is differentiated and what is kept."""
+
+    layers: list[nn.Module]
+    differentiated: list[int]
+    kept: int
+
+
+def _plain_stack(generator: Generator) -> _Plain | None:
     if not isinstance(generator, SharedPass):
         layers = plain_layers(generator)
-        return None if layers is None else (layers, len(layers))
+        return None if layers is None else _Plain(layers, [len(layers)], len(layers))
     before = plain_layers(generator.generator)
     after = [] if generator.then is None else plain_layers(generator.then)
-    return None if before is None or after is None else (before + after, len(before))
+    if before is None or after is None:
+        return None
+    layers = before + after
+    if not generator.layers or not isinstance(generator.generator, nn.Module):
+        return _Plain(layers, [len(layers)], len(before))
+    ran = calls(generator.generator)
+    ends = [[end for module, end in ran if module is named] for named in generator.layers.values()]
+    if any(len(each) != 1 for each in ends):
+        return None  # the general road says what is wrong
+    return _Plain(layers, [end for (end,) in ends], len(layers))
 
 
 # Derivatives, one tensor for each activation, and the outputs of the generator that are kept.
@@ -407,7 +426,8 @@ def _chunks(
         yield [(z[part], some[:, part], given) for some in probes.split(together)]
 
 
-Activations = Callable[[Tensor], Pushed]
+# Of latents; the generator's outputs are not wanted if keep=False.
+Activations = Callable[..., Pushed]
 
 
 def _forward(
@@ -454,12 +474,12 @@ def _finite(
         here, kept = activations(z)
         differences = []
         for probe in probes:
-            ahead, _ = activations(z + epsilon * probe)
+            ahead, _ = activations(z + epsilon * probe, keep=False)
             if order == 1:
                 pairs = zip(ahead, here, strict=True)
                 differences.append([(a - h) / epsilon for a, h in pairs])
             else:
-                behind, _ = activations(z - epsilon * probe)
+                behind, _ = activations(z - epsilon * probe, keep=False)
                 triples = zip(ahead, here, behind, strict=True)
                 differences.append([(a - 2 * h + b) / epsilon**2 for a, h, b in triples])
         return tuple(torch.stack(parts) for parts in zip(*differences, strict=True)), kept

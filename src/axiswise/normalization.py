@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from axiswise.precision import full_precision
+
 
 class NormsForJacobians(TorchFunctionMode):
     """Within it, norms over the batch are refused, and two others are taken apart.
@@ -104,13 +106,27 @@ def layer_norm(
     return _normalized(input, list(range(-len(normalized_shape), 0)), weight, bias, eps)
 
 
+def standardized(x: Tensor, axes: list[int], eps: float) -> tuple[Tensor, Tensor]:
+    """Mean 0 and variance 1, in float32 or better.
+
+    Args:
+        x: Of any shape, floating.
+        axes: The axes that are normalised together.
+        eps: Added to the variance.
+
+    Returns:
+        A tensor of x's shape; and what the centred x was multiplied by, of length 1 along `axes`.
+    """
+    x = full_precision(x)
+    centred = x - x.mean(axes, keepdim=True)
+    factor = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    return centred * factor, factor
+
+
 def _normalized(
     x: Tensor, axes: list[int], weight: Tensor | None, bias: Tensor | None, eps: float
 ) -> Tensor:
-    low = x.dtype in (torch.bfloat16, torch.float16)
-    centred = x.float() if low else x
-    centred = centred - centred.mean(axes, keepdim=True)
-    y = centred * (centred.square().mean(axes, keepdim=True) + eps).rsqrt()
+    y, _ = standardized(x, axes, eps)
     if weight is not None:
         y = y * weight
     if bias is not None:

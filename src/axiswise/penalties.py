@@ -154,6 +154,7 @@ def orojar_penalty(
     probes: int | Tensor | None = None,
     *,
     groups: int | Tensor | None = None,
+    columns: int | Tensor | Sequence[int] | None = None,
     normalize: bool = False,
     reduction: Reduction = "mean",
     method: Method = "forward",
@@ -165,13 +166,15 @@ def orojar_penalty(
 ) -> Tensor:
     """Orthogonal Jacobian Regularization (Wei et al. 2021, arXiv 2108.07668).
 
-    Three forms on one scale, so that a weight carries over. With neither `probes` nor `groups` the
-    exact value 2·Σ_{i≠j} (J_iᵀJ_j)². With `probes`, the paper's estimator: the unbiased variance
-    over Rademacher probes v of ‖Jv‖², whose expectation is the exact value.
+    Four forms on one scale, so that a weight carries over. With none of `probes`, `groups` and
+    `columns` the exact value 2·Σ_{i≠j} (J_iᵀJ_j)². With `probes`, the paper's estimator: the
+    unbiased variance over Rademacher probes v of ‖Jv‖², whose expectation is the exact value.
     With `groups`, a second unbiased estimator, of lower variance from three products up: the
     latents are split at random into m groups as equal as possible, each group a gets one signed
     probe u_a, and the value is (4/p)·Σ_{a<b} (u_aᵀJᵀJu_b)² with p the chance that a pair of
     latents is split; exact at m = latent.
+    With `columns`, the exact form over k random columns, scaled up to all pairs: unbiased as well,
+    of the highest variance, but the one form that can be sampled scale-free.
 
     Args:
         generator: Callable (batch, latent) → (batch, *output), or a tuple or list of such.
@@ -180,8 +183,10 @@ def orojar_penalty(
             (k, batch, latent).
         groups: Number of groups, 2…latent, or probes of your own, (group, batch, latent), as
             `sample_groups` draws them.
-        normalize: The scale-free form 2·Σ_{i≠j} cos²(J_i, J_j), exact only; pairs with a column
-            of length zero count 0.
+        columns: Number k of random columns for each sample, 2…latent, or indices of your own, (k,)
+            or (batch, k).
+        normalize: The scale-free form 2·Σ_{i≠j} cos²(J_i, J_j), which shrinking J does not lower;
+            exact or over columns; pairs with a column of length zero count 0.
         reduction: "mean" over the batch; "max", which the paper's GAN code has and its published
             GAN weights belong to; None for a value for each sample.
         method: "forward", or "finite" for (G(z + εv) − G(z))/ε as published.
@@ -196,8 +201,8 @@ def orojar_penalty(
         generator that returns several activations.
 
     Raises:
-        ValueError: On fewer than two probes or groups, on both at once, on normalize with either,
-            or on bad arguments as in `jacobian_columns`.
+        ValueError: On fewer than two probes, groups or columns, on two of these at once, on
+            normalize with probes or groups, or on bad arguments as in `jacobian_columns`.
         TypeError: As `jacobian_columns`.
         NotImplementedError: As `jacobian_columns`.
 
@@ -208,9 +213,11 @@ def orojar_penalty(
         True
     """
     check_latents(z)
-    _one_of(probes, groups)
+    _one_of(probes=probes, groups=groups, columns=columns)
     if normalize and (probes is not None or groups is not None):
-        raise ValueError("normalize must go with the exact form: leave out probes and groups")
+        raise ValueError(
+            "normalize must go with columns or the exact form: leave out probes and groups"
+        )
     settings = {
         "method": method,
         "epsilon": epsilon,
@@ -231,8 +238,18 @@ def orojar_penalty(
             lambda product: off_diagonal_energy(product.transpose(0, 1)) / split,
             reduction,
         )
-    columns = jacobian_columns(generator, z, **settings)
-    return _reduced(columns, lambda column: off_diagonal_energy(column, normalize), reduction)
+    index, latent, scale = _columns(columns, z, rng), z.shape[1], 1.0
+    if index is not None:
+        count = index.shape[1]
+        if count < 2:
+            raise ValueError(f"columns must be at least 2, of which pairs are made, got {count}")
+        scale = latent * (latent - 1) / (count * (count - 1))
+    products = jacobian_products(generator, z, unit_probes(z, index), **settings)
+    return _reduced(
+        products,
+        lambda product: scale * off_diagonal_energy(product.transpose(0, 1), normalize),
+        reduction,
+    )
 
 
 def hessian_penalty(
@@ -289,7 +306,7 @@ def hessian_penalty(
         4.0
     """
     check_latents(z)
-    _one_of(probes, groups)
+    _one_of(probes=probes, groups=groups)
 
     def second(directions: Tensor) -> Tensor | tuple[Tensor, ...]:
         derivatives, several = push(
@@ -461,12 +478,9 @@ def _column_penalty(
         scale = z.shape[1] / product.shape[0]
         return scale * norms(full_precision(flat_outputs(product))).sum(0)
 
-    batch, latent = z.shape
-    if isinstance(columns, int):
-        index: Tensor | None = sample_columns(batch, latent, columns, rng=rng, device=z.device)
-    else:
-        index = checked_columns(z, columns)
-    products = jacobian_products(generator, z, unit_probes(z, index), **settings)
+    products = jacobian_products(
+        generator, z, unit_probes(z, _columns(columns, z, rng)), **settings
+    )
     return _reduced(products, total, reduction)
 
 
@@ -495,9 +509,19 @@ def _split_chance(groups: int, latent: int) -> float:
     return 1 - sum(size * (size - 1) for size in sizes) / (latent * (latent - 1))
 
 
-def _one_of(probes: object, groups: object) -> None:
-    if probes is not None and groups is not None:
-        raise ValueError("give probes or groups, not both")
+def _one_of(**given: object) -> None:
+    chosen = [name for name, value in given.items() if value is not None]
+    if len(chosen) > 1:
+        raise ValueError(f"give one of {', '.join(given)}, got {' and '.join(chosen)}")
+
+
+def _columns(
+    columns: int | Tensor | Sequence[int] | None, z: Tensor, rng: torch.Generator | None
+) -> Tensor | None:
+    """Indices (batch, k), drawn or given; None for all."""
+    if isinstance(columns, int):
+        return sample_columns(*z.shape, columns, rng=rng, device=z.device)
+    return checked_columns(z, columns)
 
 
 def _probes(probes: int | Tensor, z: Tensor, rng: torch.Generator | None) -> Tensor:

@@ -1,17 +1,20 @@
-"""Jacobian products of plain stacks of layers: the fast road behind `axiswise.jacobian`.
+"""Directional derivatives of plain stacks of layers: the fast road behind `axiswise.jacobian`.
 
-A decoder is often nothing but linear maps and pointwise functions in a row. Such a stack needs no
-general automatic differentiation: a tangent goes through a linear map without its bias, and through
-a pointwise function by its slope. Doing just that, with activations channels-last and a few probes
-at a time, keeps the work in cache and in the convolution library's best layout.
+A decoder is often nothing but linear maps and pointwise functions in a row, with instance norms in
+a GAN. Such a stack needs no general automatic differentiation: a tangent goes through a linear map
+without its bias, through a pointwise function by its slope, and through a norm by a formula; the
+second derivative goes along where a penalty wants it. Doing just that, with activations
+channels-last and a few probes at a time, keeps the work in cache and in the convolution library's
+best layout.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from axiswise.normalization import standardized
 from axiswise.precision import full_precision
 from axiswise.thin import is_thin, thin_conv_transpose
 
@@ -40,51 +43,105 @@ def plain_layers(generator: object) -> list[nn.Module] | None:
             layers.extend(inner)
         return layers
     kind = type(generator)
-    known = kind in _LINEAR or kind in _POINTWISE or _keeps_batch(generator)
+    norm = kind is nn.InstanceNorm2d and not generator.track_running_stats
+    known = kind in _LINEAR or kind in _POINTWISE or norm or _keeps_batch(generator)
     return [generator] if known and getattr(generator, "padding_mode", "zeros") == "zeros" else None
 
 
-def push_forward(layers: list[nn.Module], z: Tensor, probes: Tensor) -> tuple[list[Tensor], Tensor]:
-    """The latents and what each layer of a plain stack makes of them; its products with probes.
+def calls(stack: nn.Module) -> list[tuple[nn.Module, int]]:
+    """The modules of a plain stack in the order in which they return, and where each one ends.
+
+    Args:
+        stack: A module for which `plain_layers` is not None.
+
+    Returns:
+        Every module, the stack itself last, with the number of layers that have run by then.
+    """
+    if not isinstance(stack, nn.Sequential):
+        return [(stack, 1)]
+    found: list[tuple[nn.Module, int]] = []
+    count = 0
+    for child in stack:
+        inner = calls(child)
+        found += [(module, count + end) for module, end in inner]
+        count += inner[-1][1]
+    return [*found, (stack, count)]
+
+
+def push_forward(
+    layers: list[nn.Module], z: Tensor, probes: Tensor, wanted: Sequence[int], order: int = 1
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The latents and what each layer of a plain stack makes of them; derivatives along probes.
 
     Args:
         layers: What `plain_layers` returned.
         z: Latents, (batch, latent).
         probes: Directions, (probe, batch, latent).
+        wanted: After how many layers derivatives are wanted; no layer beyond is differentiated.
+        order: 1 for products of the Jacobian with the probes, 2 for second derivatives along them.
 
     Returns:
-        (batch, latent), then (batch, *output) of each layer; and the products of the whole
-        stack's Jacobian with the probes, (probe, batch, *output).
+        (batch, latent), then (batch, *output) of each layer; and for each of `wanted`, the
+        derivatives of that part of the stack, (probe, batch, *output).
     """
-    activation = z
     activations = [z]
-    slopes: list[Tensor | None] = []
-    for layer in layers:
-        if type(layer) in _POINTWISE:
-            activation, slope = _POINTWISE[type(layer)](layer, activation)
-            slopes.append(slope)
-        else:
-            activation = _channels_last(_apply(layer, activation))
-            slopes.append(None)
+    moves: list[Move] = []
+    for layer in layers[: max(wanted)]:
+        activation, move = _step(layer, activations[-1], order)
         activations.append(activation)
+        moves.append(move)
+    for layer in layers[max(wanted) :]:
+        activations.append(_value(layer, activations[-1]))
 
     together = max(1, _ROWS // z.shape[0])
-    products = [_products(layers, slopes, part) for part in probes.split(together)]
-    return activations, torch.cat(products)
+    parts = [_derivatives(moves, part, wanted, order) for part in probes.split(together)]
+    if len(parts) == 1:
+        return activations, parts[0]
+    return activations, [torch.cat(derivatives) for derivatives in zip(*parts, strict=True)]
 
 
-def _products(layers: list[nn.Module], slopes: list[Tensor | None], probes: Tensor) -> Tensor:
-    count, batch = probes.shape[:2]
-    tangent = probes.flatten(0, 1)
-    for layer, slope in zip(layers, slopes, strict=True):
-        if slope is not None:
-            moved = tangent.view(count, batch, *slope.shape[1:]) * slope
-            tangent = moved.flatten(0, 1).to(tangent.dtype)
-        elif type(layer) in _LINEAR:
-            tangent = _LINEAR[type(layer)](layer, _channels_last(tangent))
-        else:
-            tangent = layer(tangent)
-    return tangent.reshape(count, batch, *tangent.shape[1:])
+# How a layer moves a first and a second derivative, (probe, batch, *input) to (probe, batch,
+# *output). The second is None while it is zero, and left at that where only the first is wanted.
+Move = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+
+
+def _derivatives(
+    moves: list[Move], probes: Tensor, wanted: Sequence[int], order: int
+) -> list[Tensor]:
+    ends: list[tuple[Tensor, Tensor | None]] = [(probes, None)]
+    for move in moves:
+        ends.append(move(*ends[-1]))
+    if order == 1:
+        return [ends[end][0] for end in wanted]
+    # Nothing bent, but a zero that still has a way back to the parameters.
+    return [0 * ends[end][0] if (bent := ends[end][1]) is None else bent for end in wanted]
+
+
+def _step(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Move]:
+    if type(layer) in _POINTWISE:
+        return _pointwise(layer, x, order)
+    if isinstance(layer, nn.InstanceNorm2d):
+        return _instance_norm(layer, x, order)
+
+    def push(tangent: Tensor) -> Tensor:
+        rows = _channels_last(tangent.flatten(0, 1))
+        linear = _LINEAR.get(type(layer))
+        moved: Tensor = layer(rows) if linear is None else linear(layer, rows)
+        return moved.unflatten(0, tangent.shape[:2])  # type: ignore[no-any-return]
+
+    return _value(layer, x), lambda first, second: (
+        push(first),
+        None if second is None else push(second),
+    )
+
+
+def _value(layer: nn.Module, x: Tensor) -> Tensor:
+    if type(layer) in _POINTWISE:  # not the layer itself, since it may work in place
+        return _POINTWISE[type(layer)](layer, x)[0]
+    if isinstance(layer, nn.InstanceNorm2d) and x.shape[0] == 1:
+        # On a CPU, PyTorch's own has wrong gradients for one sample with channels last.
+        return _instance_norm(layer, x, 1)[0]
+    return _channels_last(_apply(layer, x))
 
 
 def _apply(layer: nn.Module, x: Tensor) -> Tensor:
@@ -140,26 +197,80 @@ def _conv_transpose(layer: nn.ConvTranspose2d, tangent: Tensor) -> Tensor:
     )
 
 
-def _relu(_: nn.ReLU, x: Tensor) -> tuple[Tensor, Tensor]:
+def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor, order: int) -> tuple[Tensor, Move]:
+    if x.dim() != 4:
+        raise ValueError(
+            "generator must treat samples independently, but its InstanceNorm2d normalises "
+            f"{tuple(x.shape)} over the batch"
+        )
+    standard, inverse = standardized(x, [2, 3], layer.eps)
+    weight = layer.weight[:, None, None] if layer.affine else 1
+    factor = inverse * weight
+    y = standard * weight + layer.bias[:, None, None] if layer.affine else standard
+
+    def mean(t: Tensor) -> Tensor:
+        return t.mean((3, 4), keepdim=True)
+
+    def move(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        t = full_precision(first)
+        along = mean(t * standard)
+        across = t - mean(t) - standard * along
+        bent = None
+        if order == 2:
+            # The derivative of the line above: of `inverse`, −inverse²·along; of `standard`, slope.
+            slope = inverse * across
+            bent = -2 * along * slope - standard * mean(slope * t)
+            if second is not None:
+                t2 = full_precision(second)
+                bent = bent + t2 - mean(t2) - standard * mean(t2 * standard)
+            bent = (factor * bent).to(first.dtype)
+        return (factor * across).to(first.dtype), bent
+
+    return y.to(x.dtype), move
+
+
+def _pointwise(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Move]:
+    y, slope, curvature = _POINTWISE[type(layer)](layer, x)
+    factor = slope()
+
+    def move(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        bent = None if second is None else second * factor
+        if order == 2 and curvature is not None:
+            more = curvature(factor) * first * first
+            bent = more if bent is None else bent + more
+        return (first * factor).to(first.dtype), None if bent is None else bent.to(first.dtype)
+
+    return y, move
+
+
+# A function's value, slope, and second derivative given the slope, None for straight pieces. The
+# slope waits to be asked for: behind the last layer that is differentiated, nobody does.
+Pointwise = tuple[Tensor, Callable[[], Tensor], Callable[[Tensor], Tensor] | None]
+
+
+def _relu(_: nn.ReLU, x: Tensor) -> Pointwise:
     y = x.relu()
     # A slope in the activation's own type: multiplying by a boolean takes four times as long.
-    return y, y.detach().sign()
+    return y, lambda: y.detach().sign(), None
 
 
-def _leaky_relu(layer: nn.LeakyReLU, x: Tensor) -> tuple[Tensor, Tensor]:
-    positive = (x.detach() > 0).to(x.dtype)
-    return F.leaky_relu(x, layer.negative_slope), positive + layer.negative_slope * (1 - positive)
+def _leaky_relu(layer: nn.LeakyReLU, x: Tensor) -> Pointwise:
+    def slope() -> Tensor:
+        positive = (x.detach() > 0).to(x.dtype)
+        return positive + layer.negative_slope * (1 - positive)
+
+    return F.leaky_relu(x, layer.negative_slope), slope, None
 
 
-def _tanh(_: nn.Tanh, x: Tensor) -> tuple[Tensor, Tensor]:
+def _tanh(_: nn.Tanh, x: Tensor) -> Pointwise:
     y = full_precision(x).tanh()
-    return y.to(x.dtype), 1 - y * y
+    return y.to(x.dtype), lambda: 1 - y * y, lambda slope: -2 * y * slope
 
 
-def _sigmoid(_: nn.Sigmoid, x: Tensor) -> tuple[Tensor, Tensor]:
+def _sigmoid(_: nn.Sigmoid, x: Tensor) -> Pointwise:
     # Under autocast, 1 − y of a bfloat16 y near 1 would have no digits left.
     y = full_precision(x).sigmoid()
-    return y.to(x.dtype), y * (1 - y)
+    return y.to(x.dtype), lambda: y * (1 - y), lambda slope: (1 - 2 * y) * slope
 
 
 _LINEAR: dict[type, Callable[..., Tensor]] = {
@@ -167,7 +278,7 @@ _LINEAR: dict[type, Callable[..., Tensor]] = {
     nn.Conv2d: _conv,
     nn.ConvTranspose2d: _conv_transpose,
 }
-_POINTWISE: dict[type, Callable[..., tuple[Tensor, Tensor]]] = {
+_POINTWISE: dict[type, Callable[..., Pointwise]] = {
     nn.ReLU: _relu,
     nn.LeakyReLU: _leaky_relu,
     nn.Tanh: _tanh,
