@@ -1,4 +1,4 @@
-"""What tests of several folders need: a run so small that it trains in a second."""
+"""What tests of several folders need: runs so small that they train in a second."""
 
 import hashlib
 import shutil
@@ -29,6 +29,27 @@ accelerator: cpu
 evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200}
 """
 
+TINY_GAN = """
+description: a GAN of a second
+kind: gan
+data: {class_path: axiswise.data.Sprites, init_args: {size: 16}}
+generator: {class_path: axiswise.nets.SimpleGenerator, init_args: {latent_dim: 4, width: 0.1}}
+critic: {class_path: axiswise.nets.SimpleCritic, init_args: {width: 0.1}}
+objective: {class_path: axiswise.objectives.WGANGP, init_args: {gradient_penalty: 10.0}}
+penalty: {name: orojar, weight: 1.0e-3, probes: 2, layers: ["0.1", "1.0"]}
+vp: {weight: 0.1, width: 0.1}
+steps: 40
+batch_size: 8
+learning_rate: 1.0e-3
+constant: 0.5
+ema: 0.9
+log_every: 5
+checkpoint_every: 10
+precision: 32-true
+accelerator: cpu
+evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200, images: 100, paths: 100}
+"""
+
 Snapshot = Callable[[Path], dict[str, str]]
 
 
@@ -56,6 +77,23 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     (folder / "tiny.yaml").write_text(TINY)
     return train_recipe(str(folder / "tiny.yaml"), out=str(folder / "run")).path
+
+
+@pytest.fixture
+def tiny_gan_recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny-gan.yaml"
+    path.write_text(TINY_GAN)
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained_gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of the tiny GAN, likewise."""
+    from axiswise.commands.train import train_recipe
+
+    folder = tmp_path_factory.mktemp("trained_gan")
+    (folder / "tiny-gan.yaml").write_text(TINY_GAN)
+    return train_recipe(str(folder / "tiny-gan.yaml"), out=str(folder / "run")).path
 
 
 @pytest.fixture

@@ -57,8 +57,11 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
     evaluate = commands.add_parser("evaluate", help="score a run")
     evaluate.add_argument("folder", metavar="FOLDER", help="the run's folder")
-    evaluate.add_argument("--metrics", nargs="+", metavar="NAME", help="all that the data allow")
+    evaluate.add_argument("--metrics", nargs="+", metavar="NAME", help="the usual ones, if none")
     evaluate.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
+    evaluate.add_argument(
+        "--features", metavar="NAME", help="of FID, KID, PPL: efficientnet-lite0, inception, lpips"
+    )
     evaluate.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
     evaluate.set_defaults(run=_evaluate)
 
@@ -66,6 +69,11 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     show.add_argument("folder", metavar="FOLDER", help="the run's folder")
     show.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
     show.set_defaults(run=_show)
+
+    sefa = commands.add_parser("sefa", help="turn a GAN's axes to the directions that SeFa finds")
+    sefa.add_argument("folder", metavar="FOLDER", help="the run's folder")
+    sefa.add_argument("--out", metavar="FOLDER", help="folder of the new run; FOLDER-sefa")
+    sefa.set_defaults(run=_sefa)
 
     compare = commands.add_parser("compare", help="compare runs, grouped by recipe")
     compare.add_argument(
@@ -89,9 +97,9 @@ def _train(options: argparse.Namespace, overrides: list[str]) -> None:
     if options.help:
         options.parser.print_help()
         if options.recipe:
-            from axiswise.recipes import recipe_parser
+            from axiswise.recipes import recipe_kind, recipe_parser, recipe_path
 
-            recipe_parser().print_help()
+            recipe_parser(recipe_kind(recipe_path(options.recipe))).print_help()
         return
     from axiswise.commands.train import is_helper, resume_run, train_recipe
 
@@ -126,7 +134,9 @@ def _evaluate(options: argparse.Namespace, _overrides: list[str]) -> None:
 
     run = load_run(options.folder)
     with counting_bar() as start_bar:
-        result = evaluate_run(run, options.metrics, options.radius, options.seed, start_bar)
+        result = evaluate_run(
+            run, options.metrics, options.radius, options.seed, start_bar, options.features
+        )
     _print_table(score_rows(result["scores"]))
     print(run.folder.evaluation)
 
@@ -138,8 +148,15 @@ def _show(options: argparse.Namespace, _overrides: list[str]) -> None:
 
     run = load_run(options.folder)
     with counting_bar() as start_bar:
-        report = show_run(run, options.seed, start_bar("pictures"))
+        report = show_run(run, options.seed, start_bar)
     print(report)
+
+
+def _sefa(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.sefa import sefa_run
+
+    path = sefa_run(options.folder, options.out).path
+    print(f"{path}: now `axiswise evaluate {path}`, `axiswise show {path}`")
 
 
 def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:

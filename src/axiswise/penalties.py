@@ -520,7 +520,8 @@ def _columns(
 ) -> Tensor | None:
     """Indices (batch, k), drawn or given; None for all."""
     if isinstance(columns, int):
-        return sample_columns(*z.shape, columns, rng=rng, device=z.device)
+        batch, latent = z.shape
+        return sample_columns(batch, latent, columns, rng=rng, device=z.device)
     return checked_columns(z, columns)
 
 

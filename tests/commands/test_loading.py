@@ -1,5 +1,6 @@
 """Reading back what a run left."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,26 +8,71 @@ from typing import Any
 import pytest
 import torch
 
-from axiswise.commands.loading import load_run, read_config
-from axiswise.data import ThreeDots
+from axiswise.commands.loading import GANRun, VAERun, load_run, read_config
+from axiswise.data import Sprites, ThreeDots
 from axiswise.files import UnreadableFileError
-from axiswise.nets import ConvVAE
+from axiswise.nets import ConvVAE, SimpleGenerator
+from axiswise.objectives import VariationPredictability
 from axiswise.training.checkpoint import load_checkpoint, save_checkpoint
 from axiswise.training.run_folder import RunFolder
 
 
 def test_a_finished_run_comes_back_with_its_weights_and_its_recipe(trained: Path) -> None:
     run = load_run(trained)
+    assert isinstance(run, VAERun)
     assert (run.step, run.config.steps, run.config.name, run.config.seed) == (40, 40, "tiny", 0)
     assert isinstance(run.config.data, ThreeDots)
     assert run.config.data.factor_sizes == (16,) * 6
     assert (run.config.objective.beta, run.config.penalty.columns) == (2.0, 1)  # type: ignore[union-attr]
-    assert not run.vae.training
+    assert run.generator is run.network.decoder
+    assert run.latent_dim == 4
+    assert not run.network.training
     saved = ConvVAE.from_pretrained(trained).state_dict()
-    final = load_checkpoint(trained / "checkpoints" / "step-00000040.pt")["weights"]
-    for name, value in run.vae.state_dict().items():
+    final = load_checkpoint(trained / "checkpoints" / "step-00000040.pt")["model"]
+    for name, value in run.network.state_dict().items():
         assert torch.equal(value.cpu(), saved[name])
         assert torch.equal(saved[name], final[name])
+
+
+def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path) -> None:
+    run = load_run(trained_gan)
+    assert isinstance(run, GANRun)
+    assert (run.step, run.config.name, run.latent_dim) == (40, "tiny-gan", 4)
+    assert isinstance(run.config.data, Sprites)
+    assert run.config.vp == VariationPredictability(weight=0.1, width=0.1)
+    assert run.generator is run.network
+    assert not run.network.training
+    saved = SimpleGenerator.from_pretrained(trained_gan).state_dict()
+    state = load_checkpoint(trained_gan / "checkpoints" / "step-00000040.pt")
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value.cpu(), saved[name])
+        assert torch.equal(saved[name], state["model"][name])
+        assert torch.equal(saved[name], state["networks"]["average"][f"module.{name}"])
+        assert not torch.equal(saved[name], state["networks"]["generator"][f"generator.{name}"])
+
+
+def test_an_unfinished_gan_comes_with_its_newest_checkpoint(
+    trained_gan: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained_gan, tmp_path / "copy"))
+    for name in ("model.safetensors", "config.json", "checkpoints/step-00000040.pt"):
+        (folder / name).unlink()
+    run = load_run(folder)
+    assert run.step == 30
+    model = load_checkpoint(folder / "checkpoints" / "step-00000030.pt")["model"]
+    assert all(torch.equal(run.network.state_dict()[name].cpu(), model[name]) for name in model)
+
+
+def test_latents_of_a_gan_are_normal_and_of_a_vae_the_codes_of_its_images(
+    trained: Path, trained_gan: Path
+) -> None:
+    gan, vae = load_run(trained_gan), load_run(trained)
+    z = gan.latents(5, seed=2).cpu()
+    assert torch.equal(z, torch.randn(5, 4, generator=torch.Generator().manual_seed(2)))
+    assert isinstance(vae, VAERun)
+    with torch.no_grad():
+        mean, _ = vae.network.encoder(vae.images(5, seed=2))
+    assert torch.equal(vae.latents(5, seed=2), mean)
 
 
 def test_images_are_ruled_by_the_seed(trained: Path) -> None:
@@ -42,8 +88,8 @@ def test_an_unfinished_run_comes_with_its_newest_checkpoint(trained_copy: Path) 
         (trained_copy / name).unlink()
     run = load_run(trained_copy)
     assert run.step == 30
-    weights = load_checkpoint(trained_copy / "checkpoints" / "step-00000030.pt")["weights"]
-    assert all(torch.equal(run.vae.state_dict()[name].cpu(), weights[name]) for name in weights)
+    weights = load_checkpoint(trained_copy / "checkpoints" / "step-00000030.pt")["model"]
+    assert all(torch.equal(run.network.state_dict()[name].cpu(), weights[name]) for name in weights)
 
 
 def test_a_run_with_nothing_saved_yet_is_an_error(tmp_path: Path, trained: Path) -> None:
@@ -62,10 +108,10 @@ def test_weights_that_are_not_finite_are_refused_by_name(trained_copy: Path) -> 
 
 
 CHECKPOINTS: dict[str, Callable[[dict[str, Any]], object]] = {
-    "another network": lambda state: state["weights"].pop("decoder.0.bias"),
-    "no weights": lambda state: state.pop("weights"),
+    "another network": lambda state: state["model"].pop("decoder.0.bias"),
+    "no weights": lambda state: state.pop("model"),
     "no step": lambda state: state.pop("step"),
-    "words for weights": lambda state: state.update(weights="none"),
+    "words for weights": lambda state: state.update(model="none"),
 }
 
 

@@ -5,6 +5,7 @@ import csv
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,15 @@ def shown(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = Path(shutil.copytree(trained, tmp_path_factory.mktemp("shown") / "run"))
     run = load_run(folder)
     evaluate_run(run, ["local", "mig", "jacobian"])
-    seen: list[tuple[int, int]] = []
-    assert show_run(run, on_picture=lambda done, total: seen.append((done, total))) == (
-        folder / "report.html"
-    )
-    assert seen == [(done, 8) for done in range(1, 9)]
+    seen: list[tuple[str, int, int]] = []
+
+    def start_bar(name: str) -> Callable[[int, int], None]:
+        return lambda done, total: seen.append((name, done, total))
+
+    assert show_run(run, start_bar=start_bar) == folder / "report.html"
+    assert [row for row in seen if row[0] == "pictures"] == [
+        ("pictures", done, 8) for done in range(1, 9)
+    ]
     return folder
 
 
@@ -68,7 +73,9 @@ def test_the_page_holds_the_pictures_themselves(shown: Path, page: str) -> None:
         for data in re.findall(r'src="data:[a-z]+/[a-z0-9]+;base64,([^"]+)"', page)
     }
     names = (STILLS | FILMS) - {"traversals.gif"}
-    assert found == {(shown / "pictures" / name).read_bytes() for name in names}
+    course = [path.read_bytes() for path in (shown / "samples").iterdir()]
+    assert len(course) == 4  # one at each checkpoint of this short run
+    assert found == {(shown / "pictures" / name).read_bytes() for name in names} | set(course)
 
 
 def test_the_page_needs_no_other_file_and_no_network(page: str) -> None:

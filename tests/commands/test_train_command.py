@@ -1,5 +1,6 @@
 """`axiswise train` as functions: folders, names, and what is checked before one is made."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 import yaml
 
+from axiswise.cli import main
 from axiswise.commands.train import is_helper, resume_run, train_recipe
 from axiswise.nets import VAE, ConvVAE
 from axiswise.training.run_folder import RunFolder
@@ -35,6 +37,7 @@ def test_by_default_the_folder_is_named_after_recipe_and_seed(
         "config.yaml",
         "metrics.csv",
         "model.safetensors",
+        "samples",
         "tensorboard",
     ]
 
@@ -111,7 +114,7 @@ class LinearVAE(VAE):
 
     from axiswise.commands.loading import load_run
 
-    vae = load_run(run.path).vae
+    vae = load_run(run.path).network
     assert isinstance(vae, VAE)
     assert type(vae).__name__ == "LinearVAE"
     assert vae.arguments == {"size": 16, "channels": 1, "latent_dim": 2}  # type: ignore[comparison-overlap]
@@ -185,3 +188,85 @@ def test_a_run_that_was_never_begun_is_resumed_from_the_start(
         trained / "model.safetensors"
     ).read_bytes()
     assert run.read_metrics()["step"] == [5, 10, 15, 20, 25, 30, 35, 40]
+
+
+@pytest.mark.parametrize("kind", ["vae", "gan"])
+def test_the_same_latents_are_drawn_ten_times_or_so_in_the_course_of_a_run(
+    tiny_recipe: Path, tiny_gan_recipe: Path, tmp_path: Path, kind: str
+) -> None:
+    """And at the end, whatever the number of steps."""
+    recipe = {"vae": tiny_recipe, "gan": tiny_gan_recipe}[kind]
+    words = ["--steps", "25", "--log_every", "1", "--checkpoint_every", "1"]
+    run = train_recipe(str(recipe), words, str(tmp_path / "run"))
+    names = sorted(path.name for path in run.samples.iterdir())
+    assert names == [f"step-{step:08d}.png" for step in (*range(2, 25, 2), 25)]
+
+
+def test_a_generator_and_a_critic_of_one_s_own_are_trained_by_their_import_paths(
+    tiny_gan_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_gan.py").write_text(
+        """
+from torch import Tensor, nn
+from axiswise.nets import Generator
+
+class LinearGenerator(Generator):
+    def __init__(self, size: int, channels: int, latent_dim: int = 3) -> None:
+        super().__init__()
+        self.size, self.channels, self.latent_dim = size, channels, latent_dim
+        self.layer = nn.Linear(latent_dim, channels * size**2)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layer(z).tanh().unflatten(1, (self.channels, self.size, self.size))
+
+class LinearCritic(nn.Module):
+    def __init__(self, size: int, channels: int) -> None:
+        super().__init__()
+        self.layer = nn.Linear(channels * size**2, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.flatten(1))
+"""
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    recipe = tmp_path / "mine.yaml"
+    told = yaml.safe_load(tiny_gan_recipe.read_text())
+    told["generator"] = {"class_path": "my_gan.LinearGenerator", "init_args": {"latent_dim": 2}}
+    told["critic"] = {"class_path": "my_gan.LinearCritic"}
+    told["penalty"] = {"name": "jl1", "weight": 0.01, "layers": ["layer"]}
+    told["steps"] = 10
+    recipe.write_text(yaml.safe_dump(told))
+    run = train_recipe(str(recipe), [], str(tmp_path / "run"))
+
+    from axiswise.commands.loading import GANRun, load_run
+
+    loaded = load_run(run.path)
+    assert isinstance(loaded, GANRun)
+    assert type(loaded.network).__name__ == "LinearGenerator"
+    assert loaded.network.arguments == {"size": 16, "channels": 1, "latent_dim": 2}
+    images = loaded.network.generate(torch.zeros(3, 2, device=loaded.device))
+    assert images.shape == (3, 1, 16, 16)
+
+
+def test_a_gan_that_has_collapsed_leaves_a_run_that_says_so(
+    tiny_gan_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With steps so long that nothing can be learnt."""
+    words = ["--learning_rate", "1e6", "--out", str(tmp_path / "run")]
+    assert main(["train", str(tiny_gan_recipe), *words]) == 1
+    last = capsys.readouterr().err.strip().splitlines()[-1]
+    assert last.startswith("axiswise: error: the ")
+    assert last.endswith(("may be good", "is good"))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_resumed_gan_ends_as_if_nothing_had_been(trained_gan: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(trained_gan, tmp_path / "copy"))
+    for name in ("model.safetensors", "config.json", "checkpoints/step-00000040.pt"):
+        (folder / name).unlink()
+    resume_run(str(folder))
+    for name in ("model.safetensors", "config.json"):
+        assert (folder / name).read_bytes() == (trained_gan / name).read_bytes()
+    ours, theirs = (RunFolder(path).read_metrics() for path in (folder, trained_gan))
+    assert ours.keys() == theirs.keys()
+    assert all(ours[name] == theirs[name] for name in ours if name != "images_per_second")

@@ -1,5 +1,6 @@
 """The penalty as a term of the loss: what it draws, what it is worth, what it refuses."""
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -20,6 +21,7 @@ TERMS: dict[str, tuple[JacobianTerm, Callable[..., Tensor]]] = {
     "orojar": (JacobianTerm("orojar"), aw.orojar_penalty),
     "orojar probes": (JacobianTerm("orojar", probes=2), aw.orojar_penalty),
     "orojar groups": (JacobianTerm("orojar", groups=3), aw.orojar_penalty),
+    "orojar columns": (JacobianTerm("orojar", columns=3), aw.orojar_penalty),
     "hessian": (JacobianTerm("hessian"), aw.hessian_penalty),
     "hessian probes": (JacobianTerm("hessian", probes=3), aw.hessian_penalty),
     "hessian groups": (JacobianTerm("hessian", groups=2), aw.hessian_penalty),
@@ -126,7 +128,7 @@ def test_penalties_of_one_form_have_no_other_scale(
         ({"name": "l1"}, "name must be one of jl1, jl2, orojar, hessian, ima, got 'l1'"),
         ({"weight": -1.0}, "weight must be ≥ 0, got -1.0"),
         ({"weight": math.nan}, "weight must be ≥ 0, got nan"),
-        ({"name": "orojar", "columns": 1}, "columns is no option of the penalty 'orojar'"),
+        ({"name": "orojar", "columns": 1}, "columns must be at least 2, got 1"),
         ({"name": "jl1", "probes": 2}, "probes is no option of the penalty 'jl1'"),
         ({"name": "jl2", "groups": 2}, "groups is no option of the penalty 'jl2'"),
         ({"name": "jl2", "normalize": True}, "normalize is no option of the penalty 'jl2'"),
@@ -136,10 +138,130 @@ def test_penalties_of_one_form_have_no_other_scale(
         ({"name": "jl1", "columns": 0}, "columns must be at least 1, got 0"),
         ({"name": "orojar", "probes": 1}, "probes must be at least 2, got 1"),
         ({"name": "hessian", "groups": 1}, "groups must be at least 2, got 1"),
-        ({"name": "orojar", "probes": 2, "groups": 2}, "groups must be None with probes=2"),
+        (
+            {"name": "orojar", "probes": 2, "groups": 2},
+            "groups must be null where probes are given",
+        ),
         ({"name": "orojar", "probes": 2, "normalize": True}, "normalize must go with the exact"),
+        ({"method": "finite", "epsilon": 0.0}, "epsilon must be > 0, got 0.0"),
+        ({"method": "finite", "epsilon": math.nan}, "epsilon must be > 0, got nan"),
+        ({"epsilon": 0.1}, "epsilon is no option of method 'forward'"),
+        ({"anneal": 1.5}, "anneal must be between 0 and 1, got 1.5"),
+        ({"anneal": math.nan}, "anneal must be between 0 and 1, got nan"),
+        ({"delay": -0.1}, "delay must be between 0 and 1, got -0.1"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         JacobianTerm(**arguments)  # type: ignore[arg-type]
+
+
+def _activations(decoder: nn.Sequential, layers: list[str]) -> Callable[[Tensor], tuple]:
+    """The outputs of layers, by walking the stack."""
+
+    def walk(z: Tensor) -> tuple[Tensor, ...]:
+        found = []
+        for name, layer in decoder.named_children():
+            z = layer(z)
+            if name in layers:
+                found.append(z)
+        return tuple(found)
+
+    return walk
+
+
+@pytest.mark.parametrize("layers", [["0"], ["0", "2"], ["1"]])
+@pytest.mark.parametrize("name", TERMS)
+def test_on_layers_it_is_the_penalty_of_their_outputs(
+    name: str, layers: list[str], decoder: nn.Sequential, z: Tensor
+) -> None:
+    """Alone, or in a pass that keeps what the generator returns."""
+    plain, penalty = TERMS[name]
+    term = dataclasses.replace(plain, layers=layers)
+    drawn = term.draw(BATCH, LATENT, _rng())
+    wanted = penalty(_activations(decoder, layers), z, **drawn)
+    torch.testing.assert_close(term(decoder, z, **drawn), wanted, rtol=1e-10, atol=1e-12)
+    shared = term.shared(decoder)
+    torch.testing.assert_close(term(shared, z, **drawn), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(shared.output, decoder(z), rtol=1e-12, atol=0)
+    other = dataclasses.replace(plain, layers=["1", "2"])
+    assert not torch.isclose(other(decoder, z, **drawn), wanted)
+
+
+def test_the_value_on_layers_is_the_sum_over_them(decoder: nn.Sequential, z: Tensor) -> None:
+    """By hand: of two linear layers with a tanh between them."""
+    one, two = decoder[0].weight, decoder[2].weight
+    slope = 1 - decoder[:2](z).square()
+    jacobians = [one.expand(BATCH, -1, -1), two @ (slope[:, :, None] * one)]
+    found = JacobianTerm("jl1", layers=["0", "2"])(decoder, z)
+    torch.testing.assert_close(found, sum(j.abs().sum((1, 2)).mean() for j in jacobians))
+
+
+@pytest.mark.parametrize("name", ["jl1", "jl2", "orojar", "orojar probes", "hessian probes"])
+def test_the_maximum_over_the_batch_is_that_of_its_samples(
+    name: str, decoder: nn.Sequential, z: Tensor
+) -> None:
+    plain, penalty = TERMS[name]
+    term = dataclasses.replace(plain, reduction="max", layers=["1", "2"])
+    drawn = term.draw(BATCH, LATENT, _rng())
+    activations = _activations(decoder, ["1", "2"])
+    if plain.name == "hessian":  # over batch and outputs together
+        wanted = sum(
+            penalty(lambda z, i=i: activations(z)[i], z, **drawn, reduction="max") for i in (0, 1)
+        )
+    else:
+        alone = penalty(activations, z, **drawn, reduction=None)
+        assert alone.shape == (2, BATCH)
+        wanted = alone.amax(1).sum()
+    value = term(decoder, z, **drawn)
+    torch.testing.assert_close(value, wanted, rtol=1e-10, atol=0)
+    mean = dataclasses.replace(term, reduction="mean")(decoder, z, **drawn)
+    assert value.detach() > 1.05 * mean.detach()
+
+
+@pytest.mark.parametrize("epsilon", [None, 0.5])
+@pytest.mark.parametrize("name", ["jl1", "orojar probes", "hessian probes"])
+def test_finite_differences_are_those_of_the_step(
+    name: str, epsilon: float | None, decoder: nn.Sequential, z: Tensor
+) -> None:
+    """By default each penalty's own: the papers' are 1e-3 and 0.1."""
+    plain, _ = TERMS[name]
+    term = dataclasses.replace(plain, method="finite", epsilon=epsilon)
+    drawn = term.draw(BATCH, LATENT, _rng())
+    step = epsilon if epsilon is not None else {"jl1": 1e-3}.get(name, 0.1)
+    directions = drawn["probes"].to(z) if drawn else torch.eye(LATENT).to(z)[:, None]
+    if plain.name == "hessian":
+        moves = [
+            (decoder(z + step * v) - 2 * decoder(z) + decoder(z - step * v)) / step**2
+            for v in directions
+        ]
+        wanted = torch.stack(moves).var(0).mean()
+    else:
+        moves = [(decoder(z + step * v) - decoder(z)) / step for v in directions]
+        if plain.name == "jl1":
+            wanted = torch.stack(moves).abs().sum((0, 2)).mean()
+        else:
+            wanted = torch.stack(moves).square().sum(2).var(0).mean()
+    value = term(decoder, z, **drawn)
+    torch.testing.assert_close(value, wanted, rtol=1e-9, atol=0)
+    exact = dataclasses.replace(term, method="forward", epsilon=None)(decoder, z, **drawn)
+    assert not torch.isclose(value, exact, rtol=1e-6)
+
+
+def test_the_other_scale_is_taken_of_the_same_layers(decoder: nn.Sequential, z: Tensor) -> None:
+    """Exactly and as a mean, whatever the term itself draws and reduces by."""
+    term = JacobianTerm(
+        "orojar", probes=2, layers=["0", "2"], reduction="max", method="finite", epsilon=0.1
+    )
+    wanted = aw.orojar_penalty(_activations(decoder, ["0", "2"]), z, normalize=True)
+    found = term.other_scale(decoder, z)
+    assert list(found) == ["orojar_normalized"]
+    torch.testing.assert_close(found["orojar_normalized"], wanted.detach())
+
+
+@pytest.mark.parametrize("layers", [["3"], ["0", "0"]])
+def test_layers_that_the_generator_does_not_have_or_not_twice_are_refused(
+    layers: list[str], decoder: nn.Sequential, z: Tensor
+) -> None:
+    with pytest.raises(ValueError, match="layers must"):
+        JacobianTerm("jl1", layers=layers)(decoder, z)

@@ -4,6 +4,7 @@ import imageio.v3 as imageio
 import numpy as np
 import pytest
 import torch
+from matplotlib.colors import to_hex
 
 from axiswise.plots import traversal_video, traversals
 from axiswise.plots._tiles import GAP
@@ -27,7 +28,7 @@ def test_rows_are_axes_in_order_of_activity_and_columns_are_values(headers):
     figure = traversals(frames_of(3), ACTIVITY, [-1.5, 0, 1.5])
     active, inactive = figure.axes
     labels = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
-    assert labels == ["z2\nKL 3.0", "z0\nKL 0.5", "z1\nKL 0.002, inactive"]
+    assert labels == ["z2\nKL 3.0", "z0\nKL 0.5", "z1\nKL 0.002"]
     assert headers(figure) == ["−1.5", "0", "+1.5"]
     side = 64  # 32 pixels, twice
     middles = slice(GAP + side // 2, None, side + GAP)
@@ -40,14 +41,48 @@ def test_rows_are_axes_in_order_of_activity_and_columns_are_values(headers):
     )
 
 
-def test_several_start_images_stand_side_by_side_with_one_set_of_row_labels():
-    frames = np.stack([frames_of(3), 0 * frames_of(3)])
+def test_the_strips_of_several_images_stand_together_beside_the_name_of_their_axis(headers):
+    """Three images, the same but for their brightness: whole, half and none."""
+    frames = np.stack([frames_of(3), 0.5 * frames_of(3), 0 * frames_of(3)])
     figure = traversals(frames, ACTIVITY, [-1, 0, 1])
-    assert len(figure.axes) == 4
-    labelled = [axes for axes in figure.axes if axes.get_yticklabels()]
-    assert len(labelled) == 2
-    assert all(axes.get_position().x0 < 0.5 for axes in labelled)
-    assert figure.axes[2].images[0].get_array()[40, 40, 0] == 0
+    labels = [[t.get_text() for t in axes.get_yticklabels()] for axes in figure.axes]
+    assert labels == [["z2\nKL 3.0"], ["z0\nKL 0.5"], ["z1\nKL 0.002"]]
+    assert headers(figure) == ["−1", "0", "+1"]
+    side = 64  # 32 pixels, twice
+    middles = slice(GAP + side // 2, None, side + GAP)
+    for axes, grey in zip(figure.axes, LEVELS[[2, 0, 1]], strict=True):
+        np.testing.assert_allclose(
+            axes.images[0].get_array()[middles, middles, 0],
+            np.outer([1, 0.5, 0], [grey, grey + 0.05, grey + 0.1]),
+        )
+    assert "A strip for each of 3 images." in figure.texts[1].get_text()
+
+
+def test_inactive_axes_are_grey_and_further_away():
+    figure = traversals(np.stack([frames_of(3)] * 2), ACTIVITY, [-1, 0, 1])
+    assert [to_hex(axes.get_yticklabels()[0].get_color()) for axes in figure.axes] == [
+        "#000000", "#000000", "#808080",
+    ]  # fmt: skip
+    first, second, idle = (axes.get_window_extent() for axes in figure.axes)
+    assert 0 < first.y0 - second.y1 < second.y0 - idle.y1
+
+
+@pytest.mark.parametrize(("images", "latents", "side"), [(4, 6, 32), (3, 30, 128), (1, 16, 64)])
+def test_a_tile_is_large_enough_to_look_at_and_its_labels_are_whole(
+    images, latents, side, assert_legible
+):
+    frames = np.full((images, latents, 11, 1, side, side), 0.5, dtype=np.float32)
+    figure = traversals(
+        frames,
+        np.geomspace(1e-5, 1, latents),
+        np.linspace(-2, 2, 11),
+        activity_name="activeness",
+    )
+    assert_legible(figure)
+    assert all(axes.get_window_extent().width >= 11 * 50 for axes in figure.axes)
+    labels = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
+    assert len(labels) == min(latents, 16)
+    assert not any("…" in label for label in labels)
 
 
 @pytest.mark.parametrize(

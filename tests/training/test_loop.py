@@ -17,7 +17,7 @@ from axiswise.files import UnreadableFileError
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE, JacobianTerm
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.config import TrainConfig
+from axiswise.training.config import VAEConfig
 from axiswise.training.loop import check_devices, resolve_precision, train
 from axiswise.training.run_folder import RunFolder
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
@@ -25,7 +25,7 @@ from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 BATCH, LATENT = 8, 4
 
 
-def tiny(**changes: Any) -> TrainConfig:
+def tiny(**changes: Any) -> VAEConfig:
     """A config of a second; its network depends on the seed alone."""
     seed = changes.get("seed", 0)
     with torch.random.fork_rng(devices=[]):
@@ -46,7 +46,7 @@ def tiny(**changes: Any) -> TrainConfig:
         "log_every": 5,
         "checkpoint_every": 10,
     }
-    return TrainConfig(**{**settings, **changes})
+    return VAEConfig(**{**settings, **changes})
 
 
 def weights(run: RunFolder) -> bytes:
@@ -324,7 +324,7 @@ def test_a_checkpoint_of_another_recipe_is_refused(
     assert weights(run) == weights(uninterrupted)
 
 
-@pytest.mark.parametrize("change", ["weights", "optimizer", "rng", "step", "log"])
+@pytest.mark.parametrize("change", ["networks", "optimizers", "rng", "step", "log"])
 def test_a_checkpoint_that_lacks_a_part_is_refused(
     uninterrupted: RunFolder, tmp_path: Path, change: str
 ) -> None:
@@ -362,7 +362,7 @@ def test_a_nan_in_the_data_stops_the_run_and_names_term_and_step(
         train(tiny(data=_PoisonedDots(13, value)), run)
     assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
     state = load_checkpoint(list_checkpoints(run.checkpoints)[0])
-    assert all(value.isfinite().all() for value in state["weights"].values())
+    assert all(value.isfinite().all() for value in state["networks"]["vae"].values())
     assert run.read_metrics()["step"] == [5, 10]
     assert not (run.path / "model.safetensors").exists()
     train(tiny(), run)  # with the data mended
@@ -454,6 +454,56 @@ def test_every_penalty_trains_with_either_likelihood(
             name = f"{penalty.name}_normalized" if penalty.normalize else penalty.name
             loss += 0.1 * ramp * logged[name][step]
         assert logged["loss"][step] == pytest.approx(loss, rel=1e-6)
+
+
+def test_two_penalties_each_on_its_layers_and_with_its_warm_up_are_both_paid(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    """Step by step by hand; the first is on hidden layers, the second on the output."""
+    first = JacobianTerm("jl2", weight=0.3, layers=["0", "2"], anneal=0.0)
+    second = JacobianTerm("jl1", weight=0.2, columns=1, delay=0.5, anneal=0.0)
+    run, steps = new_run("run"), 8
+    config = tiny(penalty=first, second_penalty=second, steps=steps, log_every=1, anneal=0.25)
+    twin = tiny().model
+    assert isinstance(twin, ConvVAE)
+    train(config, run)
+    logged = metrics(run)
+
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3, foreach=False)
+    rng = torch.Generator().manual_seed(0)
+    hidden = [twin.decoder[:1], twin.decoder[:3]]
+    for step in range(steps):
+        images = config.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
+        noise = torch.randn(BATCH, LATENT, generator=rng)
+        column = torch.rand(BATCH, LATENT, generator=rng).argmin(1)
+        mean, log_variance = twin.encoder(images)
+        z = mean + noise * (0.5 * log_variance).exp()
+        pixels = Bernoulli(logits=twin.decoder[:-1](z), validate_args=False)
+        divergence = kl_divergence(
+            Normal(mean, (0.5 * log_variance).exp()), Normal(torch.zeros_like(mean), 1.0)
+        )
+        every = torch.eye(LATENT)[:, None].expand(LATENT, BATCH, LATENT)
+        moves = [
+            torch.autograd.functional.jvp(part, z.detach(), unit, create_graph=True)[1]
+            for part in hidden
+            for unit in every
+        ]
+        jl2 = torch.stack([move.pow(2).sum() / BATCH for move in moves]).sum()
+        jl1 = _chosen_columns(twin.decoder, z.detach(), column).abs().sum() * LATENT / BATCH
+        loss = -pixels.log_prob(images).sum() / BATCH + 0.3 * jl2
+        loss = loss + min(1.0, step / 2) * 2.0 * divergence.sum() / BATCH
+        loss = loss + (0.2 * jl1 if step >= 4 else 0.0)
+        found = {"jl2": jl2, "jl1": jl1, "loss": loss}
+        for name, value in found.items():
+            assert logged[name][step] == pytest.approx(float(value.detach()), rel=1e-4), name
+        for group in optimizer.param_groups:
+            group["lr"] = 1e-3 * min(1.0, 2 * (1 - step / steps))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    trained = config.model.state_dict()
+    for name, value in twin.state_dict().items():
+        torch.testing.assert_close(trained[name], value, rtol=1e-3, atol=1e-4)
 
 
 def test_a_heavy_penalty_is_lower_in_the_end_than_none(new_run: Callable[[str], RunFolder]) -> None:

@@ -4,15 +4,20 @@ import math
 
 import pytest
 
-from axiswise.data import ThreeDots
-from axiswise.nets import ConvVAE
-from axiswise.objectives import JacobianTerm
-from axiswise.training.config import EvaluationConfig, TrainConfig
+from axiswise.data import Sprites, ThreeDots
+from axiswise.nets import ConvVAE, SimpleCritic, SimpleGenerator
+from axiswise.objectives import (
+    WGANGP,
+    InfoGAN,
+    JacobianTerm,
+    VariationPredictability,
+)
+from axiswise.training.config import EvaluationConfig, GANConfig, VAEConfig
 
 
-def _config(**changes: object) -> TrainConfig:
+def _config(**changes: object) -> VAEConfig:
     vae = ConvVAE(size=16, hidden=(8, 8), features=16, latent_dim=4)
-    return TrainConfig(data=ThreeDots(size=16), model=vae, **changes)  # type: ignore[arg-type]
+    return VAEConfig(data=ThreeDots(size=16), model=vae, **changes)  # type: ignore[arg-type]
 
 
 def test_the_defaults_are_the_paper_s_experiment() -> None:
@@ -59,6 +64,9 @@ def test_values_out_of_range_are_refused_by_name(changes: dict[str, object], mes
         ({"samples": 1}, "samples must be at least 2, got 1"),
         ({"radius": [0.1, 0.0]}, "radius must be above 0"),
         ({"radius": [math.nan]}, "radius must be above 0"),
+        ({"vp_latents": 0}, "vp_latents must be at least 1, got 0"),
+        ({"images": 1}, "images must be at least 2, got 1"),
+        ({"paths": 99}, "paths must be at least 100, got 99"),
     ],
 )
 def test_a_protocol_out_of_range_is_refused_before_training(
@@ -66,3 +74,88 @@ def test_a_protocol_out_of_range_is_refused_before_training(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         EvaluationConfig(**changes)  # type: ignore[arg-type]
+
+
+def _gan(latent_dim: int = 4, **changes: object) -> GANConfig:
+    return GANConfig(
+        data=Sprites(size=16),
+        generator=SimpleGenerator(16, latent_dim, width=0.05),
+        critic=SimpleCritic(16, width=0.05),
+        **changes,  # type: ignore[arg-type]
+    )
+
+
+def test_a_gan_s_defaults_are_those_of_orojar_s_simple_gan() -> None:
+    config = _gan()
+    assert config.kind == "gan"
+    assert (config.batch_size, config.learning_rate, config.betas) == (128, 2e-4, (0.5, 0.999))
+    assert config.objective == WGANGP(gradient_penalty=10.0)
+    assert (config.penalties, config.vp, config.infogan) == ([], None, None)
+    assert (config.anneal, config.delay) == (0.0, 0.0)
+    assert VariationPredictability().weight == 0.1
+    assert config.network is config.generator
+    assert config.latent_dim == 4
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"ema": 1.0}, "ema must be at least 0 and below 1, got 1.0"),
+        ({"ema": -0.1}, "ema must be at least 0 and below 1, got -0.1"),
+        ({"ema": math.nan}, "ema must be at least 0 and below 1, got nan"),
+        ({"betas": (0.5, 1.0)}, r"betas must be at least 0 and below 1, got \(0.5, 1.0\)"),
+        ({"betas": (-0.5, 0.9)}, "betas must be at least 0 and below 1"),
+        ({"betas": (math.nan, 0.9)}, "betas must be at least 0 and below 1"),
+        ({"infogan": InfoGAN(latents=5)}, "infogan.latents must be at most the 4 latents, got 5"),
+        (
+            {"vp": VariationPredictability(), "latent_dim": 1},
+            "vp must be null for a generator with a single latent",
+        ),
+        ({"batch_size": 1}, "batch_size must be at least 2 for each of the 1 devices, got 1"),
+        ({"batch_size": 3, "devices": 3}, "batch_size must be at least 2 for each of the 3 dev"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
+        ({"penalty": JacobianTerm("jl1", columns=5)}, "penalty.columns must be at most the 4 lat"),
+        (
+            {"second_penalty": JacobianTerm("orojar", groups=5)},
+            "second_penalty.groups must be at most the 4 latents, got 5",
+        ),
+        (
+            {
+                "penalty": JacobianTerm("jl1", columns=1),
+                "second_penalty": JacobianTerm("jl1", weight=3.0),
+            },
+            "second_penalty must be another one than penalty, got 'jl1'",
+        ),
+    ],
+)
+def test_a_gan_s_values_out_of_range_are_refused_by_name(
+    changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        _gan(**changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"ema": 0.0, "betas": (0.0, 0.0), "batch_size": 2},
+        {"infogan": InfoGAN(latents=4)},
+        {"infogan": InfoGAN(latents=1), "latent_dim": 1},
+        {
+            "penalty": JacobianTerm("jl1"),
+            "second_penalty": JacobianTerm("jl1", normalize=True),
+        },
+        {"second_penalty": JacobianTerm("jl1", columns=4)},
+    ],
+)
+def test_a_gan_s_values_at_the_ends_of_their_ranges_are_taken(changes: dict[str, object]) -> None:
+    config = _gan(**changes)  # type: ignore[arg-type]
+    assert all(getattr(config, name) == value for name, value in changes.items())
+
+
+def test_penalties_are_the_terms_there_are() -> None:
+    jl1, orojar = JacobianTerm("jl1"), JacobianTerm("orojar")
+    assert _gan().penalties == []
+    assert _gan(second_penalty=jl1).penalties == [jl1]
+    assert _gan(penalty=orojar, second_penalty=jl1).penalties == [orojar, jl1]
+    assert _config(penalty=jl1, second_penalty=orojar).penalties == [jl1, orojar]

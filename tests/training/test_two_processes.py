@@ -20,12 +20,25 @@ ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 COMMAND = [sys.executable, "-m", "axiswise.cli", "train"]
 
 
-def _gradients(run: RunFolder) -> list[Tensor]:
-    """After Adam's first step its running mean is a tenth of the gradient."""
+def _gradients(run: RunFolder, network: str = "vae", beta: float = 0.9) -> list[Tensor]:
+    """After Adam's first step its running mean is 1 − β of the gradient."""
     state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
     assert state["step"] == 1
-    moments = state["optimizer"]["state"]
-    return [10 * moments[index]["exp_avg"] for index in sorted(moments)]
+    moments = state["optimizers"][network]["state"]
+    return [moments[index]["exp_avg"] / (1 - beta) for index in sorted(moments)]
+
+
+def _train_in_two(words: list[str], run: RunFolder) -> None:
+    done = subprocess.run(
+        [*COMMAND, *words, "--out", str(run.path), "--devices", "2"],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(f"{run.path}: trained") == 1  # the second process keeps quiet
 
 
 def test_the_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
@@ -35,16 +48,7 @@ def test_the_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
     words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--penalty.weight", "3"]
     one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
     assert main(["train", *words, "--out", str(one.path)]) == 0
-    done = subprocess.run(
-        [*COMMAND, *words, "--out", str(two.path), "--devices", "2"],
-        env=ENVIRONMENT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count(f"{two.path}: trained") == 1  # the second process keeps quiet
+    _train_in_two(words, two)
 
     whole = _gradients(one)
     for ours, theirs in zip(_gradients(two), whole, strict=True):
@@ -59,6 +63,30 @@ def test_the_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
     # A batch that really is half as large gives other gradients: the comparison can fail.
     assert main(["train", *words, "--batch_size", "4", "--out", str(half.path)]) == 0
     assert not torch.allclose(_gradients(half)[0], whole[0], rtol=1e-2)
+
+
+def test_the_gradients_of_a_gan_in_two_processes_are_those_of_one(
+    tiny_gan_recipe: Path, tmp_path: Path
+) -> None:
+    """Of critic, generator and the networks of added terms; the critic's slopes are halved too."""
+    words = [str(tiny_gan_recipe), "--steps", "1", "--penalty.weight", "0.1", "--vp.weight", "2"]
+    words += ["--infogan.latents", "3", "--infogan.width", "0.1", "--second_penalty.name", "jl1"]
+    one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
+    assert main(["train", *words, "--out", str(one.path)]) == 0
+    _train_in_two(words, two)
+    assert main(["train", *words, "--batch_size", "4", "--out", str(half.path)]) == 0
+    for network in ("critic", "generator"):
+        whole = _gradients(one, network, beta=0.5)
+        for ours, theirs in zip(_gradients(two, network, beta=0.5), whole, strict=True):
+            scale = float(theirs.abs().max())
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * scale + 1e-7)
+        other = _gradients(half, network, beta=0.5)
+        assert not torch.allclose(other[0], whole[0], rtol=1e-2)
+    alone, together = one.read_metrics(), two.read_metrics()
+    assert together.keys() == alone.keys()
+    # What tells a collapse is measured by each process on its own images.
+    for name in alone.keys() - {"images_per_second", "variety", "score_spread"}:
+        assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-6), name
 
 
 def test_ctrl_c_stops_both_processes_after_the_same_step_and_resume_goes_on(

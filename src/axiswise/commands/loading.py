@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 from jsonargparse import ArgumentError
-from torch import Tensor
+from torch import Tensor, nn
 
 from axiswise.files import UnreadableFileError
-from axiswise.nets import VAE
+from axiswise.nets import VAE, Generator
 from axiswise.recipes import build, read_recipe
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.config import TrainConfig
+from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
 from axiswise.training.run_folder import RunFolder
 
 
@@ -24,16 +24,26 @@ class TrainedRun:
     Attributes:
         folder: Its folder.
         config: Its recipe, with the data.
-        vae: Its network, in eval mode, on `device`.
+        network: What it trained, in eval mode, on `device`.
         step: Steps it was trained for.
         device: A GPU if there is one.
     """
 
     folder: RunFolder
     config: TrainConfig
-    vae: VAE
+    network: VAE | Generator
     step: int
     device: torch.device
+
+    @property
+    def generator(self) -> nn.Module:
+        """What its Jacobian is taken of: a VAE's decoder, a GAN's generator."""
+        return self.network.decoder if isinstance(self.network, VAE) else self.network
+
+    @property
+    def latent_dim(self) -> int:
+        """Its number of latents."""
+        return self.network.latent_dim
 
     def images(self, count: int, seed: int) -> Tensor:
         """Images drawn at random.
@@ -43,10 +53,42 @@ class TrainedRun:
             seed: Fixes which.
 
         Returns:
-            (count, channel, height, width), on the run's device.
+            (count, channel, height, width), in [0, 1], on the run's device.
         """
         rng = torch.Generator(self.device).manual_seed(seed)
         return self.config.data.render(self.config.data.draw(count, rng))
+
+    @torch.no_grad()
+    def latents(self, count: int, seed: int) -> Tensor:
+        """Latents as the generator has seen them: a VAE's are the codes of images.
+
+        Args:
+            count: How many.
+            seed: Fixes which.
+
+        Returns:
+            (count, latent), on the run's device.
+        """
+        if isinstance(self.network, VAE):
+            return self.network.encoder(self.images(count, seed))[0]  # type: ignore[no-any-return]
+        rng = torch.Generator(self.device).manual_seed(seed)
+        return torch.randn(count, self.latent_dim, generator=rng, device=self.device)
+
+
+@dataclass(frozen=True)
+class VAERun(TrainedRun):
+    """A run that trained a VAE."""
+
+    config: VAEConfig
+    network: VAE
+
+
+@dataclass(frozen=True)
+class GANRun(TrainedRun):
+    """A run that trained a GAN."""
+
+    config: GANConfig
+    network: Generator
 
 
 def read_config(run: RunFolder) -> TrainConfig:
@@ -70,7 +112,7 @@ def read_config(run: RunFolder) -> TrainConfig:
         raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
 
 
-def load_run(folder: str | Path) -> TrainedRun:
+def load_run(folder: str | Path) -> VAERun | GANRun:
     """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
 
     Args:
@@ -87,25 +129,30 @@ def load_run(folder: str | Path) -> TrainedRun:
     config = read_config(run)
     checkpoints = list_checkpoints(run.checkpoints)
     if (run.path / "model.safetensors").is_file():
-        vae, step = type(config.model).from_pretrained(run.path), config.steps
+        network, step = type(config.network).from_pretrained(run.path), config.steps
     elif checkpoints:
         state = load_checkpoint(checkpoints[-1])
-        vae = config.model
+        network = config.network
         try:
             step = int(state["step"])
-            vae.load_state_dict(state["weights"])
+            network.load_state_dict(state["model"])
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UnreadableFileError(
                 f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
             ) from error
     else:
         raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
-    for name, value in vae.state_dict().items():
+    for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise UnreadableFileError(f"the weights {name} of {run.path} are not finite")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    vae = vae.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return TrainedRun(run, config, vae, step, device)
+    network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if isinstance(config, VAEConfig):
+        assert isinstance(network, VAE)
+        return VAERun(run, config, network, step, device)
+    assert isinstance(config, GANConfig)
+    assert isinstance(network, Generator)
+    return GANRun(run, config, network, step, device)
 
 
 def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:

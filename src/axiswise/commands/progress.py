@@ -35,18 +35,22 @@ def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]
 
 
 @contextmanager
-def counting_bar() -> Iterator[Callable[[str], Callable[[int, int], None]]]:
+def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
     """Bars for work that counts what it has done.
 
     Yields:
         A function that starts a bar of the given name, and returns what to call with the number
-        done and the number in all.
+        done and the number in all, if that is known.
     """
     with _progress("") as progress:
 
-        def start(name: str) -> Callable[[int, int], None]:
+        def start(name: str) -> Callable[[int, int | None], None]:
             task: TaskID = progress.add_task(name, total=None)
-            return lambda done, total: progress.update(task, completed=done, total=total)
+
+            def update(done: int, total: int | None) -> None:
+                progress.update(task, completed=done, total=total)
+
+            return update
 
         yield start
 
@@ -69,6 +73,6 @@ def _figures(row: dict[str, float]) -> str:
     names = list(row)
     terms = names[1 : names.index("loss")]
     shown = [f"{name} {row[name]:.4g}" for name in terms]
-    return "  ".join(
-        [*shown, f"{row['active_axes']} axes", f"{row['images_per_second']:.0f} images/s"]
-    )
+    if "active_axes" in row:
+        shown.append(f"{row['active_axes']} axes")
+    return "  ".join([*shown, f"{row['images_per_second']:.0f} images/s"])

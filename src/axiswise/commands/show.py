@@ -9,25 +9,23 @@ import torch
 from torch import Tensor
 
 from axiswise import plots
-from axiswise.commands.evaluate import axis_activity, column_cosines
-from axiswise.commands.loading import TrainedRun, read_evaluation
+from axiswise.commands.loading import TrainedRun, VAERun, read_evaluation
+from axiswise.commands.scores import JACOBIAN_SAMPLES, StartBar, Subject
 from axiswise.files import write_atomically
 from axiswise.jacobian import jacobian_columns
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
+_SAMPLES = 32  # images in the sheet of what a generator makes
 _EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
-_COSINE_SAMPLES = 100
 
 
-def show_run(
-    run: TrainedRun, seed: int = 0, on_picture: Callable[[int, int], None] = lambda *_: None
-) -> Path:
+def show_run(run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lambda *_: None) -> Path:
     """Draw a run's pictures into its folder, and write report.html beside them.
 
     Args:
         run: The run.
         seed: Fixes the images that are drawn.
-        on_picture: Called with the number of pictures done and in all.
+        start_bar: Starts a progress bar.
 
     Returns:
         Path of the report.
@@ -38,7 +36,9 @@ def show_run(
     """
     run.folder.pictures.mkdir(exist_ok=True)
     scores = read_evaluation(run.folder)
-    drawings = dict(_drawings(run, scores, seed))
+    subject = Subject(run, run.config.evaluation, seed, start_bar)
+    drawings = dict(_drawings(subject, scores))
+    on_picture = start_bar("pictures")
     pictures = []
     for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
         path = run.folder.pictures / name
@@ -49,6 +49,9 @@ def show_run(
         on_picture(done, len(drawings))
 
     sections = [plots.Section("What the axes do", pictures)]
+    if samples := sorted(run.folder.samples.glob("step-*.png")):
+        course = [plots.Picture(path.read_bytes(), f"After {int(path.stem[5:])} steps.") for path in samples]
+        sections.append(plots.Section("The same latents in the course of training", course))
     if scores is not None:
         sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
     sections.append(
@@ -86,19 +89,19 @@ def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[fl
 Drawing = tuple[Callable[[Path], None], str]
 
 
-def _drawings(
-    run: TrainedRun, scores: dict[str, Any] | None, seed: int
-) -> Iterator[tuple[str, Drawing]]:
+def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple[str, Drawing]]:
     """File name, what draws it, and a caption, for each picture."""
-    images = run.images(_IMAGES, seed)
+    run, activity = subject.run, subject.activity
+    order: dict[str, Any] = {
+        "activity_name": "KL" if isinstance(run, VAERun) else "activeness",
+        "active_above": subject.threshold,
+    }
+    z = run.latents(_IMAGES, subject.seed)
     with torch.no_grad():
-        z, _ = run.vae.encoder(images)
-        columns = jacobian_columns(run.vae.decoder, z)
-        assert isinstance(columns, Tensor)
-        reconstructed = run.vae.decoder(z)
-        values, frames = _traversals(run, z[:2])
-        cosines = column_cosines(run, run.vae.encoder(run.images(_COSINE_SAMPLES, seed))[0])
-    activity = axis_activity(run, seed)
+        columns = jacobian_columns(run.generator, z)
+    assert isinstance(columns, Tensor)
+    images = subject.generate(z).cpu()
+    values, frames = _traversals(subject, z)
 
     def figure(make: Callable[[], Any]) -> Callable[[Path], None]:
         return lambda path: plots.save(make(), path)
@@ -106,41 +109,57 @@ def _drawings(
     yield (
         "columns.png",
         (
-            figure(lambda: plots.jacobian_columns(columns.cpu(), images.cpu(), activity)),
-            "Columns of the decoder's Jacobian: what a small move along each axis adds (red) to "
+            figure(lambda: plots.jacobian_columns(columns.cpu(), images, activity, **order)),
+            "Columns of the generator's Jacobian: what a small move along each axis adds (red) to "
             "and takes (blue) from each image. The most active axes come first.",
         ),
     )
     yield (
         "traversals.png",
         (
-            figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2])),
-            "One axis moves from −2 to 2, all others stay at the code of an image.",
+            figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2], **order)),
+            "One axis moves from −2 to 2, all others stay as they are.",
         ),
     )
     for name in ("traversals.gif", "traversals.mp4"):
         yield (
             name,
             (
-                lambda path: plots.traversal_video(frames, path, activity),
+                lambda path: plots.traversal_video(frames[:2], path, activity, **order),
                 "The same, all axes moving at once.",
             ),
         )
     yield (
         "cosines.png",
         (
-            figure(lambda: plots.column_cosines(cosines, activity)),
-            f"Mean |cos| between columns over {_COSINE_SAMPLES} images: 0 for axes that change "
+            figure(lambda: plots.column_cosines(subject.diagnostics.cosines, activity, **order)),
+            f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
             "different pixels.",
         ),
     )
-    yield (
-        "reconstructions.png",
-        (
-            figure(lambda: plots.reconstructions(images.cpu(), reconstructed.cpu())),
-            "Images and what the decoder makes of their codes.",
-        ),
-    )
+    if isinstance(run, VAERun):
+        yield (
+            "reconstructions.png",
+            (
+                figure(lambda: _reconstructions(subject)),
+                "Images and what the decoder makes of their codes.",
+            ),
+        )
+    else:
+        yield (
+            "activeness.png",
+            (
+                figure(lambda: plots.activeness({run.config.name: activity})),
+                "How much each axis changes the image: its variance over −2, 0 and 2.",
+            ),
+        )
+        yield (
+            "samples.png",
+            (
+                figure(lambda: _samples(subject)),
+                "Images of the data, and images that the generator makes.",
+            ),
+        )
     history = run.folder.read_metrics()
     if history and len(history["step"]) > 1:
         yield (
@@ -157,14 +176,28 @@ def _drawings(
         )
 
 
-def _traversals(run: TrainedRun, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
+def _reconstructions(subject: Subject) -> Any:
+    run = subject.run
+    images = run.images(_IMAGES, subject.seed)
+    decoded = subject.generate(run.latents(_IMAGES, subject.seed))  # the codes of these images
+    return plots.reconstructions(images.cpu(), decoded.cpu())
+
+
+def _samples(subject: Subject) -> Any:
+    generated = subject.generate(subject.run.latents(_SAMPLES, subject.seed))
+    data = subject.run.images(_SAMPLES, subject.seed)
+    return plots.samples({"data": data.cpu(), "generated": generated.cpu()})
+
+
+def _traversals(subject: Subject, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
     """Values, and frames (image, latent, step, channel, height, width), on the CPU."""
     values = np.linspace(-_EXTENT, _EXTENT, steps).round(2).tolist()
     latents = z[:, None, None].repeat(1, z.shape[1], steps, 1)
     for axis in range(z.shape[1]):
         latents[:, axis, :, axis] = torch.tensor(values, device=z.device)
-    frames = run.vae.decoder(latents.flatten(0, 2))
-    return values, frames.reshape(*latents.shape[:3], *frames.shape[1:]).cpu()
+    parts = latents.flatten(0, 2).split(500)
+    frames = torch.cat([subject.generate(part).cpu() for part in parts])
+    return values, frames.reshape(*latents.shape[:3], *frames.shape[1:])
 
 
 def _score_table(evaluation: dict[str, Any]) -> plots.Table:

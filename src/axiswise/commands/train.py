@@ -1,14 +1,20 @@
 """`axiswise train`: make or reopen a run folder, and train in it."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from axiswise.commands.loading import read_config
-from axiswise.commands.progress import training_bar
+from axiswise.commands.progress import counting_bar, training_bar
 from axiswise.recipes import build, dump_recipe, read_recipe, recipe_path
 from axiswise.training.config import TrainConfig
 from axiswise.training.run_folder import RunFolder
+
+_SAMPLES = 16  # images drawn in the course of a run
+_SAMPLINGS = 10  # how often they are
 
 
 def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = None) -> RunFolder:
@@ -36,7 +42,7 @@ def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = N
     config = build(settings)
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
     check_devices(config)
-    config.data.draw(0)  # images that cannot be read are found out before there is a folder
+    _load(config)  # images that cannot be read are found out before there is a folder
     run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, dump_recipe(settings))
     _train(config, run)
     return run
@@ -63,6 +69,7 @@ def resume_run(folder: str) -> RunFolder:
     run = RunFolder.open(folder)
     config = read_config(run)
     check_devices(config)
+    _load(config)
     _train(config, run)
     return run
 
@@ -72,6 +79,15 @@ def is_helper() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
+def _load(config: TrainConfig) -> None:
+    """Have data that are downloaded or decoded do so now, under a progress bar."""
+    load = getattr(config.data, "load", None)
+    if callable(load) and not is_helper():
+        with counting_bar() as start_bar:
+            load(start_bar("data"))
+    config.data.draw(0)
+
+
 def _train(config: TrainConfig, run: RunFolder) -> None:
     from axiswise.training.loop import train
 
@@ -79,4 +95,27 @@ def _train(config: TrainConfig, run: RunFolder) -> None:
         train(config, run)
         return
     with training_bar(config.steps) as on_progress:
-        train(config, run, on_progress)
+        train(config, run, on_progress, _sampler(config, run))
+
+
+def _sampler(
+    config: TrainConfig, run: RunFolder
+) -> Callable[[int, Callable[[Tensor], Tensor]], None]:
+    """What draws the same latents' images a few times in the course of a run."""
+    from axiswise import plots
+
+    rng = torch.Generator().manual_seed(config.seed)
+    z = torch.randn(_SAMPLES, config.latent_dim, generator=rng)
+    every = max(1, config.steps // config.checkpoint_every // _SAMPLINGS) * config.checkpoint_every
+
+    def draw(done: int, generate: Callable[[Tensor], Tensor]) -> None:
+        if done % every and done != config.steps or config.data.shape[0] not in (1, 3):
+            return
+        device = next(config.network.parameters()).device
+        with torch.no_grad():
+            images = generate(z.to(device)).float().cpu()
+        run.samples.mkdir(exist_ok=True)
+        figure = plots.samples({f"step {done}": images})
+        plots.save(figure, run.samples / f"step-{done:08d}.png")
+
+    return draw

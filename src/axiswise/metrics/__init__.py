@@ -1,7 +1,18 @@
-"""Scores of codes against known factors: plain functions of arrays, and their local forms."""
+"""Scores of codes against known factors, and of generators: plain functions."""
 
+from axiswise.metrics.activeness import activeness as activeness
 from axiswise.metrics.explicitness import Explicitness as Explicitness
 from axiswise.metrics.explicitness import explicitness as explicitness
+from axiswise.metrics.features import FEATURES as FEATURES
+from axiswise.metrics.features import Features as Features
+from axiswise.metrics.features import features as features
+from axiswise.metrics.generated_codes import InverseEncoder as InverseEncoder
+from axiswise.metrics.generated_codes import train_inverse as train_inverse
+from axiswise.metrics.image_quality import KernelDistance as KernelDistance
+from axiswise.metrics.image_quality import frechet_distance as frechet_distance
+from axiswise.metrics.image_quality import kernel_distance as kernel_distance
+from axiswise.metrics.jacobian_diagnostics import JacobianDiagnostics as JacobianDiagnostics
+from axiswise.metrics.jacobian_diagnostics import jacobian_diagnostics as jacobian_diagnostics
 from axiswise.metrics.local import LocalScore as LocalScore
 from axiswise.metrics.local import local_factors as local_factors
 from axiswise.metrics.local import local_metrics as local_metrics
@@ -15,3 +26,9 @@ from axiswise.metrics.modularity import modularity as modularity
 from axiswise.metrics.mutual_information import discretize as discretize
 from axiswise.metrics.mutual_information import factor_entropies as factor_entropies
 from axiswise.metrics.mutual_information import mutual_information as mutual_information
+from axiswise.metrics.ppl import perceptual_path_length as perceptual_path_length
+from axiswise.metrics.vp import VP_PROTOCOLS as VP_PROTOCOLS
+from axiswise.metrics.vp import VPProtocol as VPProtocol
+from axiswise.metrics.vp import VPScore as VPScore
+from axiswise.metrics.vp import vp_pairs as vp_pairs
+from axiswise.metrics.vp import vp_score as vp_score

@@ -1,5 +1,7 @@
 """What every generator of images here has."""
 
+from torch import Tensor
+
 from axiswise.nets.pretrained import Pretrained
 
 
@@ -19,3 +21,14 @@ class Generator(Pretrained):
     size: int
     channels: int
     latent_dim: int
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images as the data have them.
+
+        Args:
+            z: Latents, (batch, latent).
+
+        Returns:
+            (batch, channels, size, size), in [0, 1].
+        """
+        return (self(z) + 1) / 2  # type: ignore[no-any-return]

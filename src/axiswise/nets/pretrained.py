@@ -29,6 +29,11 @@ class Pretrained(nn.Module):
         names = list(inspect.signature(type(self).__init__).parameters)[1:]
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the names and values of the weights, in hexadecimal."""
+        return _digest(self.state_dict())
+
     def save_pretrained(self, folder: str | Path) -> None:
         """Write `model.safetensors` and `config.json`.
 

@@ -1,6 +1,6 @@
 """What every variational autoencoder here has."""
 
-from torch import nn
+from torch import Tensor, nn
 
 from axiswise.nets.pretrained import Pretrained
 
@@ -21,3 +21,14 @@ class VAE(Pretrained):
     encoder: nn.Module
     decoder: nn.Module
     latent_dim: int
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images of latents: what the decoder makes of them.
+
+        Args:
+            z: Latents, (batch, latent).
+
+        Returns:
+            (batch, channel, height, width), in [0, 1].
+        """
+        return self.decoder(z)  # type: ignore[no-any-return]

@@ -1,12 +1,13 @@
 """A penalty on the decoder's Jacobian as a term of a model's loss."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from axiswise.jacobian import Generator, rademacher, sample_columns
+from axiswise.objectives.schedule import check_schedule
 from axiswise.penalties import (
     hessian_penalty,
     ima_contrast,
@@ -15,6 +16,7 @@ from axiswise.penalties import (
     orojar_penalty,
     sample_groups,
 )
+from axiswise.shared_pass import SharedPass
 
 _PENALTIES = {
     "jl1": jl1_penalty,
@@ -26,7 +28,7 @@ _PENALTIES = {
 _OPTIONS = {
     "jl1": {"columns", "normalize"},
     "jl2": {"columns"},
-    "orojar": {"probes", "groups", "normalize"},
+    "orojar": {"probes", "groups", "columns", "normalize"},
     "hessian": {"probes", "groups"},
     "ima": set(),
 }
@@ -39,10 +41,21 @@ class JacobianTerm:
     Args:
         name: Which penalty.
         weight: Its weight γ or λ, ≥ 0.
-        columns: Random columns for each sample, ≥ 1 (jl1, jl2); None for all, exactly.
+        columns: Random columns for each sample, ≥ 1 (jl1, jl2) or ≥ 2 (orojar); None for all,
+            exactly.
         probes: Rademacher probes, ≥ 2 (orojar, hessian); None for the exact value.
-        groups: Groups of latents, ≥ 2 (orojar, hessian); None for the exact value. Not with probes.
+        groups: Groups of latents, ≥ 2 (orojar, hessian); None for the exact value. One of columns,
+            probes and groups at most.
         normalize: The scale-free form (jl1, orojar), with neither probes nor groups.
+        layers: Names of the modules of the generator whose outputs are penalised, summed; none for
+            what the generator returns.
+        reduction: "mean" or "max" over the batch (for hessian, over the outputs too). OroJaR's
+            published GAN weights belong to "max". In several processes that is the mean of each
+            one's own maximum, which depends on their number.
+        method: "forward" for exact derivatives, "finite" for the papers' differences.
+        epsilon: Step of those, > 0; the penalty's own default if null.
+        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
+        delay: Share of the steps before it does; the recipe's if null.
 
     Raises:
         ValueError: On a negative weight, an unknown name, an option of another penalty, a number
@@ -55,23 +68,36 @@ class JacobianTerm:
     probes: int | None = None
     groups: int | None = None
     normalize: bool = False
+    layers: list[str] = field(default_factory=list)
+    reduction: Literal["mean", "max"] = "mean"
+    method: Literal["forward", "finite"] = "forward"
+    epsilon: float | None = None
+    anneal: float | None = None
+    delay: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in _PENALTIES:
             raise ValueError(f"name must be one of {', '.join(_PENALTIES)}, got {self.name!r}")
-        if not self.weight >= 0:  # so that NaN is refused too
-            raise ValueError(f"weight must be ≥ 0, got {self.weight}")
         for option in ("columns", "probes", "groups", "normalize"):
             if getattr(self, option) and option not in _OPTIONS[self.name]:
                 raise ValueError(f"{option} is no option of the penalty {self.name!r}")
-        for option, least in (("columns", 1), ("probes", 2), ("groups", 2)):
+        of_pairs = 2 if self.name == "orojar" else 1
+        for option, least in (("columns", of_pairs), ("probes", 2), ("groups", 2)):
             value = getattr(self, option)
             if value is not None and value < least:
                 raise ValueError(f"{option} must be at least {least}, got {value}")
-        if self.probes is not None and self.groups is not None:
-            raise ValueError(f"groups must be None with probes={self.probes}, got {self.groups}")
+        given = [
+            name for name in ("columns", "probes", "groups") if getattr(self, name) is not None
+        ]
+        if len(given) > 1:
+            raise ValueError(f"{given[1]} must be null where {given[0]} are given")
         if self.normalize and (self.probes is not None or self.groups is not None):
             raise ValueError("normalize must go with the exact form: leave out probes and groups")
+        if self.epsilon is not None and not self.epsilon > 0:
+            raise ValueError(f"epsilon must be > 0, got {self.epsilon}")
+        if self.epsilon is not None and self.method != "finite":
+            raise ValueError("epsilon is no option of method 'forward', which is exact")
+        check_schedule(self)
 
     @property
     def label(self) -> str:
@@ -100,18 +126,35 @@ class JacobianTerm:
             return {"groups": sample_groups(batch, latent, self.groups, rng=rng)[:, share]}
         return {}
 
+    def shared(self, generator: Generator) -> SharedPass:
+        """A pass of the generator that this penalty and a loss on its output share.
+
+        Args:
+            generator: A decoder, or a GAN's generator.
+
+        Returns:
+            To be called with in the generator's place; what the generator returned is its `output`.
+        """
+        return SharedPass(generator, layers=self.layers)
+
     def __call__(self, generator: Generator, z: Tensor, **drawn: Tensor) -> Tensor:
         """The penalty, unweighted.
 
         Args:
-            generator: Usually a decoder.
+            generator: A decoder, a GAN's generator, or a pass of one that is shared.
             z: Latents, (batch, latent).
             **drawn: What `draw` returned.
 
         Returns:
             A scalar.
         """
-        options = {"normalize": True} if self.normalize else {}
+        options: dict[str, Any] = {"reduction": self.reduction, "method": self.method}
+        if self.normalize:
+            options["normalize"] = True
+        if self.epsilon is not None:
+            options["epsilon"] = self.epsilon
+        if self.layers and not isinstance(generator, SharedPass):
+            generator = self.shared(generator)
         return _PENALTIES[self.name](generator, z, **drawn, **options)  # type: ignore[no-any-return, operator]
 
     def other_scale(self, generator: Generator, z: Tensor) -> dict[str, Tensor]:
@@ -121,14 +164,14 @@ class JacobianTerm:
         not by shaping it.
 
         Args:
-            generator: Usually a decoder.
+            generator: A decoder, or a GAN's generator.
             z: Latents, (batch, latent).
 
         Returns:
-            Name and exact value; empty for a penalty that has one form only.
+            Name and exact value, mean over the batch; empty for a penalty that has one form only.
         """
         if self.name not in ("jl1", "orojar"):
             return {}
-        other = JacobianTerm(self.name, normalize=not self.normalize)
+        other = JacobianTerm(self.name, normalize=not self.normalize, layers=self.layers)
         with torch.no_grad():
             return {other.label: other(generator, z)}

@@ -13,8 +13,11 @@ from axiswise.plots._film import encode, film
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
 from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
 
-_SPACE = 14  # pixels between active and inactive axes, and between start images
-_LARGEST_STILL = 80
+_AXIS_SPACE = 8  # pixels between the strips of one axis and of the next
+_GROUP_SPACE = 14  # pixels between active and inactive axes
+# Sides of a tile in pixels. Below the smaller one too little can be seen, so a picture of many rows
+# grows long instead; and `fit` still draws images of 64 × 64 pixels as they are.
+_SMALLEST_STILL, _LARGEST_STILL = 52, 80
 
 
 def traversals(
@@ -28,8 +31,8 @@ def traversals(
 ) -> Figure:
     """Draw what the generator gives while one axis moves and the others stay.
 
-    A row for each axis, the most active first, inactive ones last and apart; a column for each
-    value. Several start images stand side by side.
+    A row for each axis, the most active first, inactive ones last, apart and grey; a column for
+    each value. Of several start images each axis has a strip for each, one below the other.
 
     Args:
         frames: (latent, step, channel, height, width) in [0, 1], 1 or 3 channels; or
@@ -61,11 +64,18 @@ def traversals(
         active_above=active_above,
         activity_name=activity_name,
     )
-    pixels = tiles.tile_pixels(order.shown, len(shown) * len(positions))
-    cells = tiles.fit(shown[:, list(order.indices)], min(pixels, _LARGEST_STILL))
+    pixels = tiles.tile_pixels(len(shown) * order.shown, len(positions))
+    cells = tiles.fit(
+        shown[:, list(order.indices)], min(max(pixels, _SMALLEST_STILL), _LARGEST_STILL)
+    )
     headers = [f"{v:+.2g}".replace("-", "−") if v else "0" for v in positions]
-    idle = f" Inactive: {activity_name} ≤ {active_above:g}." if order.active < order.shown else ""
-    note = f"{order.omission}Axes in order of {activity_name}, most active first.{idle}"
+    idle = (
+        f" Grey, inactive: {activity_name} ≤ {active_above:g}."
+        if order.active < order.shown
+        else ""
+    )
+    strips = f" A strip for each of {len(shown)} images." if len(shown) > 1 else ""
+    note = f"{order.omission}Axes in order of {activity_name}, most active first.{idle}{strips}"
     return _draw(cells, order, headers, note)
 
 
@@ -132,37 +142,39 @@ def _as_frames(frames: ArrayLike) -> Floats:
 
 
 def _draw(cells: Floats, order: Ordering, headers: list[str], note: str) -> Figure:
-    """Draw cells (image, axis, step, channel, height, width): images across, groups down."""
-    tile_height, tile_width = cells.shape[-2:]
-    grids = [[tiles.image_mosaic(block[part]) for _, part in order.groups] for block in cells]
-    block_width = grids[0][0].shape[1] + _SPACE
-    labels = _row_labels(order)
+    """Draw cells (image, axis, step, channel, height, width), the images of an axis together."""
+    images, (tile_height, tile_width) = len(cells), cells.shape[-2:]
+    labels = [f"{name}\n{a}" for name, a in zip(order.names, order.activities, strict=True)]
     label_width = tiles.row_label_width(labels)
-    width = max(480, label_width + len(grids) * block_width + 8)
+    blocks = _blocks(order, images)
+    # A block has one image or one axis, so its rows are already in order.
+    pictures = [tiles.image_mosaic(cells[:, part].reshape(-1, *cells.shape[2:])) for part in blocks]
+    width = max(480, label_width + pictures[0].shape[1] + 22)
     title = tiles.wrap_title("Traversals: one axis moves, the others stay", width)
     note = tiles.wrap_note(note, width)
     top = tiles.title_height(title) + 22
-    height = sum(grid.shape[0] + _SPACE for grid in grids[0])
+    spaces = [_GROUP_SPACE if part.stop == order.active else _AXIS_SPACE for part in blocks]
+    height = sum(picture.shape[0] for picture in pictures) + sum(spaces)
     figure = tiles.new_figure(width, top + height + tiles.note_height(note))
     tiles.write_title(figure, title)
     tiles.write_note(figure, note)
 
-    for block, grid in enumerate(grids):
-        down = top
-        for (group, part), picture in zip(order.groups, grid, strict=True):
-            left = label_width + block * block_width
-            axes = tiles.place_picture(figure, left, down, picture)
-            if block == 0:
-                colour = "black" if group == "active" else tiles.FAINT
-                tiles.label_rows(axes, tile_height, labels[part], colour)
-            if down == top:
-                tiles.label_columns(axes, tile_width, headers, "black")
-            down += picture.shape[0] + _SPACE
+    down = top
+    for part, picture, space in zip(blocks, pictures, spaces, strict=True):
+        axes = tiles.place_picture(figure, label_width, down, picture)
+        colour = "black" if part.start < order.active else tiles.FAINT
+        # What an axis's strips take together, the gaps between them included.
+        strips_height = images * (tile_height + tiles.GAP) - tiles.GAP
+        tiles.label_rows(axes, strips_height, labels[part], colour)
+        if down == top:
+            tiles.label_columns(axes, tile_width, headers, "black")
+        down += picture.shape[0] + space
     return figure
 
 
-def _row_labels(order: Ordering) -> list[str]:
-    """Return name and activity of each axis shown."""
-    marks = ["" if i < order.active else ", inactive" for i in range(order.shown)]
-    rows = zip(order.names, order.activities, marks, strict=True)
-    return [f"{name}\n{activity}{mark}" for name, activity, mark in rows]
+def _blocks(order: Ordering, images: int) -> list[slice]:
+    """Return the axes drawn without space between: a whole group, or one with its images."""
+    groups = [part for _, part in order.groups]
+    if images == 1:
+        return groups
+    return [slice(axis, axis + 1) for part in groups for axis in range(part.start, part.stop)]

@@ -3,9 +3,18 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from torch import nn
+
 from axiswise.data import ImageSource
-from axiswise.nets import VAE
-from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.nets import VAE, Generator
+from axiswise.objectives import (
+    WGANGP,
+    BetaVAE,
+    InfoGAN,
+    JacobianTerm,
+    NonSaturating,
+    VariationPredictability,
+)
 
 
 @dataclass(frozen=True)
@@ -17,6 +26,11 @@ class EvaluationConfig:
         centres: Centres that a local score is averaged over, ≥ 1.
         samples: Samples around each centre, and for each global score, ≥ 2.
         bins: Equal-width bins of a code, ≥ 2, for local scores; global ones have 20.
+        vp: Protocol of the Variation Predictability score, "dsprites" or "clevr".
+        vp_latents: How many latents it is about, the most active ones, ≥ 1; all if null.
+        images: Real images, and generated ones, of FID and KID, ≥ 2.
+        paths: Points on paths of the perceptual path length, ≥ 100.
+        features: What perceptual scores look at: "efficientnet-lite0", "inception" or "lpips".
 
     Raises:
         ValueError: On a number out of range.
@@ -26,34 +40,39 @@ class EvaluationConfig:
     centres: int = 20
     samples: int = 10_000
     bins: int = 5
+    vp: Literal["dsprites", "clevr"] = "dsprites"
+    vp_latents: int | None = None
+    images: int = 2000
+    paths: int = 2000
+    features: str = "efficientnet-lite0"
 
     def __post_init__(self) -> None:
-        for name, least in (("centres", 1), ("samples", 2), ("bins", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+        least = {"centres": 1, "samples": 2, "bins": 2, "vp_latents": 1, "images": 2, "paths": 100}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {value}")
         if not all(radius > 0 for radius in self.radius):
             raise ValueError(f"radius must be above 0, got {self.radius}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    """A recipe.
+    """What every recipe says, whatever it trains.
 
     Args:
         name: What the runs of this recipe are grouped by; the recipe's file name if empty.
         description: One line for people.
         source: Paper, figure and numbers that the recipe follows, if it does.
         data: The images.
-        model: The network; its image size and channels follow the data.
-        objective: What it minimises.
-        penalty: A term on the decoder's Jacobian on top of that; none if null.
+        penalty: A term on the generator's (the decoder's) Jacobian; none if null.
+        second_penalty: One more.
         steps: Training steps.
         batch_size: Images a step, over all processes.
         learning_rate: Of Adam.
         constant: Share of the steps with that rate; after them it falls linearly to 0.
-        anneal: Share of the steps over which β and the penalty's weight rise linearly from 0.
-        delay: Share of the steps before they do. A network that has not found yet what to encode
-            loses its codes to the smallest β, for good.
+        anneal: Share of the steps over which the weights of added terms rise linearly from 0.
+        delay: Share of the steps before they do.
         seed: Of everything random.
         precision: "auto" takes bfloat16 mixed precision where the hardware computes in it.
         accelerator: Where to compute; "auto" takes a GPU if there is one.
@@ -64,17 +83,16 @@ class TrainConfig:
     """
 
     data: ImageSource
-    model: VAE
     name: str = ""
     description: str = ""
     source: str = ""
-    objective: BetaVAE = field(default_factory=BetaVAE)
     penalty: JacobianTerm | None = None
+    second_penalty: JacobianTerm | None = None
     steps: int = 300_000
     batch_size: int = 64
     learning_rate: float = 1e-4
     constant: float = 1.0
-    anneal: float = 1 / 3
+    anneal: float = 0.0
     delay: float = 0.0
     seed: int = 0
     precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
@@ -83,6 +101,21 @@ class TrainConfig:
     log_every: int = 100
     checkpoint_every: int = 1000
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    @property
+    def network(self) -> VAE | Generator:
+        """What the run gives in the end."""
+        raise NotImplementedError
+
+    @property
+    def latent_dim(self) -> int:
+        """Its number of latents."""
+        return self.network.latent_dim
+
+    @property
+    def penalties(self) -> list[JacobianTerm]:
+        """The terms on the Jacobian, none, one or two."""
+        return [term for term in (self.penalty, self.second_penalty) if term is not None]
 
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "devices", "log_every", "checkpoint_every"):
@@ -93,13 +126,16 @@ class TrainConfig:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:  # so that NaN is refused too
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
-        for name in ("columns", "groups"):
-            value = getattr(self.penalty, name, None)
-            if value is not None and value > self.model.latent_dim:
-                raise ValueError(
-                    f"penalty.{name} must be at most the {self.model.latent_dim} latents, "
-                    f"got {value}"
-                )
+        for key in ("penalty", "second_penalty"):
+            for name in ("columns", "groups"):
+                value = getattr(getattr(self, key), name, None)
+                if value is not None and value > self.latent_dim:
+                    raise ValueError(
+                        f"{key}.{name} must be at most the {self.latent_dim} latents, got {value}"
+                    )
+        labels = [term.label for term in self.penalties]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"second_penalty must be another one than penalty, got {labels[0]!r}")
         if self.checkpoint_every % self.log_every:
             raise ValueError(
                 f"checkpoint_every must be a multiple of log_every = {self.log_every}, "
@@ -109,3 +145,81 @@ class TrainConfig:
             raise ValueError(
                 f"batch_size must be a multiple of devices = {self.devices}, got {self.batch_size}"
             )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig(TrainConfig):
+    """A recipe that trains a VAE. The defaults are JL1-VAE's experiment on three-dots.
+
+    `anneal` and `delay` hold for β as well: a network that has not found yet what to encode loses
+    its codes to the smallest β, for good.
+
+    Args:
+        kind: What is trained.
+        model: The network; its image size and channels follow the data.
+        objective: What it minimises.
+    """
+
+    kind: Literal["vae"] = "vae"
+    model: VAE
+    objective: BetaVAE = field(default_factory=BetaVAE)
+    anneal: float = 1 / 3
+
+    @property
+    def network(self) -> VAE:
+        """What the run gives in the end."""
+        return self.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class GANConfig(TrainConfig):
+    """A recipe that trains a GAN. The defaults are those of OroJaR's simple GAN.
+
+    Args:
+        kind: What is trained.
+        generator: The network; its image size and channels follow the data.
+        critic: Images in [−1, 1] → scores (batch, 1), each image's by itself; size and channels
+            follow the data.
+        objective: The game they play.
+        vp: The Variation Predictability loss; none if null.
+        infogan: InfoGAN's mutual information; none if null.
+        betas: Adam's decay rates of the two moments.
+        ema: Decay of the generator's exponential moving average, which is what the run gives, in
+            [0, 1); 0 for the last weights as they are.
+    """
+
+    kind: Literal["gan"] = "gan"
+    generator: Generator
+    critic: nn.Module
+    objective: WGANGP | NonSaturating = field(default_factory=WGANGP)
+    vp: VariationPredictability | None = None
+    infogan: InfoGAN | None = None
+    batch_size: int = 128
+    learning_rate: float = 2e-4
+    constant: float = 0.5
+    betas: tuple[float, float] = (0.5, 0.999)
+    ema: float = 0.999
+
+    @property
+    def network(self) -> Generator:
+        """What the run gives in the end."""
+        return self.generator
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
+        if self.infogan is not None and self.infogan.latents > self.latent_dim:
+            raise ValueError(
+                f"infogan.latents must be at most the {self.latent_dim} latents, "
+                f"got {self.infogan.latents}"
+            )
+        if self.batch_size < 2 * self.devices:  # a collapse is told by images that differ
+            raise ValueError(
+                f"batch_size must be at least 2 for each of the {self.devices} devices, "
+                f"got {self.batch_size}"
+            )
+        if self.vp is not None and self.latent_dim < 2:
+            raise ValueError("vp must be null for a generator with a single latent")

@@ -1,4 +1,4 @@
-"""The training loop of VAEs, top to bottom."""
+"""The training loop, top to bottom: what all kinds of training have in common."""
 
 import signal
 import threading
@@ -13,22 +13,28 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from axiswise.files import UnreadableFileError
-from axiswise.nets import VAE
-from axiswise.objectives import WeightedTerms
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.config import TrainConfig
+from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
+from axiswise.training.gan import GANTraining
+from axiswise.training.parts import Figures, Machine, Training
 from axiswise.training.run_folder import RunFolder
-from axiswise.training.schedules import annealing, learning_rate
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
-from axiswise.training.vae import ACTIVE, VAEStep
+from axiswise.training.vae import ACTIVE, VAETraining
 
 # Called after each step with the steps done and the last logged row (empty before the first).
 OnProgress = Callable[[int, dict[str, float]], None]
+# Called after each checkpoint with the steps done and a function from latents to images in [0, 1].
+OnCheckpoint = Callable[[int, Callable[[Tensor], Tensor]], None]
 
 
-def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = None) -> None:
-    """Train a VAE, or go on from the newest checkpoint in the run's folder.
+def train(
+    config: TrainConfig,
+    run: RunFolder,
+    on_progress: OnProgress | None = None,
+    on_checkpoint: OnCheckpoint | None = None,
+) -> None:
+    """Train by a recipe, or go on from the newest checkpoint in the run's folder.
 
     A run that was stopped at any moment and resumed ends with the same weights, bit for bit on a
     CPU with the same number of threads, as one that never stopped.
@@ -38,10 +44,11 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
         run: Folder that receives metrics.csv, TensorBoard events, checkpoints and, at the end,
             model.safetensors and config.json.
         on_progress: Called after each step, in the first process.
+        on_checkpoint: Called after each checkpoint, in the first process.
 
     Raises:
-        TrainingStoppedError: If a term of the loss or a weight is not finite; the last good
-            checkpoint stays.
+        TrainingStoppedError: If a term of the loss or a weight is not finite, or a GAN has
+            collapsed or diverged; the last good checkpoint stays.
         InterruptedRunError: On Ctrl-C, after a checkpoint was written.
         UnreadableFileError: If the checkpoint is damaged or does not belong to this recipe.
         OSError: If a file cannot be written.
@@ -55,63 +62,33 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
-    share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
-
-    vae = config.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step_module = VAEStep(vae.train(), config.objective, config.penalty)
-    optimizer = torch.optim.Adam(vae.parameters(), lr=config.learning_rate, fused=True)
-    model, wrapped_optimizer = fabric.setup(step_module, optimizer)
     rng = torch.Generator(fabric.device).manual_seed(config.seed)
+    share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
+    training = _training(config, Machine(fabric, rng, share))
     log = _Log(config.batch_size)
-    start = _restore(run, config, vae, optimizer, rng, log)
+    start = _restore(run, config, training, rng, log)
     if fabric.is_global_zero:
         run.truncate_metrics(start)
-    penalty, latent = config.penalty, vae.latent_dim
     row: dict[str, float] = {}
 
     with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
         for step in range(start, config.steps):
-            ramp = annealing(step, config.steps, config.anneal, config.delay)
-            rate = learning_rate(step, config.steps, config.learning_rate, config.constant)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
-            # Every process draws the whole batch and keeps its share: the result does not depend
-            # on their number.
-            draws = config.data.draw(config.batch_size, rng)
-            noise = torch.randn(config.batch_size, latent, generator=rng, device=fabric.device)
-            drawn = penalty.draw(config.batch_size, latent, rng, share) if penalty else {}
-            images = config.data.render(draws[share])
-
-            terms, axes, z = model(images, noise[share], drawn, ramp)
-            loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
-            wrapped_optimizer.zero_grad()
-            fabric.backward(loss)
-            wrapped_optimizer.step()
-            log.add(loss, terms, axes)
+            log.add(training.step(step))
             stopping = _in_any_process(stop.requested, fabric)
 
             done = step + 1
             if done % config.log_every == 0 or done == config.steps:
-                row = log.flush(done, fabric)
-                if penalty is not None:
-                    scales = fabric.all_reduce(
-                        penalty.other_scale(vae.decoder, z), reduce_op="mean"
-                    )
-                    row |= {
-                        name: float(value)
-                        for name, value in cast(dict[str, Tensor], scales).items()
-                    }
-                row |= {"ramp": ramp, "learning_rate": rate}
+                row = log.flush(done, fabric) | training.summary(step)
                 if fabric.is_global_zero:
                     run.append_metrics(row)
                     write_events(row)
-            checkpoint_due = done % config.checkpoint_every == 0 or done == config.steps
-            if checkpoint_due or stopping:
+            if done % config.checkpoint_every == 0 or done == config.steps or stopping:
                 log.reduce(fabric)
-                _check_weights(vae, done)
+                _check_weights(training, done)
                 if fabric.is_global_zero:
-                    _save(run, done, config, vae, optimizer, rng, log)
+                    _save(run, done, config, training, rng, log)
+                    if on_checkpoint is not None:
+                        on_checkpoint(done, training.model.generate)
             if fabric.is_global_zero and on_progress is not None:
                 on_progress(done, row)
             if stopping:
@@ -121,7 +98,14 @@ def train(config: TrainConfig, run: RunFolder, on_progress: OnProgress | None = 
                 )
 
     if fabric.is_global_zero:
-        vae.eval().save_pretrained(run.path)
+        training.model.eval().save_pretrained(run.path)
+
+
+def _training(config: TrainConfig, machine: Machine) -> Training:
+    if isinstance(config, VAEConfig):
+        return VAETraining(config, machine)
+    assert isinstance(config, GANConfig)
+    return GANTraining(config, machine)
 
 
 def check_devices(config: TrainConfig) -> None:
@@ -174,10 +158,10 @@ class _Log:
         self.clock = time.perf_counter()
         self.timed = 0
 
-    def add(self, loss: Tensor, terms: WeightedTerms, axes: Tensor) -> None:
-        self.names = [*terms, "loss"]
-        values = [value.detach() for _, value in terms.values()]
-        self.history.append(torch.cat([torch.stack([*values, loss.detach()]), axes]))
+    def add(self, figures: Figures) -> None:
+        self.names = list(figures.values)
+        values = torch.stack([value.detach() for value in figures.values.values()])
+        self.history.append(torch.cat([values, figures.axes.to(values)]))
         self.timed += 1
 
     def reduce(self, fabric: Fabric) -> None:
@@ -200,34 +184,37 @@ class _Log:
         means = history.mean(0)
         seconds = time.perf_counter() - self.clock
         result = {"step": done, **dict(zip(self.names, means.tolist(), strict=False))}
-        result["active_axes"] = int((means[len(self.names) :] > ACTIVE).sum())
+        if axes := means[len(self.names) :].tolist():
+            result["active_axes"] = sum(value > ACTIVE for value in axes)
         result["images_per_second"] = round(self.timed * self.batch_size / seconds, 1)
         self.history, self.timed, self.clock = [], 0, time.perf_counter()
         return result
 
 
-def _check_weights(vae: VAE, done: int) -> None:
-    for name, value in vae.state_dict().items():
-        if not value.isfinite().all():
-            raise TrainingStoppedError(
-                f"the weights {name} are not finite after step {done}; the last checkpoint is good"
-            )
+def _check_weights(training: Training, done: int) -> None:
+    for network in training.networks.values():
+        for name, value in network.state_dict().items():
+            if not value.isfinite().all():
+                raise TrainingStoppedError(
+                    f"the weights {name} are not finite after step {done}; "
+                    "the last checkpoint is good"
+                )
 
 
 def _save(
     run: RunFolder,
     done: int,
     config: TrainConfig,
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
+    training: Training,
     rng: torch.Generator,
     log: _Log,
 ) -> None:
     state = {
         "step": done,
         "seed": config.seed,
-        "weights": vae.state_dict(),
-        "optimizer": optimizer.state_dict(),
+        "model": training.model.state_dict(),  # shares its memory with one of the next
+        "networks": {name: part.state_dict() for name, part in training.networks.items()},
+        "optimizers": {name: part.state_dict() for name, part in training.optimizers.items()},
         "rng": rng.get_state(),
         "log": log.history,
     }
@@ -237,8 +224,7 @@ def _save(
 def _restore(
     run: RunFolder,
     config: TrainConfig,
-    vae: VAE,
-    optimizer: torch.optim.Optimizer,
+    training: Training,
     rng: torch.Generator,
     log: _Log,
 ) -> int:
@@ -248,8 +234,10 @@ def _restore(
         return 0
     state = load_checkpoint(checkpoints[-1])
     try:
-        vae.load_state_dict(state["weights"])
-        optimizer.load_state_dict(state["optimizer"])
+        for name, network in training.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in training.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
         rng.set_state(state["rng"])
         log.history = [row.to(rng.device) for row in state["log"]]
         step = int(state["step"])

@@ -22,6 +22,7 @@ class RunFolder:
         tensorboard: Folder of TensorBoard events.
         evaluation: Scores, JSON.
         pictures: Folder of pictures.
+        samples: Folder of what was generated in the course of training.
         report: The page that shows it all.
     """
 
@@ -33,6 +34,7 @@ class RunFolder:
         self.tensorboard = self.path / "tensorboard"
         self.evaluation = self.path / "evaluation.json"
         self.pictures = self.path / "pictures"
+        self.samples = self.path / "samples"
         self.report = self.path / "report.html"
 
     @classmethod

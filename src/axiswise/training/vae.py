@@ -1,4 +1,4 @@
-"""One training step of a VAE as a module, so that Fabric can wrap it for several processes."""
+"""Training a VAE."""
 
 import torch
 from torch import Tensor, nn
@@ -14,33 +14,88 @@ from axiswise.objectives import (
 )
 from axiswise.precision import full_precision
 from axiswise.shared_pass import SharedPass
+from axiswise.training.config import VAEConfig
+from axiswise.training.parts import (
+    Figures,
+    Machine,
+    other_scales,
+    ramp_of,
+    set_learning_rate,
+    unweighted,
+    weighted_sum,
+)
 
 ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
 
 
+class VAETraining:
+    """Encoder and decoder by one optimiser.
+
+    Args:
+        config: The recipe.
+        machine: Where it runs.
+    """
+
+    def __init__(self, config: VAEConfig, machine: Machine) -> None:
+        self.config, self.machine = config, machine
+        self.model = config.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.networks: dict[str, nn.Module] = {"vae": self.model}
+        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
+        self.optimizers: dict[str, torch.optim.Optimizer] = {"vae": optimizer}
+        step_module = VAEStep(self.model.train(), config.objective, config.penalties)
+        self._step, self._optimizer = machine.fabric.setup(step_module, optimizer)
+        self._z = torch.empty(0)
+
+    def step(self, step: int) -> Figures:
+        """Take a step; see `Training`."""
+        config, rng, share = self.config, self.machine.rng, self.machine.share
+        set_learning_rate(self.optimizers, step, config)
+        draws = config.data.draw(config.batch_size, rng)
+        shape = (config.batch_size, self.model.latent_dim)
+        noise = torch.randn(shape, generator=rng, device=rng.device)
+        drawn = [penalty.draw(*shape, rng, share) for penalty in config.penalties]
+        images = config.data.render(draws[share])
+
+        ramps = [ramp_of(term, step, config) for term in (None, *config.penalties)]
+        terms, axes, self._z = self._step(images, noise[share], drawn, ramps)
+        loss = weighted_sum(terms)
+        self._optimizer.zero_grad()
+        self.machine.fabric.backward(loss)
+        self._optimizer.step()
+        return Figures({**unweighted(terms), "loss": loss.detach()}, axes)
+
+    def summary(self, step: int) -> dict[str, float]:
+        """More figures; see `Training`."""
+        scales = other_scales(
+            self.config.penalties, self.model.decoder, self._z, self.machine.fabric
+        )
+        rate = self.optimizers["vae"].param_groups[0]["lr"]
+        return {**scales, "ramp": ramp_of(None, step, self.config), "learning_rate": rate}
+
+
 class VAEStep(nn.Module):
-    """Images in, weighted terms of the loss out.
+    """Images in, weighted terms of the loss out: a module, for several processes to wrap.
 
     Args:
         vae: The network.
         objective: What it minimises.
-        penalty: The term on the decoder's Jacobian, if any.
+        penalties: The terms on the decoder's Jacobian.
     """
 
-    def __init__(self, vae: VAE, objective: BetaVAE, penalty: JacobianTerm | None) -> None:
+    def __init__(self, vae: VAE, objective: BetaVAE, penalties: list[JacobianTerm]) -> None:
         super().__init__()
-        self.vae, self.objective, self.penalty = vae, objective, penalty
+        self.vae, self.objective, self.penalties = vae, objective, penalties
 
     def forward(
-        self, images: Tensor, noise: Tensor, drawn: dict[str, Tensor], ramp: float
+        self, images: Tensor, noise: Tensor, drawn: list[dict[str, Tensor]], ramps: list[float]
     ) -> tuple[WeightedTerms, Tensor, Tensor]:
         """Run a batch.
 
         Args:
             images: (batch, channel, height, width).
             noise: Standard normal, (batch, latent).
-            drawn: What the penalty drew.
-            ramp: How far annealing has come, 0…1.
+            drawn: What each penalty drew.
+            ramps: How far β, then each penalty's weight has risen, 0…1.
 
         Returns:
             The terms; each axis's KL divergence, (latent,), mean over the batch, nats; and the
@@ -49,14 +104,16 @@ class VAEStep(nn.Module):
         mean, log_variance = (part.float() for part in self.vae.encoder(images))
         z = sample_codes(mean, log_variance, noise)
         penalised: WeightedTerms = {}
-        if self.penalty is None:
+        logits = None
+        for penalty, own, ramp in zip(self.penalties, drawn, ramps[1:], strict=True):
+            shared = _shared_pass(self.vae.decoder, penalty)
+            penalised[penalty.label] = (ramp * penalty.weight, penalty(shared, z, **own))
+            logits = _kept_logits(self.vae.decoder, shared) if logits is None else logits
+        if logits is None:
             logits = decoder_logits(self.vae.decoder, z)
-        else:
-            logits, value = _logits_and_penalty(self.vae.decoder, z, self.penalty, drawn)
-            penalised[self.penalty.label] = (ramp * self.penalty.weight, value)
-        terms = self.objective(VAEPass(images, logits, mean, log_variance, z), ramp) | penalised
+        batch = VAEPass(images, logits, mean, log_variance, z)
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
-        return terms, axes, z.detach()
+        return self.objective(batch, ramps[0]) | penalised, axes, z.detach()
 
 
 def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
@@ -74,15 +131,18 @@ def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
     return _logit(decoder(z)) if body is None else full_precision(body(z))
 
 
-def _logits_and_penalty(
-    decoder: nn.Module, z: Tensor, penalty: JacobianTerm, drawn: dict[str, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """`decoder_logits` and a penalty on the decoder, from one pass."""
+def _shared_pass(decoder: nn.Module, penalty: JacobianTerm) -> SharedPass:
+    """One pass for the logits and a penalty on the probabilities, or on hidden layers."""
+    if penalty.layers:
+        return penalty.shared(decoder)
     body = _before_sigmoid(decoder)
-    shared = SharedPass(decoder) if body is None else SharedPass(body, then=nn.Sigmoid())
-    value = penalty(shared, z, **drawn)
+    return SharedPass(decoder) if body is None else SharedPass(body, then=nn.Sigmoid())
+
+
+def _kept_logits(decoder: nn.Module, shared: SharedPass) -> Tensor:
+    """`decoder_logits`, of the pass that a penalty has made."""
     output: Tensor = shared.output
-    return _logit(output) if body is None else full_precision(output), value
+    return _logit(output) if shared.generator is decoder else full_precision(output)
 
 
 def _before_sigmoid(decoder: nn.Module) -> nn.Sequential | None:

@@ -1,0 +1,98 @@
+"""A whole training step of `sprites-orojar`, against one of `sprites-gan` and the published way.
+
+The paper's network and width, batches of 32.
+
+Run: python benchmarks/bench_gan_step.py [--device cuda] [--batch 32]
+"""
+
+import argparse
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from axiswise.nets import SimpleGenerator
+from axiswise.objectives import JacobianTerm
+from axiswise.recipes import build, read_recipe, recipe_path
+from axiswise.shared_pass import SharedPass
+from axiswise.training.allocator import keep_freed_memory
+from axiswise.training.config import GANConfig
+from axiswise.training.gan import GANTraining
+from axiswise.training.parts import Machine
+from bench_orojar import outputs, published_penalty
+from timing import compare, machine, show
+
+TARGET = 1.3
+
+
+class Published(JacobianTerm):
+    """The authors' way: the generator's own pass, and three more for the penalty."""
+
+    def shared(self, generator: SimpleGenerator) -> SharedPass:
+        """Share nothing but the object."""
+        return SharedPass(generator)
+
+    def __call__(self, generator: SharedPass, z: Tensor, probes: Tensor) -> Tensor:
+        """The penalty."""
+        network = generator.generator
+        generator.keep((network(z),), False, z, z)
+        return published_penalty(
+            network, self.layers, z, probes, outputs(network, self.layers, z)[1]
+        )
+
+    def other_scale(self, *_: object) -> dict[str, Tensor]:
+        """Nothing is logged."""
+        return {}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
+    parser.add_argument("--batch", type=int, default=32)
+    options = parser.parse_args()
+    torch.set_num_threads(2)
+    keep_freed_memory()  # for all steps alike
+
+    def recipe(name: str) -> GANConfig:
+        words = ["--batch_size", str(options.batch)]
+        return cast(GANConfig, build(read_recipe(recipe_path(name), words)))
+
+    orojar = recipe("sprites-orojar")
+    term = orojar.penalty
+    assert term is not None
+    exact = {"method": "forward", "epsilon": None}
+    configs = {
+        "sprites-orojar": orojar,
+        "the same, exact derivatives": replace(
+            recipe("sprites-orojar"), penalty=replace(term, **exact)
+        ),
+        "published way": replace(recipe("sprites-orojar"), penalty=Published(**vars(term))),
+        "sprites-hessian": recipe("sprites-hessian"),
+        "sprites-vp": recipe("sprites-vp"),
+        "sprites-jl1": recipe("sprites-jl1"),
+    }
+    steps = {name: step(config, options.device) for name, config in configs.items()}
+    timings = compare(step(recipe("sprites-gan"), options.device), steps, rounds=7)
+    print(machine())
+    show(f"a training step, batch {options.batch}; the baseline is sprites-gan's", timings)
+    for name, timing in timings.items():
+        print(f"  {name:<28} takes {1 / timing.ratio:5.2f} times sprites-gan's step")
+    print(f"target: sprites-orojar at most {TARGET} times", end=", ")
+    print(f"reached {1 / timings['sprites-orojar'].ratio:.2f}")
+
+
+def step(config: GANConfig, device: str) -> Callable[[], None]:
+    fabric = Fabric(accelerator=device, devices=1)
+    training = GANTraining(
+        config, Machine(fabric, torch.Generator(fabric.device).manual_seed(0), slice(None))
+    )
+    count = itertools.count()
+    return lambda: (training.step(next(count)), None)[1]
+
+
+if __name__ == "__main__":
+    main()

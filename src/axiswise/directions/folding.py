@@ -1,0 +1,106 @@
+"""Directions turned into the axes of a generator, by its first layer's weights."""
+
+import copy
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
+
+_TOLERANCE = 1e-3  # relative; float32 through a dozen layers stays far below
+
+
+def first_layer(generator: nn.Module, latent_dim: int) -> str:
+    """The layer of a generator that takes the latents.
+
+    Args:
+        generator: Latents (batch, latent) → images.
+        latent_dim: Number of latents.
+
+    Returns:
+        Name of its first linear or convolutional module, in the order of `named_modules`.
+
+    Raises:
+        ValueError: If there is none, or it does not take that many inputs.
+    """
+    for name, module in generator.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
+            inputs = int(latent_matrix(module).shape[1])
+            if inputs != latent_dim:
+                raise ValueError(
+                    f"generator must take its {latent_dim} latents in its first layer, but "
+                    f"{name!r} takes {inputs} inputs"
+                )
+            return str(name)
+    raise ValueError("generator must have a linear or convolutional layer, got none")
+
+
+def latent_matrix(layer: nn.Module) -> Tensor:
+    """A layer's weight as a matrix.
+
+    Args:
+        layer: An `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d` without groups.
+
+    Returns:
+        (output, latent): a row for each output channel and place of the kernel.
+
+    Raises:
+        TypeError: If the layer is of another kind.
+    """
+    if isinstance(layer, nn.Linear):
+        return layer.weight
+    if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d) and layer.groups == 1:
+        axis = 0 if isinstance(layer, nn.ConvTranspose2d) else 1
+        return layer.weight.movedim(axis, -1).flatten(0, -2)
+    raise TypeError(
+        "layer must be an nn.Linear, or an nn.Conv2d or nn.ConvTranspose2d without groups, "
+        f"got {type(layer).__name__}"
+    )
+
+
+@torch.no_grad()
+def with_axes(generator: Network, directions: Tensor, layer: str | None = None) -> Network:
+    """A copy of a generator whose axes are directions of the original.
+
+    The copy at w is the original at w·A, A the matrix of directions: its first layer's weights are
+    multiplied by A, and all else is as before. For an orthogonal A and normal latents it makes the
+    same images, as often.
+
+    Args:
+        generator: Latents (batch, latent) → images; the latents go into `layer` and nowhere else.
+        directions: A, (latent, latent), a direction in each row.
+        layer: Name of the layer that takes the latents; `first_layer` if None.
+
+    Returns:
+        The copy, of the same class.
+
+    Raises:
+        ValueError: If the directions are not square, do not fit the layer, or the latents go
+            elsewhere too.
+        TypeError: If the layer is of a kind that has no such weights.
+    """
+    latent_dim = directions.shape[-1]
+    if directions.shape != (latent_dim, latent_dim):
+        raise ValueError(f"directions must be (latent, latent), got {tuple(directions.shape)}")
+    name = first_layer(generator, latent_dim) if layer is None else layer
+    turned = copy.deepcopy(generator)
+    modules = dict(turned.named_modules())
+    if name not in modules:
+        raise ValueError(f"layer must name a module of the generator, got {name!r}")
+    weight = latent_matrix(modules[name])
+    if weight.shape[1] != latent_dim:
+        raise ValueError(
+            f"layer must take the {latent_dim} latents, but {name!r} takes {weight.shape[1]} inputs"
+        )
+    directions = directions.to(weight)
+    own = modules[name].weight
+    assert isinstance(own, Tensor)
+    axis = 0 if isinstance(modules[name], nn.ConvTranspose2d) else 1
+    own.copy_(torch.tensordot(directions, own, dims=([1], [axis])).movedim(0, axis))
+
+    w = torch.linspace(-1, 1, 4 * latent_dim).to(own).view(4, latent_dim).sin()
+    expected, found = generator(w @ directions), turned(w)
+    if not (expected - found).abs().max() <= _TOLERANCE * expected.abs().max():
+        raise ValueError(f"generator must use its latents in {name!r} alone, but does elsewhere")
+    return turned

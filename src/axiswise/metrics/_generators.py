@@ -1,0 +1,47 @@
+"""What metrics of generators share: random numbers, small networks to train, checked images."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+ImageGenerator = Callable[[Tensor], Tensor]
+Progress = Callable[[int, int], object]
+Network = TypeVar("Network", bound=nn.Module)
+
+
+def device_of(rng: torch.Generator | None) -> torch.device:
+    """Returns where random numbers are drawn: the CPU if `rng` is None."""
+    return torch.device("cpu") if rng is None else rng.device
+
+
+@contextmanager
+def seeded(rng: torch.Generator | None) -> Iterator[None]:
+    """Makes what draws from torch's global state on the CPU depend on `rng` and nothing else."""
+    seed = torch.randint(2**31, (1,), generator=rng, device=device_of(rng))
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(int(seed))
+        yield
+
+
+def seeded_network(
+    build: Callable[[], Network], rng: torch.Generator | None, device: torch.device
+) -> Network:
+    """Returns a network on `device`, its initial weights drawn from `rng` and nothing else."""
+    with seeded(rng):
+        network = build()
+    # Channels last makes the convolutions of both kinds of device faster.
+    return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def checked_images(images: Tensor, rows: int) -> Tensor:
+    """Returns what a generator gave for so many latents, or says what is wrong with it."""
+    if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[0] != rows:
+        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        raise ValueError(
+            f"generator must give images ({rows}, channel, height, width) for {rows} latents, "
+            f"got {given}"
+        )
+    return images

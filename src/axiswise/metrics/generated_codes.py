@@ -1,0 +1,119 @@
+"""Codes for a generator that has no encoder: a network that learns to undo it."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from axiswise.metrics._generators import (
+    ImageGenerator,
+    Progress,
+    checked_images,
+    device_of,
+    seeded_network,
+)
+from axiswise.metrics._inputs import as_count
+from axiswise.nets import SimpleCritic
+
+
+class InverseEncoder(nn.Module):
+    """Images (image, channel, size, size) in [0, 1] to codes (image, latent).
+
+    Args:
+        size: Height and width of the images, a power of 2, at least 8.
+        channels: Their channels.
+        latent_dim: Number of latents.
+        width: Scales the numbers of channels of the network, an `axiswise.nets.SimpleCritic`.
+
+    Raises:
+        ValueError: If a number is out of range.
+    """
+
+    def __init__(self, size: int, channels: int, latent_dim: int, width: float) -> None:
+        super().__init__()
+        self.network = SimpleCritic(size, channels, width, outputs=latent_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Predicts the latents of images.
+
+        Args:
+            images: (image, channel, size, size) in [0, 1].
+
+        Returns:
+            (image, latent).
+        """
+        centred = (2 * images - 1).contiguous(memory_format=torch.channels_last)
+        codes: Tensor = self.network(centred)
+        return codes
+
+
+@torch.enable_grad()  # whoever wants codes is likely to have turned gradients off
+def train_inverse(
+    generator: ImageGenerator,
+    latent_dim: int,
+    image_shape: Sequence[int],
+    *,
+    steps: int = 2_000,
+    batch_size: int = 64,
+    learning_rate: float = 2e-3,
+    width: float = 0.25,
+    rng: torch.Generator | None = None,
+    progress: Progress | None = None,
+) -> InverseEncoder:
+    """Trains an encoder to tell the latents of generated images, so that real ones get codes.
+
+    Standard-normal latents and their images, new in each step; mean squared error; Adam, whose
+    learning rate falls to zero along a cosine. Where several latents give the same image, the
+    encoder learns their mean: an axis that changes nothing gets a constant code. Codes of real
+    images are worth as much as the generator's images look like them.
+
+    Args:
+        generator: Latents (batch, latent), float32, on the device of `rng`, to images
+            (batch, channel, size, size) in [0, 1].
+        latent_dim: Number of latents.
+        image_shape: Of the images, (channel, size, size); size a power of 2, at least 8.
+        steps: How many.
+        batch_size: Images in a step.
+        learning_rate: Adam's, at first; above 0.
+        width: Scales the numbers of channels of the encoder, > 0.
+        rng: The source of randomness, initial weights included; None is torch's global one.
+        progress: Called after each step with the number of steps done and `steps`.
+
+    Returns:
+        The encoder, on the device of `rng`, in eval mode, its weights without gradients.
+
+    Raises:
+        TypeError: `latent_dim`, `steps` or `batch_size` are not integers.
+        ValueError: One of them is below 1, `learning_rate` is not above 0, `image_shape` is not
+            that of square images with a power of 2 for size, or the generator gives others.
+    """
+    latent_dim = as_count(latent_dim, "latent_dim", 1)
+    steps = as_count(steps, "steps", 1)
+    batch_size = as_count(batch_size, "batch_size", 1)
+    if not learning_rate > 0:
+        raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+    shape = tuple(image_shape)
+    if len(shape) != 3 or shape[1] != shape[2]:
+        raise ValueError(f"image_shape must be (channel, size, size), got {shape}")
+    device = device_of(rng)
+    build = partial(InverseEncoder, shape[1], shape[0], latent_dim, width)
+    encoder = seeded_network(build, rng, device)
+    optimiser = torch.optim.Adam(encoder.parameters(), learning_rate, foreach=True)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, steps)
+    for step in range(steps):
+        z = torch.randn(batch_size, latent_dim, generator=rng, device=device)
+        with torch.no_grad():
+            images = checked_images(generator(z), batch_size)
+        if tuple(images.shape[1:]) != shape:
+            raise ValueError(
+                f"generator must give images of image_shape {shape}, got {tuple(images.shape[1:])}"
+            )
+        optimiser.zero_grad()
+        F.mse_loss(encoder(images), z).backward()
+        optimiser.step()
+        schedule.step()
+        if progress is not None:
+            progress(step + 1, steps)
+    return encoder.eval().requires_grad_(False)

@@ -1,0 +1,180 @@
+"""How far generated images are from real ones: the Fréchet and the kernel distance."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from axiswise.metrics._generators import Progress, seeded
+from axiswise.metrics._inputs import as_count
+from axiswise.metrics.features import Features
+
+Images = Tensor | Iterable[Tensor]
+
+_SUBSET = 500  # the most images in a subset, if nobody says
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """A kernel distance; `float()` gives the mean.
+
+    Attributes:
+        mean: The mean over subsets: the score. Unbiased, so it can be below 0.
+        std: The standard deviation over subsets (divided by their number).
+    """
+
+    mean: float
+    std: float
+
+    def __float__(self) -> float:
+        return self.mean
+
+
+def frechet_distance(
+    real_images: Images,
+    fake_images: Images,
+    features: Features,
+    *,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> float:
+    """Measures the Fréchet distance between two sets of images (FID).
+
+    Of normal distributions with the mean and covariance of the features. Biased: the fewer the
+    images, the larger; compare only at equal numbers, and with fewer images than features take
+    `kernel_distance`.
+
+    Source: Heusel et al., NeurIPS 2017, arXiv 1706.08500; computed by torchmetrics. Only with the
+    features "inception" does it compare with published ones.
+
+    Args:
+        real_images: (image, channel, height, width) in [0, 1], of one channel or three; or an
+            iterable of such batches. On any device.
+        fake_images: Likewise.
+        features: See `axiswise.metrics.features`; their name belongs to the score's.
+        batch_size: The most images described at once; more are no faster on a CPU.
+        progress: Called after each batch with the number of images done and their total; never if
+            one of the sets is an iterable, whose length nobody knows.
+
+    Returns:
+        The distance, at least 0 but for rounding.
+
+    Raises:
+        TypeError: `batch_size` is not an integer.
+        ValueError: It is below 1, one of the sets has fewer than two images, or images have another
+            shape or range.
+        ImportError: torchmetrics is missing; the message has the pip line.
+    """
+    batch_size = as_count(batch_size, "batch_size", 1)
+    metric = _metric("fid", "FrechetInceptionDistance", features)
+    counts = _filled(metric, real_images, fake_images, features, batch_size, progress)
+    _check_counts(counts, 2)
+    return float(metric.compute())
+
+
+def kernel_distance(
+    real_images: Images,
+    fake_images: Images,
+    features: Features,
+    *,
+    subsets: int = 50,
+    subset_size: int | None = None,
+    rng: torch.Generator | None = None,
+    batch_size: int = 16,
+    progress: Progress | None = None,
+) -> KernelDistance:
+    """Measures the kernel distance between two sets of images (KID).
+
+    The squared maximum mean discrepancy of the features, with the kernel (x·y / features + 1)³:
+    its unbiased estimate on random subsets of both sets, averaged.
+
+    Source: Bińkowski et al., ICLR 2018, arXiv 1801.01401; computed by torchmetrics. The paper has
+    100 subsets of 1000; being unbiased, the mean does not depend on them. Only with the features
+    "inception" does it compare with published ones.
+
+    Args:
+        real_images: (image, channel, height, width) in [0, 1], of one channel or three; or an
+            iterable of such batches. On any device.
+        fake_images: Likewise.
+        features: See `axiswise.metrics.features`; their name belongs to the score's.
+        subsets: How many subsets of each set.
+        subset_size: Images in each. None: half of the smaller set, at most 500.
+        rng: The source of randomness; None is torch's global one.
+        batch_size: The most images described at once; more are no faster on a CPU.
+        progress: Called after each batch with the number of images done and their total; never if
+            one of the sets is an iterable, whose length nobody knows.
+
+    Returns:
+        The mean over the subsets, and their spread.
+
+    Raises:
+        TypeError: `batch_size`, `subsets` or `subset_size` are not integers.
+        ValueError: One of them is too small, one of the sets has fewer images than a subset or than
+            four, or images have another shape or range.
+        ImportError: torchmetrics is missing; the message has the pip line.
+    """
+    batch_size = as_count(batch_size, "batch_size", 1)
+    subsets = as_count(subsets, "subsets", 1)
+    if subset_size is not None:
+        subset_size = as_count(subset_size, "subset_size", 2)
+    metric = _metric("kid", "KernelInceptionDistance", features, subsets=subsets)
+    counts = _filled(metric, real_images, fake_images, features, batch_size, progress)
+    _check_counts(counts, subset_size or 4)
+    metric.subset_size = subset_size or min(_SUBSET, min(counts) // 2)
+    with seeded(rng):
+        mean, std = metric.compute()
+    return KernelDistance(float(mean), float(std))
+
+
+def _metric(module: str, name: str, features: Features, **settings: Any) -> Any:
+    """Returns a metric of torchmetrics, on the device of the features."""
+    try:
+        from torchmetrics.image import fid, kid
+    except ImportError as error:
+        raise ImportError(
+            "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"
+        ) from error
+    kind = getattr({"fid": fid, "kid": kid}[module], name)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
+        return kind(feature=features, **settings).to(_device(features))
+
+
+def _filled(
+    metric: Any,
+    real_images: Images,
+    fake_images: Images,
+    features: Features,
+    batch_size: int,
+    progress: Progress | None,
+) -> tuple[int, int]:
+    """Describes all images; returns how many real and how many fake ones there are."""
+    total = None
+    if isinstance(real_images, Tensor) and isinstance(fake_images, Tensor):
+        total = len(real_images) + len(fake_images)
+    counts = [0, 0]
+    for kind, images in enumerate((real_images, fake_images)):
+        for batch in _batches(images, batch_size):
+            metric.update(batch.to(_device(features)), real=kind == 0)
+            counts[kind] += len(batch)
+            if progress is not None and total is not None:
+                progress(sum(counts), total)
+    return counts[0], counts[1]
+
+
+def _batches(images: Images, batch_size: int) -> Iterator[Tensor]:
+    for batch in [images] if isinstance(images, Tensor) else images:
+        yield from batch.split(batch_size)
+
+
+def _device(features: Features) -> torch.device:
+    return next(features.parameters()).device
+
+
+def _check_counts(counts: tuple[int, int], least: int) -> None:
+    for name, count in zip(("real_images", "fake_images"), counts, strict=True):
+        if count < least:
+            raise ValueError(f"{name} must be at least {least} images, got {count}")

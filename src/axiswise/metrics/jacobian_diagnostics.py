@@ -1,0 +1,151 @@
+"""What the columns of a generator's Jacobian say of its axes: orthogonal, sparse, alive or not."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from axiswise.jacobian import check_latents, flat_outputs, jacobian_columns
+from axiswise.metrics._generators import ImageGenerator, Progress
+from axiswise.metrics._inputs import as_count
+
+_DEAD = 0.01  # of the longest column
+
+
+@dataclass(frozen=True, eq=False)
+class JacobianDiagnostics:
+    """How orthogonal, sparse and long the columns of a generator's Jacobian are.
+
+    Attributes:
+        cosines: (latent, latent), from 0 to 1: the mean |cos| of each pair of columns; a column of
+            length zero has cosine 0 with all, itself too.
+        lengths: (latent,), the mean length (L2) of each column.
+        active: (latent,), boolean: the axes that the numbers below are taken over.
+        off_diagonal_share: From 0 (orthogonal) to below 1: the squares of the entries of JᵀJ off
+            its diagonal over those of all entries, mean over the latents; over all axes, since one
+            that is dead adds nothing.
+        mean_cosine: From 0 (orthogonal) to 1: the mean of `cosines` over pairs of active axes; NaN
+            if there is one active axis or none.
+        ima_contrast: −½ log det of the matrix of cosines between the columns of active axes, mean
+            over the latents: 0 where they are orthogonal, very large or infinite where dependent.
+        sparsity: ‖J_i‖₁ / (‖J_i‖₂ √outputs), mean over the columns of active axes and the latents:
+            1 where a column changes all outputs alike, 1/√outputs where it changes one. NaN if no
+            axis is active.
+    """
+
+    cosines: Tensor
+    lengths: Tensor
+    active: Tensor
+    off_diagonal_share: float
+    mean_cosine: float
+    ima_contrast: float
+    sparsity: float
+
+    @property
+    def inactive(self) -> int:
+        """How many axes are not active."""
+        return int((~self.active).sum())
+
+
+@torch.no_grad()
+def jacobian_diagnostics(
+    generator: ImageGenerator,
+    z: Tensor,
+    *,
+    batch_size: int = 16,
+    active: Tensor | None = None,
+    progress: Progress | None = None,
+) -> JacobianDiagnostics:
+    """Describes the columns of a generator's Jacobian, averaged over latents.
+
+    A column of length zero at some latents is left out of `ima_contrast` and `sparsity` there.
+
+    Source: orthogonality is what OroJaR asks for (arXiv 2108.07668), sparsity what JL1-VAE does
+    (arXiv 2106.02923); the contrast is that of Gresele et al., NeurIPS 2021, arXiv 2106.05200.
+
+    Args:
+        generator: Latents (batch, latent) to images (batch, *image), differentiable in forward
+            mode: see `axiswise.jacobian_columns`.
+        z: Latents to average over, (batch, latent), floating.
+        batch_size: The most rows of `z` whose Jacobians are held at once.
+        active: (latent,), boolean: the axes to take the summaries over. None: those whose mean
+            column length is at least 1 % of the longest.
+        progress: Called after each batch with the number of latents done and their total.
+
+    Returns:
+        The numbers, their tensors on the CPU, float64.
+
+    Raises:
+        TypeError: `z` is not floating, `batch_size` is not an integer, `active` is not boolean, or
+            the generator returns several tensors.
+        ValueError: `z` is not a matrix with at least one row, `batch_size` is below 1, `active` has
+            another length, or what `jacobian_columns` raises.
+        NotImplementedError: As `jacobian_columns`.
+
+    Example:
+        >>> import torch
+        >>> found = jacobian_diagnostics(torch.nn.Linear(2, 3), torch.randn(4, 2))
+        >>> found.cosines.shape, found.inactive
+        (torch.Size([2, 2]), 0)
+    """
+    check_latents(z)
+    batch_size = as_count(batch_size, "batch_size", 1)
+    grams, sums = [], []
+    outputs = 0
+    done = 0
+    for rows in z.split(batch_size):
+        columns = jacobian_columns(generator, rows)
+        if not isinstance(columns, Tensor):
+            raise TypeError(f"generator must return one tensor, got {len(columns)}")
+        flat = flat_outputs(columns).double()  # float32 would blur cosines near 1
+        grams.append((flat @ flat.transpose(1, 2)).cpu())
+        sums.append(flat.abs().sum(2).cpu())
+        outputs = flat.shape[2]
+        done += len(rows)
+        if progress is not None:
+            progress(done, len(z))
+    return _described(torch.cat(grams), torch.cat(sums), outputs, active)
+
+
+def _described(
+    gram: Tensor, absolute: Tensor, outputs: int, active: Tensor | None
+) -> JacobianDiagnostics:
+    """Sums up Gram matrices (z, latent, latent) and sums of |J| (z, latent) of columns."""
+    lengths = gram.diagonal(dim1=1, dim2=2).sqrt()
+    alive = lengths > 0
+    inverse = torch.where(alive, 1 / lengths, 0)
+    signed = gram * inverse[:, :, None] * inverse[:, None, :]
+    cosines = signed.abs().clamp(max=1).mean(0)
+    mask = _active(active, lengths.mean(0))
+    pairs = cosines[mask][:, mask][*torch.triu_indices(int(mask.sum()), int(mask.sum()), 1)]
+    # A column of length zero becomes a unit vector orthogonal to all others: it adds log 1.
+    chosen = signed + torch.diag_embed((~alive).double())
+    contrast = -0.5 * torch.linalg.slogdet(chosen[:, mask][:, :, mask]).logabsdet
+    # With more columns than outputs the determinant is zero, which rounding may hide.
+    dependent = (alive & mask).sum(1) > outputs
+    spread = (absolute * inverse / math.sqrt(outputs))[:, mask][alive[:, mask]]
+    squares = gram.square()
+    whole = squares.sum((1, 2))
+    off = 2 * squares.triu(1).sum((1, 2))
+    return JacobianDiagnostics(
+        cosines=cosines,
+        lengths=lengths.mean(0),
+        active=mask,
+        off_diagonal_share=float(torch.where(whole > 0, off / whole, 0).mean()),
+        mean_cosine=float(pairs.mean()),
+        ima_contrast=float(torch.where(dependent, math.inf, contrast.clamp(min=0)).mean()),
+        sparsity=float(spread.mean()),
+    )
+
+
+def _active(given: Tensor | None, lengths: Tensor) -> Tensor:
+    if given is None:
+        return (lengths >= _DEAD * lengths.max()) & (lengths > 0)
+    if given.dtype != torch.bool:
+        raise TypeError(f"active must be boolean, got {given.dtype}")
+    if given.shape != lengths.shape:
+        raise ValueError(
+            f"active must be (latent,) = {tuple(lengths.shape)}, got {tuple(given.shape)}"
+        )
+    return given.cpu()

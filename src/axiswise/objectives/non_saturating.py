@@ -1,0 +1,64 @@
+"""Non-saturating logistic GAN with R1 (Goodfellow et al. 2014; Mescheder et al. 2018)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from axiswise.objectives.vae import WeightedTerms
+from axiswise.objectives.wgan_gp import input_gradients
+from axiswise.precision import full_precision
+
+
+@dataclass(frozen=True)
+class NonSaturating:
+    """Logistic losses on both sides, and R1 on the critic (arXiv 1801.04406, Eq. 9).
+
+    Args:
+        r1: γ, of which half is the weight of ‖∇D‖² at real images, ≥ 0.
+
+    Raises:
+        ValueError: On a negative weight.
+    """
+
+    r1: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.r1 >= 0:  # so that NaN is refused too
+            raise ValueError(f"r1 must be ≥ 0, got {self.r1}")
+
+    def critic_terms(
+        self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, _mix: Tensor
+    ) -> tuple[WeightedTerms, Tensor]:
+        """What the critic minimises.
+
+        Args:
+            critic: Images → scores, (batch, 1).
+            real: (batch, channel, height, width), in [−1, 1].
+            fake: Generated images, of the same shape.
+            _mix: Drawn for the other game.
+
+        Returns:
+            "critic" and "r1"; and all scores, (2·batch, 1), real ones first.
+        """
+        scores = full_precision(critic(torch.cat([real, fake])))
+        of_real, of_fake = scores.chunk(2)
+        slopes = input_gradients(critic, real.detach().requires_grad_())
+        terms: WeightedTerms = {
+            "critic": (1.0, F.softplus(of_fake).mean() + F.softplus(-of_real).mean()),
+            "r1": (self.r1 / 2, slopes.square().sum(1).mean()),
+        }
+        return terms, scores
+
+    def generator_terms(self, scores: Tensor) -> WeightedTerms:
+        """What the generator minimises.
+
+        Args:
+            scores: The critic's, of generated images, (batch, 1).
+
+        Returns:
+            "adversarial".
+        """
+        return {"adversarial": (1.0, F.softplus(-full_precision(scores)).mean())}

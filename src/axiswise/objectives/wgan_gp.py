@@ -1,0 +1,78 @@
+"""Wasserstein GAN with gradient penalty (Gulrajani et al. 2017, arXiv 1704.00028)."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from axiswise.objectives.vae import WeightedTerms
+from axiswise.precision import full_precision
+
+
+@dataclass(frozen=True)
+class WGANGP:
+    """The game as in OroJaR's code: half of D(fake) − D(real), plus the gradient penalty.
+
+    Args:
+        gradient_penalty: Weight of (‖∇D‖ − 1)² between real and generated images, ≥ 0.
+
+    Raises:
+        ValueError: On a negative weight.
+    """
+
+    gradient_penalty: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.gradient_penalty >= 0:  # so that NaN is refused too
+            raise ValueError(f"gradient_penalty must be ≥ 0, got {self.gradient_penalty}")
+
+    def critic_terms(
+        self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor
+    ) -> tuple[WeightedTerms, Tensor]:
+        """What the critic minimises.
+
+        Args:
+            critic: Images → scores, (batch, 1).
+            real: (batch, channel, height, width), in [−1, 1].
+            fake: Generated images, of the same shape.
+            mix: Share of the real image in the point between, uniform in [0, 1], (batch,).
+
+        Returns:
+            "critic" and "gradient_penalty"; and all scores, (2·batch, 1), real ones first.
+        """
+        scores = full_precision(critic(torch.cat([real, fake])))
+        of_real, of_fake = scores.chunk(2)
+        share = mix[:, None, None, None]
+        between = (share * real + (1 - share) * fake).requires_grad_()
+        slopes = input_gradients(critic, between).norm(dim=1)
+        terms: WeightedTerms = {
+            "critic": (0.5, of_fake.mean() - of_real.mean()),
+            "gradient_penalty": (self.gradient_penalty, (slopes - 1).square().mean()),
+        }
+        return terms, scores
+
+    def generator_terms(self, scores: Tensor) -> WeightedTerms:
+        """What the generator minimises.
+
+        Args:
+            scores: The critic's, of generated images, (batch, 1).
+
+        Returns:
+            "adversarial".
+        """
+        return {"adversarial": (1.0, -full_precision(scores).mean())}
+
+
+def input_gradients(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+    """Gradients of a critic's scores by their own images, differentiable once more.
+
+    Args:
+        critic: Images → scores, (batch, 1), each image's by itself.
+        images: (batch, channel, height, width), requiring gradients.
+
+    Returns:
+        (batch, channel · height · width).
+    """
+    (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
+    return gradients.flatten(1)

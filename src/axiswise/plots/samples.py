@@ -1,0 +1,94 @@
+"""Images in labelled groups: data over generated ones, or a generator in the course of training."""
+
+from collections.abc import Mapping
+from math import ceil
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from axiswise.plots import _tiles as tiles
+from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
+
+_SPACE = 10  # pixels between groups
+
+
+def samples(groups: Mapping[str, ArrayLike], columns: int = 8) -> Figure:
+    """Draw groups of images, one below the other, each with its name to the left.
+
+    Each group starts a row and fills as many as it needs. So the same latents in the course of
+    training, one group for each step, stand one above the other, in one row each where `columns` is
+    at least their number.
+
+    Args:
+        groups: name → images, (image, channel, height, width) in [0, 1], 1 or 3 channels: "data"
+            and "generated", say, or "step 500" and "step 1000". Groups may differ in their number
+            of images, not in the images' shape.
+        columns: images in a row at most.
+
+    Raises:
+        TypeError: images that are not real numbers.
+        ValueError: no groups, shapes that are wrong or differ, values that are not finite or
+            outside [0, 1], `columns` below 1.
+    """
+    if not groups:
+        raise ValueError(f"`groups` must hold at least one group of images, got {groups}")
+    check_count(columns, "columns")
+    images = {name: _checked(given, f"groups[{name!r}]") for name, given in groups.items()}
+    first, *others = images
+    shape = images[first].shape[1:]
+    for name in others:
+        if images[name].shape[1:] != shape:
+            raise ValueError(
+                f"`groups[{name!r}]` must hold images of the same shape as `groups[{first!r}]`, "
+                f"got {images[name].shape[1:]} and {shape}"
+            )
+    across = min(columns, max(len(group) for group in images.values()))
+    rows = sum(ceil(len(group) / across) for group in images.values())
+    pixels = tiles.tile_pixels(rows, across)
+    cells = {name: tiles.fit(group, pixels) for name, group in images.items()}
+    return _draw(cells, across, f"{_counts(images)} of {shape[1]} × {shape[2]} pixels.")
+
+
+def _checked(given: ArrayLike, name: str) -> Floats:
+    return as_images(given, name, ["image", "channel", "height", "width"])
+
+
+def _counts(images: Mapping[str, Floats]) -> str:
+    """Say how many images each group has."""
+    counts = {name: len(group) for name, group in images.items()}
+    if len(set(counts.values())) > 1:
+        return ", ".join(f"{name}: {count}" for name, count in counts.items()) + " images"
+    count = next(iter(counts.values()))
+    each = " in each group," if len(counts) > 1 else ""
+    return f"{count} image{'s' if count > 1 else ''}{each}"
+
+
+def _draw(groups: Mapping[str, Floats], across: int, note: str) -> Figure:
+    """Draw groups of images (image, channel, height, width), `across` in a row."""
+    pictures = [_picture(images, across) for images in groups.values()]
+    left = tiles.row_label_width(list(groups))
+    width = max(480, left + pictures[0].shape[1] + 22)
+    note = tiles.wrap_note(note, width)
+    top = tiles.title_height("Samples") + 4
+    height = sum(picture.shape[0] + _SPACE for picture in pictures)
+    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
+    tiles.write_title(figure, "Samples")
+    tiles.write_note(figure, note)
+    for name, picture in zip(groups, pictures, strict=True):
+        axes = tiles.place_picture(figure, left, top, picture)
+        tiles.label_rows(axes, picture.shape[0] - 2 * tiles.GAP, [name], "black")
+        top += picture.shape[0] + _SPACE
+    return figure
+
+
+def _picture(images: Floats, across: int) -> Floats:
+    """Join images in rows of `across`; what the last row lacks is left white."""
+    count, *_, height, width = images.shape
+    rows = ceil(count / across)
+    padded = np.ones((rows * across, *images.shape[1:]), dtype=images.dtype)
+    padded[:count] = images
+    picture = tiles.image_mosaic(padded.reshape(rows, across, *images.shape[1:]))
+    # The frame of what is lacking goes too, but for the lines that belong to a neighbour.
+    right = (count - (rows - 1) * across) * (width + tiles.GAP) + tiles.GAP
+    picture[0 if rows == 1 else -(height + tiles.GAP) :, right:] = 1
+    return picture

@@ -1,0 +1,235 @@
+"""Training a GAN."""
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from axiswise.nets import Generator
+from axiswise.objectives import Scheduled, WeightedTerms, changed
+from axiswise.precision import full_precision
+from axiswise.training.config import GANConfig
+from axiswise.training.parts import (
+    Figures,
+    Machine,
+    other_scales,
+    ramp_of,
+    set_learning_rate,
+    unweighted,
+    weighted_sum,
+)
+from axiswise.training.stops import TrainingStoppedError
+
+# Shares of the real images' spread over a batch below which generated ones are all alike, and
+# spreads of a critic's scores outside of which it has nothing to say, or has lost itself. A critic
+# of slope 1 cannot differ by more between two images than their distance, some hundreds.
+_LEAST_VARIETY = 0.01
+_LEAST_SPREAD, _MOST_SPREAD = 1e-6, 1e5
+
+
+class GANTraining:
+    """A critic and a generator in turn, and the average of the generator.
+
+    Args:
+        config: The recipe.
+        machine: Where it runs.
+    """
+
+    def __init__(self, config: GANConfig, machine: Machine) -> None:
+        self.config, self.machine = config, machine
+        fabric = machine.fabric
+        critic = CriticStep(config.critic.train(), config)
+        with torch.random.fork_rng(devices=[]):  # networks of added terms follow from the seed too
+            torch.manual_seed(config.seed)
+            generator = GeneratorStep(config)
+        # Without an average (ema 0) it is the last generator that is copied each time.
+        self.average = AveragedModel(
+            config.generator.to(fabric.device), multi_avg_fn=get_ema_multi_avg_fn(config.ema)
+        )
+        self.model = cast(Generator, self.average.module)
+        self.networks: dict[str, nn.Module] = {
+            "critic": critic.critic,
+            "generator": generator,
+            "average": self.average,
+        }
+        adam = {
+            name: torch.optim.Adam(
+                module.parameters(), lr=config.learning_rate, betas=config.betas, fused=True
+            )
+            for name, module in (("critic", critic), ("generator", generator))
+        }
+        self.optimizers: dict[str, torch.optim.Optimizer] = {**adam}
+        self._critic, self._of_critic = fabric.setup(critic, adam["critic"])
+        self._generator, self._of_generator = fabric.setup(generator, adam["generator"])
+        self._added = generator.added
+        self._last: dict[str, Tensor] = {}
+
+    def step(self, step: int) -> Figures:
+        """Take a step of the critic, then one of the generator; see `Training`."""
+        config, rng, share = self.config, self.machine.rng, self.machine.share
+        fabric, batch = self.machine.fabric, config.batch_size
+        set_learning_rate(self.optimizers, step, config)
+
+        draws = config.data.draw(batch, rng)
+        z = torch.randn(batch, config.latent_dim, generator=rng, device=rng.device)
+        mix = torch.rand(batch, generator=rng, device=rng.device)
+        real = 2 * config.data.render(draws[share]) - 1
+        with torch.no_grad(), fabric.autocast():
+            fake = config.generator(z[share])
+        terms, scores = self._critic(real, fake.to(real), mix[share])
+        self._of_critic.zero_grad()
+        fabric.backward(weighted_sum(terms))
+        self._of_critic.step()
+
+        z = torch.randn(batch, config.latent_dim, generator=rng, device=rng.device)
+        drawn = [term.draw(batch, config.latent_dim, rng, share) for term in config.penalties]
+        vp = config.vp
+        pairs = {} if vp is None else vp.draw(batch, config.latent_dim, rng, share)
+        ramps = {name: ramp_of(term, step, config) for name, term in self._added.items()}
+        config.critic.requires_grad_(False)  # spares its weights' gradients
+        own, images = self._generator(z[share], drawn, pairs, ramps)
+        loss = weighted_sum(own)
+        self._of_generator.zero_grad()
+        fabric.backward(loss)
+        self._of_generator.step()
+        config.critic.requires_grad_(True)
+        self.average.update_parameters(config.generator)
+
+        self._last = {"real": real, "images": images, "scores": scores.detach(), "z": z[share]}
+        return Figures(unweighted(terms) | unweighted(own) | {"loss": loss.detach()})
+
+    def summary(self, step: int) -> dict[str, float]:
+        """More figures; see `Training`.
+
+        Args:
+            step: Steps done before the last one.
+
+        Returns:
+            How much generated images vary over a batch, as a share of the real ones' variety; the
+            spread of the critic's scores; the penalties in their other form; the learning rate.
+
+        Raises:
+            TrainingStoppedError: If the generator makes one image only, or the critic has collapsed
+                or diverged.
+        """
+        variety = _spread(self._last["images"]) / _spread(self._last["real"])
+        spread = self._last["scores"].float().std()
+        everywhere = self.machine.fabric.all_reduce(torch.stack([variety, spread]))
+        assert isinstance(everywhere, Tensor)
+        variety_, spread_ = everywhere.tolist()
+        _check_game(step + 1, variety_, spread_)
+        scales = other_scales(
+            self.config.penalties, self.config.generator, self._last["z"], self.machine.fabric
+        )
+        rate = self.optimizers["generator"].param_groups[0]["lr"]
+        return {"variety": variety_, "score_spread": spread_, **scales, "learning_rate": rate}
+
+
+class CriticStep(nn.Module):
+    """Real and generated images in, the critic's terms out: a module, for processes to wrap.
+
+    Args:
+        critic: The network.
+        config: The recipe.
+    """
+
+    def __init__(self, critic: nn.Module, config: GANConfig) -> None:
+        super().__init__()
+        self.critic, self.objective = critic, config.objective
+
+    def forward(self, real: Tensor, fake: Tensor, mix: Tensor) -> tuple[WeightedTerms, Tensor]:
+        """Run a batch.
+
+        Args:
+            real: (batch, channel, height, width), in [−1, 1].
+            fake: Of the same shape.
+            mix: Uniform in [0, 1], (batch,).
+
+        Returns:
+            The terms, and all scores.
+        """
+        real, fake, mix = map(full_precision, (real, fake, mix))  # Fabric rounds what it passes on
+        return self.objective.critic_terms(self.critic, real, fake, mix)
+
+
+class GeneratorStep(nn.Module):
+    """Latents in, the generator's terms out: a module, for processes to wrap.
+
+    It holds the generator and the networks of added terms, which learn along with it.
+
+    Args:
+        config: The recipe.
+
+    Attributes:
+        added: The terms that are added to the game, by the name they are logged as.
+    """
+
+    def __init__(self, config: GANConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.generator = config.generator.train()
+        size, channels = config.generator.size, config.generator.channels
+        self.added: dict[str, Scheduled] = {term.label: term for term in config.penalties}
+        if config.vp is not None:
+            self.classifier = config.vp.network(size, channels, config.latent_dim)
+            self.added["vp"] = config.vp
+        if config.infogan is not None:
+            self.recogniser = config.infogan.network(size, channels)
+            self.added["infogan"] = config.infogan
+
+    def forward(
+        self,
+        z: Tensor,
+        drawn: list[dict[str, Tensor]],
+        pairs: dict[str, Tensor],
+        ramps: dict[str, float],
+    ) -> tuple[WeightedTerms, Tensor]:
+        """Run a batch.
+
+        Args:
+            z: (batch, latent).
+            drawn: What each penalty drew.
+            pairs: What the Variation Predictability loss drew.
+            ramps: How far the weight of each added term has risen, 0…1.
+
+        Returns:
+            The terms; and the images, cut off the graph.
+        """
+        config, values = self.config, {}
+        z = full_precision(z)  # Fabric rounds what it passes on
+        images = None
+        for penalty, own in zip(config.penalties, drawn, strict=True):
+            shared = penalty.shared(self.generator)
+            values[penalty.label] = penalty(shared, z, **own)
+            images = shared.output if images is None else images
+        if images is None:
+            images = self.generator(z)
+        if config.vp is not None:
+            others = self.generator(changed(z, **pairs))
+            values["vp"] = config.vp(self.classifier, images, others, pairs["index"])
+        if config.infogan is not None:
+            values["infogan"] = config.infogan(self.recogniser, images, z)
+        terms = config.objective.generator_terms(config.critic(images))
+        for name, value in values.items():
+            terms[name] = (ramps[name] * self.added[name].weight, value)
+        return terms, images.detach()
+
+
+def _spread(images: Tensor) -> Tensor:
+    """Standard deviation over the batch, mean over channels and pixels."""
+    return images.float().std(0).mean()
+
+
+def _check_game(done: int, variety: float, spread: float) -> None:
+    if variety < _LEAST_VARIETY:
+        raise TrainingStoppedError(
+            f"the generator has collapsed by step {done}: its images differ among each other by "
+            f"{variety:.2g} times what the data's do; the last checkpoint may be good"
+        )
+    if not _LEAST_SPREAD < spread < _MOST_SPREAD:
+        what = "collapsed" if spread <= _LEAST_SPREAD else "diverged"
+        raise TrainingStoppedError(
+            f"the critic has {what} by step {done}: its scores differ by {spread:.2g} over real "
+            "and generated images; the last checkpoint may be good"
+        )

@@ -1,0 +1,128 @@
+"""What the loop and the kinds of training tell each other."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from axiswise.nets import VAE, Generator
+from axiswise.objectives import JacobianTerm, Scheduled, WeightedTerms
+from axiswise.training.config import TrainConfig
+from axiswise.training.schedules import annealing, learning_rate
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where a training runs.
+
+    Attributes:
+        fabric: Devices, precision, processes.
+        rng: Source of all randomness, on the device, alike in all processes.
+        share: Which samples of a batch are this process's. Every process draws the whole batch and
+            keeps its share: the result does not depend on their number.
+    """
+
+    fabric: Fabric
+    rng: torch.Generator
+    share: slice
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step says of itself.
+
+    Attributes:
+        values: Terms of the losses, unweighted, then "loss": scalars on the device.
+        axes: Information that each axis carries, (latent,), nats; empty where it is not known.
+    """
+
+    values: dict[str, Tensor]
+    axes: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class Training(Protocol):
+    """One kind of training: networks, and how a step changes them.
+
+    Attributes:
+        networks: All that a checkpoint has to hold, by name.
+        optimizers: Likewise.
+    """
+
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @property
+    def model(self) -> VAE | Generator:
+        """What the run gives in the end."""
+        ...
+
+    def step(self, step: int) -> Figures:
+        """Take a step.
+
+        Args:
+            step: Steps done before this one.
+        """
+        ...
+
+    def summary(self, step: int) -> dict[str, float]:
+        """More figures, for a row of the log that is due after a step.
+
+        Args:
+            step: Steps done before that one.
+
+        Raises:
+            TrainingStoppedError: If the training has come to nothing.
+        """
+        ...
+
+
+def weighted_sum(terms: WeightedTerms) -> Tensor:
+    """The loss that terms make up."""
+    return torch.stack([weight * value for weight, value in terms.values()]).sum()
+
+
+def unweighted(terms: WeightedTerms) -> dict[str, Tensor]:
+    """What a log shows of terms."""
+    return {name: value.detach() for name, (_, value) in terms.items()}
+
+
+def ramp_of(term: Scheduled | None, step: int, config: TrainConfig) -> float:
+    """How far the weight of a term has risen, by its own warm-up or the recipe's.
+
+    Args:
+        term: The term; None for the recipe's own ramp.
+        step: Steps done before this one.
+        config: The recipe.
+
+    Returns:
+        0…1.
+    """
+    anneal = config.anneal if term is None or term.anneal is None else term.anneal
+    delay = config.delay if term is None or term.delay is None else term.delay
+    return annealing(step, config.steps, anneal, delay)
+
+
+def set_learning_rate(
+    optimizers: dict[str, torch.optim.Optimizer], step: int, config: TrainConfig
+) -> float:
+    """Give optimisers the rate of a step, and return it."""
+    rate = learning_rate(step, config.steps, config.learning_rate, config.constant)
+    for optimizer in optimizers.values():
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+    return rate
+
+
+def other_scales(
+    penalties: list[JacobianTerm], generator: Callable[[Tensor], Tensor], z: Tensor, fabric: Fabric
+) -> dict[str, float]:
+    """Penalties in the other of their two forms, mean over the processes."""
+    scales = [penalty.other_scale(generator, z) for penalty in penalties]
+    return {
+        name: float(fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
+        for scale in scales
+        for name, value in scale.items()
+    }

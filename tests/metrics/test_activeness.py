@@ -1,0 +1,74 @@
+"""Activeness: its value in closed form, and what it must not depend on."""
+
+import numpy as np
+import pytest
+import torch
+
+from axiswise.metrics import activeness
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def linear(weight):
+    """Images whose pixels are weight @ z."""
+    return lambda z: (z @ weight.T)[:, None, :, None]
+
+
+def test_of_a_linear_generator_it_is_the_variance_of_the_values_times_the_mean_square_weight():
+    """Var of -2, 0, 2 is 4, divided by their number less one, as np.var(ddof=1) does."""
+    weight = torch.randn(7, 4, generator=seeded())
+    expected = 4 * weight.square().mean(0).double()
+    assert np.var([-2, 0, 2], ddof=1) == 4
+    found = activeness(linear(weight), 4, samples=10, rng=seeded())
+    assert torch.allclose(found, expected, rtol=1e-5)
+
+
+def test_where_axes_interact_it_is_the_mean_over_normal_samples():
+    """Of z0·z1: set one to ±2 and 0, the other is standard normal, so 4·E z² = 4."""
+    product = lambda z: (z[:, 0] * z[:, 1])[:, None, None, None]  # noqa: E731
+    found = activeness(product, 2, samples=20_000, batch_size=5_000, rng=seeded())
+    assert torch.allclose(found, torch.full((2,), 4.0, dtype=torch.float64), rtol=0.05)
+
+
+def test_a_dead_axis_has_none():
+    weight = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    assert activeness(linear(weight), 2, samples=5, rng=seeded())[1] == 0
+
+
+def test_batches_change_nothing():
+    warped = lambda z: torch.tanh(z @ torch.ones(3, 5) * z[:, :1])[:, None, None]  # noqa: E731
+    found = [activeness(warped, 3, samples=13, batch_size=n, rng=seeded()) for n in (1, 5, 64)]
+    assert torch.allclose(found[0], found[1])
+    assert torch.allclose(found[0], found[2])
+
+
+def test_the_values_are_an_argument():
+    weight = torch.ones(1, 1)
+    found = activeness(linear(weight), 1, samples=2, values=(0.0, 1.0), rng=seeded())
+    assert found.item() == pytest.approx(0.5)
+
+
+def test_progress_counts_axes_of_batches():
+    seen = []
+    activeness(
+        linear(torch.ones(2, 2)), 2, samples=3, batch_size=2, progress=lambda *at: seen.append(at)
+    )
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latent_dim": 0}, "latent_dim must be at least 1, got 0"),
+        ({"samples": 0}, "samples must be at least 1, got 0"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"values": (1.0,)}, r"values must be two or more.*\[1\.0\]"),
+        ({"generator": lambda z: z}, r"generator must give images \(6, channel"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    arguments = {"generator": linear(torch.ones(2, 2)), "latent_dim": 2, "samples": 2}
+    with pytest.raises(ValueError, match=message):
+        activeness(**(arguments | change))

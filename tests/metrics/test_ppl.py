@@ -1,0 +1,101 @@
+"""Perceptual path length, against the derivative of the path in closed form."""
+
+import math
+
+import pytest
+import torch
+
+from axiswise.metrics import perceptual_path_length
+
+LATENT = 5
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def paint(z):
+    return z[:, None, None, :]
+
+
+def squared(first, second):
+    return (first - second).square().sum((1, 2, 3))
+
+
+def length(generator=paint, distance=squared, **options):
+    return perceptual_path_length(
+        generator, LATENT, distance, **({"samples": 2_000, "rng": seeded()} | options)
+    )
+
+
+def speeds(samples):
+    """Squared speed of the same paths: what the radius gains and what the angle sweeps."""
+    rng = seeded()
+    start, end = torch.randn(2, samples, LATENT, generator=rng, dtype=torch.float64).unbind(0)
+    at = torch.rand(samples, generator=rng, dtype=torch.float64)
+    near, far = start.norm(dim=1), end.norm(dim=1)
+    angle = ((start * end).sum(1) / near / far).acos()
+    return (far - near) ** 2 + (((1 - at) * near + at * far) * angle) ** 2
+
+
+def test_of_a_linear_generator_it_is_the_mean_squared_speed():
+    assert length(discard=0) == pytest.approx(speeds(2_000).mean().item(), rel=1e-3)
+
+
+def test_it_grows_with_the_square_of_the_slope():
+    assert length(lambda z: 3 * paint(z)) == pytest.approx(9 * length(), rel=1e-3)
+
+
+def test_the_ends_are_left_out():
+    ordered = speeds(101).sort().values
+    assert length(samples=101) == pytest.approx(ordered[1:-1].mean().item(), rel=1e-3)
+    assert length(samples=101, discard=0.1) == pytest.approx(ordered[10:-10].mean().item(), 1e-3)
+
+
+def test_steps_smaller_than_float32_can_tell_apart_are_still_measured():
+    """At 1e-5 a step of about 1 changes latents of about 1 by a hundred units of rounding."""
+    assert length(epsilon=1e-5, discard=0) == pytest.approx(speeds(2_000).mean().item(), rel=1e-2)
+
+
+def test_a_generator_that_looks_at_directions_only_sees_the_angle():
+    """The path of the original, which normalises its latents: constant speed on the sphere."""
+    start, end = torch.randn(2, 2_000, LATENT, generator=seeded(), dtype=torch.float64).unbind(0)
+    angle = torch.nn.functional.cosine_similarity(start, end).acos()
+    found = length(lambda z: paint(torch.nn.functional.normalize(z)), discard=0)
+    assert found == pytest.approx(angle.square().mean().item(), rel=1e-3)
+
+
+def test_both_ends_are_in_one_batch_and_batches_change_nothing():
+    sizes = []
+
+    def noted(z):
+        sizes.append(len(z))
+        return paint(z)
+
+    whole = length(noted, samples=10, batch_size=10)
+    assert sizes == [20]
+    assert length(samples=10, batch_size=3) == pytest.approx(whole)
+
+
+def test_progress_counts_steps():
+    seen = []
+    length(samples=5, batch_size=2, progress=lambda *at: seen.append(at))
+    assert seen == [(2, 5), (4, 5), (5, 5)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"latent_dim": 1}, "latent_dim must be at least 2, got 1"),
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"epsilon": 0.0}, "epsilon must be finite and above 0"),
+        ({"epsilon": math.nan}, "epsilon must be finite and above 0"),
+        ({"discard": 0.5}, "discard must be from 0 to below 0.5, got 0.5"),
+        ({"generator": lambda z: z}, "generator must give images"),
+        ({"distance": lambda a, b: (a - b).sum()}, "distance must give one number for each of 2"),
+    ],
+)
+def test_wrong_arguments_are_named(change, message):
+    arguments = {"generator": paint, "latent_dim": 3, "distance": squared, "samples": 2}
+    with pytest.raises(ValueError, match=message):
+        perceptual_path_length(**(arguments | change))
