@@ -166,3 +166,20 @@ def test_scores_that_are_not_numbers_show_as_such(tmp_path: Path) -> None:
     both = [str(path) for path in paths]
     assert comparison_rows(read_values(both))[1] == ["ima_contrast", "inf ± nan (2)"]
     write_comparison(read_evaluations(both), both, tmp_path / "out")
+
+
+def test_the_activeness_of_gans_stands_side_by_side(
+    tmp_path: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of each recipe that has it; other runs have no part in it."""
+    for name, seed, axes in (("gan", 0, [0.1, 0.2]), ("gan", 1, [9.0, 9.0]), ("oro", 0, [0.3])):
+        evaluation = json.loads(_evaluation(name, seed, vp=0.5))
+        path = tmp_path / f"{name}-{seed}.json"
+        path.write_text(json.dumps({**evaluation, "activeness_per_axis": axes}))
+        sources.append(str(path))
+    drawn: list[dict[str, list[float]]] = []
+    draw = plots.activeness
+    monkeypatch.setattr(plots, "activeness", lambda models: drawn.append(models) or draw(models))
+    write_comparison(read_evaluations(sources), sources, tmp_path / "out")
+    assert drawn == [{"gan": [0.1, 0.2], "oro": [0.3]}]
+    assert (tmp_path / "out" / "activeness.png").stat().st_size > 2000

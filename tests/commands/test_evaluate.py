@@ -232,9 +232,7 @@ def _images(folder: Path, run: VAERun) -> ImageFolder:
     return ImageFolder(folder, size=16, channels=1)
 
 
-def test_images_without_factors_get_the_scores_that_need_none(
-    run: VAERun, tmp_path: Path
-) -> None:
+def test_images_without_factors_get_the_scores_that_need_none(run: VAERun, tmp_path: Path) -> None:
     run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
     scores = evaluate_run(run)["scores"]
     assert scores.keys() == {

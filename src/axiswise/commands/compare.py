@@ -73,8 +73,9 @@ def write_comparison(
 ) -> None:
     """Write the comparison of runs.
 
-    comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot
-    and, where there are local scores, radius.png those against radius.
+    comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot;
+    where there are local scores, radius.png has those against radius; where there are GANs,
+    activeness.png has the activeness of the first run of each recipe.
 
     Args:
         evaluations: What `read_evaluations` returned.
@@ -112,6 +113,12 @@ def write_comparison(
     curves = {recipe: _curves(scores) for recipe, scores in groups.items()}
     if any(curves.values()):
         plots.save(plots.scores_against_radius(curves), out / "radius.png")
+    activeness: dict[str, list[float]] = {}
+    for evaluation in evaluations:
+        if "activeness_per_axis" in evaluation:
+            activeness.setdefault(evaluation["name"], evaluation["activeness_per_axis"])
+    if activeness:
+        plots.save(plots.activeness(activeness), out / "activeness.png")
 
 
 def _csv(evaluations: Sequence[dict[str, Any]], scores: list[str]) -> str:

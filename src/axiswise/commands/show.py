@@ -19,7 +19,9 @@ _SAMPLES = 32  # images in the sheet of what a generator makes
 _EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
 
 
-def show_run(run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lambda *_: None) -> Path:
+def show_run(
+    run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lambda *_: None
+) -> Path:
     """Draw a run's pictures into its folder, and write report.html beside them.
 
     Args:
@@ -50,7 +52,10 @@ def show_run(run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lam
 
     sections = [plots.Section("What the axes do", pictures)]
     if samples := sorted(run.folder.samples.glob("step-*.png")):
-        course = [plots.Picture(path.read_bytes(), f"After {int(path.stem[5:])} steps.") for path in samples]
+        course = [
+            plots.Picture(path.read_bytes(), f"After {int(path.stem[5:])} steps.")
+            for path in samples
+        ]
         sections.append(plots.Section("The same latents in the course of training", course))
     if scores is not None:
         sections.insert(0, plots.Section("Scores", [_score_table(scores)]))

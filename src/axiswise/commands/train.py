@@ -109,7 +109,7 @@ def _sampler(
     every = max(1, config.steps // config.checkpoint_every // _SAMPLINGS) * config.checkpoint_every
 
     def draw(done: int, generate: Callable[[Tensor], Tensor]) -> None:
-        if done % every and done != config.steps or config.data.shape[0] not in (1, 3):
+        if (done % every and done != config.steps) or config.data.shape[0] not in (1, 3):
             return
         device = next(config.network.parameters()).device
         with torch.no_grad():
