@@ -107,3 +107,12 @@ def test_a_generator_with_latents_in_every_layer_is_refused_before_a_folder_is_m
     with pytest.raises(ValueError, match=r"must use its latents in '0\.1' alone"):
         sefa_run(str(trained_gan), str(tmp_path / "turned"))
     assert not (tmp_path / "turned").exists()
+
+
+def test_an_unfinished_run_is_refused(trained_gan: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(trained_gan, tmp_path / "copy"))
+    (copy / "model.safetensors").unlink()
+    config = (copy / "config.yaml").read_text()
+    (copy / "config.yaml").write_text(config.replace("steps: 40", "steps: 50"))
+    with pytest.raises(ValueError, match=r"FOLDER must be a finished run.*at step 40 of 50"):
+        sefa_run(str(copy))

@@ -407,7 +407,8 @@ def test_weights_that_a_step_broke_are_not_saved(new_run: Callable[[str], RunFol
 
     bias.register_hook(spoil)
     with pytest.raises(
-        TrainingStoppedError, match=r"the weights encoder\.mean\.bias are not finite after step 20"
+        TrainingStoppedError,
+        match=r"the weights encoder\.mean\.bias of the vae are not finite after step 20",
     ):
         train(config, run)
     assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]

@@ -159,3 +159,8 @@ def test_penalties_are_the_terms_there_are() -> None:
     assert _gan(second_penalty=jl1).penalties == [jl1]
     assert _gan(penalty=orojar, second_penalty=jl1).penalties == [orojar, jl1]
     assert _config(penalty=jl1, second_penalty=orojar).penalties == [jl1, orojar]
+
+
+def test_layers_that_are_not_there_are_refused_before_anything_starts() -> None:
+    with pytest.raises(ValueError, match=r"penalty\.layers must name modules.*0, 1.*got 99, x"):
+        _config(penalty=JacobianTerm("jl1", layers=["0", "99", "x"]))

@@ -38,7 +38,7 @@ class TrainedRun:
     @property
     def generator(self) -> nn.Module:
         """What its Jacobian is taken of: a VAE's decoder, a GAN's generator."""
-        return self.network.decoder if isinstance(self.network, VAE) else self.network
+        return self.network.generator
 
     @property
     def latent_dim(self) -> int:

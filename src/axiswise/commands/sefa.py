@@ -19,13 +19,17 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
         The new run's folder: `evaluate`, `show` and `compare` take it like any other.
 
     Raises:
-        ValueError: If the run did not train a GAN.
+        ValueError: If the run did not train a GAN, or not to its end.
         FileExistsError: If the new folder holds something already.
         OSError: If something cannot be read or written.
     """
     run = load_run(folder)
     if not isinstance(run, GANRun):
         raise ValueError(f"FOLDER must be a run that trained a GAN, {folder} trained a VAE")
+    if run.step < run.config.steps:
+        raise ValueError(
+            f"FOLDER must be a finished run, {folder} is at step {run.step} of {run.config.steps}"
+        )
     layer = first_layer(run.network, run.latent_dim)
     directions, _ = sefa(run.network.get_submodule(layer))
     turned = with_axes(run.network, directions, layer)

@@ -1,6 +1,6 @@
 """What every generator of images here has."""
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from axiswise.nets.pretrained import Pretrained
 
@@ -21,6 +21,11 @@ class Generator(Pretrained):
     size: int
     channels: int
     latent_dim: int
+
+    @property
+    def generator(self) -> nn.Module:
+        """What its Jacobian is taken of: itself."""
+        return self
 
     def generate(self, z: Tensor) -> Tensor:
         """Images as the data have them.

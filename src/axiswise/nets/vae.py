@@ -22,6 +22,11 @@ class VAE(Pretrained):
     decoder: nn.Module
     latent_dim: int
 
+    @property
+    def generator(self) -> nn.Module:
+        """What its Jacobian is taken of: the decoder."""
+        return self.decoder
+
     def generate(self, z: Tensor) -> Tensor:
         """Images of latents: what the decoder makes of them.
 

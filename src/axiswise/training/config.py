@@ -133,6 +133,13 @@ class TrainConfig:
                     raise ValueError(
                         f"{key}.{name} must be at most the {self.latent_dim} latents, got {value}"
                     )
+            term = getattr(self, key)
+            modules = dict(self.network.generator.named_modules())
+            if unknown := [name for name in (term.layers if term else []) if name not in modules]:
+                raise ValueError(
+                    f"{key}.layers must name modules of the generator, such as "
+                    f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
+                )
         labels = [term.label for term in self.penalties]
         if len(set(labels)) < len(labels):
             raise ValueError(f"second_penalty must be another one than penalty, got {labels[0]!r}")

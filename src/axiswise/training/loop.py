@@ -192,11 +192,11 @@ class _Log:
 
 
 def _check_weights(training: Training, done: int) -> None:
-    for network in training.networks.values():
+    for part, network in training.networks.items():
         for name, value in network.state_dict().items():
             if not value.isfinite().all():
                 raise TrainingStoppedError(
-                    f"the weights {name} are not finite after step {done}; "
+                    f"the weights {name} of the {part} are not finite after step {done}; "
                     "the last checkpoint is good"
                 )
 
