@@ -79,6 +79,7 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     compare.add_argument(
         "sources", nargs="+", metavar="FOLDER", help="evaluated runs, or evaluation.json files"
     )
+    compare.add_argument("--scores", nargs="+", metavar="NAME", help="all, if none")
     compare.add_argument(
         "--out", type=Path, default=Path("runs/comparison"), help="for table and plots"
     )
@@ -161,6 +162,7 @@ def _sefa(options: argparse.Namespace, _overrides: list[str]) -> None:
 
 def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
     from axiswise.commands.compare import (
+        choose_scores,
         comparison_rows,
         group_by_recipe,
         read_evaluations,
@@ -168,6 +170,8 @@ def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
     )
 
     evaluations = read_evaluations(options.sources)
+    if options.scores:
+        evaluations = choose_scores(evaluations, options.scores)
     write_comparison(evaluations, options.sources, options.out)
     _print_table(comparison_rows(group_by_recipe(evaluations)))
     print(options.out)

@@ -12,6 +12,7 @@ import pytest
 from axiswise import plots
 from axiswise.commands.compare import (
     Values,
+    choose_scores,
     comparison_rows,
     group_by_recipe,
     read_evaluations,
@@ -183,3 +184,20 @@ def test_the_activeness_of_gans_stands_side_by_side(
     write_comparison(read_evaluations(sources), sources, tmp_path / "out")
     assert drawn == [{"gan": [0.1, 0.2], "oro": [0.3]}]
     assert (tmp_path / "out" / "activeness.png").stat().st_size > 2000
+
+
+def test_chosen_scores_alone_are_compared_in_the_order_given(sources: list[str]) -> None:
+    chosen = choose_scores(read_evaluations(sources), ["local_mig 0.1", "mig"])
+    jl1 = [found["scores"] for found in chosen if found["name"] == "jl1"]
+    assert [list(scores) for scores in jl1] == [["local_mig 0.1", "mig"]] * 3
+    assert group_by_recipe(chosen)["mig"] == {"jl1": [0.2, 0.4, 0.9], "beta": [0.05]}
+
+
+def test_recipes_go_down_where_they_are_more_than_scores(sources: list[str]) -> None:
+    rows = comparison_rows(group_by_recipe(choose_scores(read_evaluations(sources), ["mig"])))
+    assert rows == [["recipe", "mig"], ["beta", "0.05 (1)"], ["jl1", "0.5 ± 0.36 (3)"]]
+
+
+def test_scores_that_no_run_has_are_refused_with_those_there_are(sources: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"scores must be out of .*mig.*; got vp, kid"):
+        choose_scores(read_evaluations(sources), ["mig", "vp", "kid"])

@@ -36,6 +36,35 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     return sorted(flat, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
 
 
+def choose_scores(
+    evaluations: Sequence[dict[str, Any]], scores: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Evaluations with some of their scores.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+        scores: Names of the scores to keep, in the order wanted.
+
+    Returns:
+        The same, with no others.
+
+    Raises:
+        ValueError: If no evaluation has one of them.
+    """
+    there = list(dict.fromkeys(name for found in evaluations for name in found["scores"]))
+    if unknown := [name for name in scores if name not in there]:
+        raise ValueError(f"scores must be out of {', '.join(there)}; got {', '.join(unknown)}")
+    return [
+        {
+            **evaluation,
+            "scores": {
+                name: evaluation["scores"][name] for name in scores if name in evaluation["scores"]
+            },
+        }
+        for evaluation in evaluations
+    ]
+
+
 def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
     """The scores of evaluations, by score and recipe.
 
@@ -53,7 +82,7 @@ def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
 
 
 def comparison_rows(values: Values) -> list[list[str]]:
-    """Scores as a table of text: a row for each, a column for each recipe, a header first.
+    """Scores as a table of text, a header first; recipes go down where they are more than scores.
 
     Args:
         values: What `group_by_recipe` returned.
@@ -65,6 +94,9 @@ def comparison_rows(values: Values) -> list[list[str]]:
     rows = [["score", *recipes]]
     for score, by_recipe in values.items():
         rows.append([score, *(_cell(by_recipe.get(recipe, [])) for recipe in recipes)])
+    if len(recipes) > len(values):
+        rows = [["recipe", *rows[0][1:]], *rows[1:]]
+        return [list(column) for column in zip(*rows, strict=True)]
     return rows
 
 

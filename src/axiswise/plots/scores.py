@@ -118,20 +118,24 @@ def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     panels = list(dict.fromkeys(score for scores in values.values() for score in scores))
     if not panels:
         raise ValueError(f"`groups` must hold at least one score of one recipe, got {groups}")
+    across = min(4, len(panels))
+    down = ceil(len(panels) / across)
     figure = Figure(
-        figsize=(2.2 + 3.6 * len(panels), 1.1 + 0.62 * len(values)),
+        figsize=(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values))),
         dpi=DPI,
         layout="constrained",
         facecolor="white",
     )
     for number, (axes, score) in enumerate(
-        zip(_panels(figure, len(panels), len(panels)), panels, strict=True)
+        zip(_panels(figure, len(panels), across), panels, strict=True)
     ):
         for row, scores in enumerate(values.values()):
             if score in scores:
                 _seeds(axes, row, scores[score], SERIES[row % len(SERIES)])
         axes.set_title(score, fontsize=11, loc="left")
-        axes.set_yticks(range(len(values)), list(values) if number == 0 else [""] * len(values))
+        axes.set_yticks(
+            range(len(values)), list(values) if number % across == 0 else [""] * len(values)
+        )
         axes.set_ylim(len(values) - 0.45, -0.65)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
