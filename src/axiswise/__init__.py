@@ -1,6 +1,6 @@
 """Latent axes that each change one thing: train them, check them, look at them."""
 
-from axiswise import data, metrics, nets
+from axiswise import data, directions, metrics, nets
 from axiswise.jacobian import (
     jacobian_columns,
     jacobian_gram,
@@ -21,6 +21,7 @@ from axiswise.shared_pass import SharedPass
 __all__ = [
     "SharedPass",
     "data",
+    "directions",
     "hessian_penalty",
     "ima_contrast",
     "jacobian_columns",
