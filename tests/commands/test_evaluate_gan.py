@@ -144,7 +144,9 @@ def test_other_weights_do_not_keep_scores(run: GANRun) -> None:
 
 
 def test_unknown_features_are_refused_with_the_known_ones(run: GANRun) -> None:
-    with pytest.raises(ValueError, match=r"efficientnet-lite0.*got 'vgg11'"):
+    with pytest.raises(
+        ValueError, match=r"features must be one of efficientnet-lite0.*got 'vgg11'"
+    ):
         evaluate_run(run, ["kid"], features="vgg11")
     assert not run.folder.evaluation.exists()
 

@@ -9,6 +9,7 @@ from axiswise.commands.loading import TrainedRun, VAERun, read_evaluation
 from axiswise.commands.scores import StartBar, Subject, known_scores, usual_scores
 from axiswise.data import FactorData
 from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.metrics import FEATURES
 
 
 def evaluate_run(
@@ -52,6 +53,10 @@ def evaluate_run(
         protocol = replace(protocol, radius=list(radius))
     if features is not None:
         protocol = replace(protocol, features=features)
+    if protocol.features not in FEATURES:
+        raise ValueError(
+            f"features must be one of {', '.join(FEATURES)}, got {protocol.features!r}"
+        )
 
     subject = Subject(run, protocol, seed, start_bar)
     scores: dict[str, Any] = {"active_axes": int(subject.active.sum())}
