@@ -76,7 +76,7 @@ def main() -> None:
         "sprites-jl1": recipe("sprites-jl1"),
     }
     steps = {name: step(config, options.device) for name, config in configs.items()}
-    timings = compare(step(recipe("sprites-gan"), options.device), steps, rounds=7)
+    timings = compare(step(recipe("sprites-gan"), options.device), steps, rounds=5)
     print(machine())
     show(f"a training step, batch {options.batch}; the baseline is sprites-gan's", timings)
     for name, timing in timings.items():

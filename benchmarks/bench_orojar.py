@@ -56,7 +56,7 @@ def main() -> None:
     timings = compare(
         lambda: published_step(generator, layers, z),
         {name: ours(arguments) for name, arguments in FORMS.items()},
-        rounds=9,
+        rounds=5,
     )
     print(machine())
     show(f"OroJaR's value and gradient with G(z), batch {BATCH}", timings)

@@ -332,7 +332,7 @@ def push(
 
     def activations(z: Tensor, conditioning: dict[str, Any], keep: bool = True) -> Pushed:
         z = z.clone()  # since the first layer may work in place
-        with NormsForJacobians():
+        with NormsForJacobians(values_only=method == "finite"):
             if isinstance(generator, SharedPass) and keep:
                 output, kept = generator.split(z, **conditioning)
                 outputs = _checked_activations(kept, z.shape[0])
