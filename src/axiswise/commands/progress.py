@@ -55,9 +55,12 @@ def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]
         yield start
 
 
+_NAME = len("training")  # of a bar: long figures wrap, and leave it legible
+
+
 def _progress(figures: str) -> Progress:
     return Progress(
-        TextColumn("{task.description}", table_column=Column(no_wrap=True)),
+        TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=_NAME)),
         BarColumn(bar_width=12),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
