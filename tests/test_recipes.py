@@ -440,3 +440,15 @@ def test_help_and_recipes_answer_without_the_slow_imports(words: list[str]) -> N
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert len(done.stdout.splitlines()) >= 10
+
+
+@pytest.mark.parametrize("game", ["WGANGP", "NonSaturating"])
+def test_either_game_is_read_back_from_a_run_s_folder(game: str, tmp_path: Path) -> None:
+    config = read_recipe(recipe_path("sprites-gan-fast"), ["--objective", game])
+    path = tmp_path / "config.yaml"
+    path.write_text(dump_recipe(config))
+    first, again = build(config), build(read_recipe(path))
+    assert isinstance(again, GANConfig)
+    assert type(again.objective).__name__ == game
+    assert isinstance(first, GANConfig)
+    assert again.objective == first.objective

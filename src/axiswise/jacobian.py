@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axiswise.normalization import NormsForJacobians
-from axiswise.precision import full_precision
+from axiswise.precision import exact_convolutions, full_precision
 from axiswise.shared_pass import SharedPass
 from axiswise.stack import calls, plain_layers, push_forward
 
@@ -470,7 +470,7 @@ def _finite(
     activations: Activations, z: Tensor, probes: Tensor, order: int, epsilon: float
 ) -> Pushed:
     # Differences of numbers rounded to bfloat16 would be mostly rounding.
-    with torch.autocast(z.device.type, enabled=False):
+    with torch.autocast(z.device.type, enabled=False), exact_convolutions():
         here, kept = activations(z)
         differences = []
         for probe in probes:

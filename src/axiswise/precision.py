@@ -1,4 +1,7 @@
-"""Digits enough for sums and slopes, under autocast too."""
+"""Digits enough for sums, slopes and small differences."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -14,3 +17,21 @@ def full_precision(tensor: Tensor) -> Tensor:
         A tensor of the same shape, float32 or float64.
     """
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+@contextmanager
+def exact_convolutions() -> Iterator[None]:
+    """Within it, float32 convolutions on a GPU keep all their digits.
+
+    By default cuDNN rounds what it multiplies to ten binary digits (TF32): differences of nearly
+    equal images would be mostly rounding.
+    """
+    if not torch.cuda.is_available():
+        yield
+        return
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -201,3 +201,26 @@ def test_recipes_go_down_where_they_are_more_than_scores(sources: list[str]) -> 
 def test_scores_that_no_run_has_are_refused_with_those_there_are(sources: list[str]) -> None:
     with pytest.raises(ValueError, match=r"scores must be out of .*mig.*; got vp, kid"):
         choose_scores(read_evaluations(sources), ["mig", "vp", "kid"])
+
+
+@pytest.mark.parametrize(
+    ("score", "key", "values"),
+    [
+        ("vp", "vp", ("clevr", "dsprites")),
+        ("vp_std", "vp_latents", (2, 3)),
+        ("kid_inception", "images", (1000, 2000)),
+        ("ppl_lpips", "paths", (100, 2000)),
+    ],
+)
+def test_scores_by_different_protocols_are_not_compared(
+    tmp_path: Path, score: str, key: str, values: tuple[Any, Any]
+) -> None:
+    paths = []
+    for seed, value in enumerate(values):
+        evaluation = json.loads(_evaluation("gan", seed, **{score: 0.5}))
+        paths.append(str(tmp_path / f"{seed}.json"))
+        Path(paths[-1]).write_text(json.dumps({**evaluation, "protocol": {key: value}}))
+    with pytest.raises(ValueError, match=rf"evaluation\.{key} {values[0]} and {values[1]}"):
+        read_evaluations(paths)
+    Path(paths[1]).write_text(_evaluation("gan", 1, mig=0.5))  # has none of these scores
+    assert len(read_evaluations(paths)) == 2

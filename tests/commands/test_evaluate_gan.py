@@ -152,7 +152,7 @@ def test_unknown_features_are_refused_with_the_known_ones(run: GANRun) -> None:
 
 
 def test_what_a_gan_is_scored_by(run: GANRun) -> None:
-    assert usual_scores(run) == [
+    assert usual_scores(run, "efficientnet-lite0") == [
         "mig",
         "modularity",
         "explicitness",
@@ -163,6 +163,32 @@ def test_what_a_gan_is_scored_by(run: GANRun) -> None:
         "kid",
     ]
     assert "reconstruction" not in known_scores(run)
+    assert "ppl" not in usual_scores(run, "inception")
+    assert "kid" not in usual_scores(run, "lpips")
+
+
+@pytest.mark.parametrize(("name", "features"), [("ppl", "inception"), ("kid", "lpips")])
+def test_scores_that_features_cannot_give_are_refused_before_the_work(
+    run: GANRun, name: str, features: str
+) -> None:
+    with pytest.raises(ValueError, match=f"features must be others for {name}, got '{features}'"):
+        evaluate_run(run, ["activeness", name], features=features)
+    assert not run.folder.evaluation.exists()
+
+
+def test_scores_that_are_taken_outlive_an_error_in_the_next(
+    run: GANRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(metrics, "vp_pairs", fail)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        evaluate_run(run, ["jacobian", "vp"], seed=SEED)
+    written = json.loads(run.folder.evaluation.read_text())
+    assert "mean_cosine" in written["scores"]
+    lengths = written["column_length_per_axis"]
+    assert written["scores"]["column_length"] == pytest.approx(sum(lengths) / len(lengths), 1e-3)
 
 
 def test_the_pictures_of_a_gan(run: GANRun) -> None:

@@ -11,6 +11,7 @@ import yaml
 from axiswise.cli import main
 from axiswise.commands.loading import GANRun, load_run
 from axiswise.commands.sefa import sefa_run
+from axiswise.commands.train import resume_run
 from axiswise.nets import SimpleGenerator
 
 Snapshot = Callable[[Path], dict[str, str]]
@@ -116,3 +117,14 @@ def test_an_unfinished_run_is_refused(trained_gan: Path, tmp_path: Path) -> None
     (copy / "config.yaml").write_text(config.replace("steps: 40", "steps: 50"))
     with pytest.raises(ValueError, match=r"FOLDER must be a finished run.*at step 40 of 50"):
         sefa_run(str(copy))
+
+
+def test_it_is_not_trained_anew_by_a_resume(
+    trained_gan: Path, tmp_path: Path, snapshot: Snapshot
+) -> None:
+    """It has no checkpoint: going on would start from nothing, over the model."""
+    run = sefa_run(str(trained_gan), str(tmp_path / "turned"))
+    before = snapshot(run.path)
+    with pytest.raises(ValueError, match=r"FOLDER must have a checkpoint.*turned holds a finished"):
+        resume_run(str(run.path))
+    assert snapshot(run.path) == before

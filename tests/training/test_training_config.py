@@ -64,7 +64,7 @@ def test_values_out_of_range_are_refused_by_name(changes: dict[str, object], mes
         ({"samples": 1}, "samples must be at least 2, got 1"),
         ({"radius": [0.1, 0.0]}, "radius must be above 0"),
         ({"radius": [math.nan]}, "radius must be above 0"),
-        ({"vp_latents": 0}, "vp_latents must be at least 1, got 0"),
+        ({"vp_latents": 0}, "vp_latents must be at least 2, got 0"),
         ({"images": 1}, "images must be at least 2, got 1"),
         ({"paths": 99}, "paths must be at least 100, got 99"),
     ],
@@ -164,3 +164,8 @@ def test_penalties_are_the_terms_there_are() -> None:
 def test_layers_that_are_not_there_are_refused_before_anything_starts() -> None:
     with pytest.raises(ValueError, match=r"penalty\.layers must name modules.*0, 1.*got 99, x"):
         _config(penalty=JacobianTerm("jl1", layers=["0", "99", "x"]))
+
+
+def test_more_latents_than_there_are_are_refused_for_vp() -> None:
+    with pytest.raises(ValueError, match=r"evaluation\.vp_latents must be at most the 4 latents"):
+        _config(evaluation=EvaluationConfig(vp_latents=5))

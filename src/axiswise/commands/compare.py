@@ -30,10 +30,31 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     Raises:
         FileNotFoundError: If a source is missing or was not evaluated.
         UnreadableFileError: If a file is damaged.
+        ValueError: If scores of one name were taken by different protocols.
     """
     found = [read_evaluation_file(_evaluation_path(Path(source))) for source in sources]
+    _check_protocols(found)
     flat = [{**evaluation, "scores": _flat(evaluation["scores"])} for evaluation in found]
     return sorted(flat, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
+
+
+# What makes scores of one name, or one beginning of a name, comparable.
+_PROTOCOLS = {"vp": ("vp", "vp_latents"), "kid": ("images",), "fid": ("images",), "ppl": ("paths",)}
+
+
+def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
+    for score, keys in _PROTOCOLS.items():
+        for key in keys:
+            values = {
+                str(evaluation.get("protocol", {}).get(key))
+                for evaluation in evaluations
+                if any(name.split("_")[0] == score for name in evaluation["scores"])
+            }
+            if len(values) > 1:
+                raise ValueError(
+                    f"FOLDER … must hold scores by one protocol, but {score} was taken with "
+                    f"evaluation.{key} {' and '.join(sorted(values))}"
+                )
 
 
 def choose_scores(

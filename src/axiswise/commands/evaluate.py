@@ -5,8 +5,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from axiswise.commands.loading import TrainedRun, VAERun, read_evaluation
-from axiswise.commands.scores import StartBar, Subject, known_scores, usual_scores
+from axiswise.commands.scores import (
+    StartBar,
+    Subject,
+    check_features,
+    known_scores,
+    usual_scores,
+)
 from axiswise.data import FactorData
 from axiswise.files import UnreadableFileError, write_atomically
 from axiswise.metrics import FEATURES
@@ -36,47 +44,51 @@ def evaluate_run(
         What was written: the run's name, seed and step, the protocol, and the scores.
 
     Raises:
-        ValueError: On an unknown metric, one that needs factors the data do not have, or a radius
-            or features out of range.
+        ValueError: On an unknown metric, one that needs factors the data do not have, or that the
+            features cannot give, or a radius or features out of range.
         ImportError: If a score needs a package that is not installed.
         OSError: If the file cannot be written.
     """
+    protocol = run.config.evaluation
+    if features is not None:
+        if features not in FEATURES:
+            raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
+        protocol = replace(protocol, features=features)  # type: ignore[arg-type]
+    if radius is not None:
+        protocol = replace(protocol, radius=list(radius))
     known = known_scores(run)
-    chosen = usual_scores(run) if chosen is None else chosen
+    chosen = usual_scores(run, protocol.features) if chosen is None else chosen
     for name in chosen:
         if name not in known:
             unknown = not isinstance(run.config.data, FactorData)
             why = " (the true factors of these images are not known)" if unknown else ""
             raise ValueError(f"metrics must be out of {', '.join(known)}{why}; got {name!r}")
-    protocol = run.config.evaluation
-    if radius is not None:
-        protocol = replace(protocol, radius=list(radius))
-    if features is not None:
-        protocol = replace(protocol, features=features)
-    if protocol.features not in FEATURES:
-        raise ValueError(
-            f"features must be one of {', '.join(FEATURES)}, got {protocol.features!r}"
-        )
+    check_features(chosen, protocol.features)
 
     subject = Subject(run, protocol, seed, start_bar)
-    scores: dict[str, Any] = {"active_axes": int(subject.active.sum())}
-    for name in known:
-        if name in chosen:
-            scores |= known[name](subject)
-
     of_axes = "kl_per_axis" if isinstance(run, VAERun) else "activeness_per_axis"
-    result = {
+    result: dict[str, Any] = {
         "name": run.config.name,
         "seed": run.config.seed,
         "step": run.step,
         "weights": run.network.digest,
         "protocol": {**vars(protocol), "evaluation_seed": seed},
-        of_axes: [float(f"{value:.5g}") for value in subject.activity.tolist()],
-        "scores": scores,
+        of_axes: _rounded(subject.activity),
+        "scores": {"active_axes": int(subject.active.sum())},
     }
-    result = _with_earlier(run, result)
-    write_atomically(run.folder.evaluation, (json.dumps(result, indent=2) + "\n").encode())
+    for name in known:
+        if name in chosen:
+            result["scores"] = result["scores"] | known[name](subject)
+            if name == "jacobian":
+                result["column_length_per_axis"] = _rounded(subject.diagnostics.lengths)
+            # At once: minutes of scores are not lost to an error in the next.
+            result = _with_earlier(run, result)
+            write_atomically(run.folder.evaluation, (json.dumps(result, indent=2) + "\n").encode())
     return result
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
 
 
 def _with_earlier(run: TrainedRun, result: dict[str, Any]) -> dict[str, Any]:
@@ -100,6 +112,7 @@ def _with_earlier(run: TrainedRun, result: dict[str, Any]) -> dict[str, Any]:
             scores[name] = {value: both[value] for value in sorted(both, key=float)}
     radius = {*earlier["protocol"]["radius"], *result["protocol"]["radius"]}
     return {
+        **earlier,
         **result,
         "protocol": {**result["protocol"], "radius": sorted(radius)},
         "scores": scores,

@@ -1,5 +1,6 @@
 """What `axiswise evaluate` can score, by name."""
 
+import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,6 +21,8 @@ from axiswise.training.vae import ACTIVE, decoder_logits
 StartBar = Callable[[str], Callable[[int, int], None]]
 Scores = dict[str, Any]
 
+# Perceptual scores that features cannot give: Inception has no distance, LPIPS nothing else.
+_NOT_BY = {"inception": ("ppl",), "lpips": ("kid", "fid")}
 # Encoded or generated at once. On a CPU, more fall out of its cache and take twice as long.
 _BATCH = {"cpu": 64, "cuda": 4096}
 JACOBIAN_SAMPLES = 500
@@ -302,16 +305,41 @@ def known_scores(run: TrainedRun) -> dict[str, Score]:
     return known | OF_GENERATORS
 
 
-def usual_scores(run: TrainedRun) -> list[str]:
+def usual_scores(run: TrainedRun, features: str) -> list[str]:
     """The scores that a run gets if none are asked for by name.
 
     Args:
         run: The run.
+        features: What perceptual scores look at.
 
     Returns:
-        Names out of `known_scores`: the papers' of its kind.
+        Names out of `known_scores`: the papers' of its kind, but for those that these features
+        cannot give.
     """
-    left_out: Sequence[str] = ("activeness", "vp", "ppl", "kid", "fid")
+    left_out = {"activeness", "vp", "ppl", "kid", "fid"}
     if not isinstance(run, VAERun):
-        left_out = ("local", "fid")
+        left_out = {"local", "fid", *_NOT_BY.get(features, ())}
     return [name for name in known_scores(run) if name not in left_out]
+
+
+def check_features(chosen: Sequence[str], features: str) -> None:
+    """Find out before the work starts whether perceptual scores can be had.
+
+    Args:
+        chosen: Names of scores.
+        features: What those that are perceptual look at.
+
+    Raises:
+        ValueError: If one of them cannot be had by these features.
+        ImportError: If a package is missing.
+    """
+    wanted = [name for name in chosen if name in ("ppl", "kid", "fid")]
+    for name in wanted:
+        if name in _NOT_BY.get(features, ()):
+            raise ValueError(f"features must be others for {name}, got {features!r}")
+    if wanted:
+        metrics.features(features)
+        if wanted != ["ppl"] and importlib.util.find_spec("torchmetrics") is None:
+            raise ImportError(
+                "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"
+            )

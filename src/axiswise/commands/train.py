@@ -9,7 +9,9 @@ from torch import Tensor
 
 from axiswise.commands.loading import read_config
 from axiswise.commands.progress import counting_bar, training_bar
+from axiswise.nets.pretrained import WEIGHTS
 from axiswise.recipes import build, dump_recipe, read_recipe, recipe_path
+from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.config import TrainConfig
 from axiswise.training.run_folder import RunFolder
 
@@ -60,13 +62,18 @@ def resume_run(folder: str) -> RunFolder:
     Raises:
         FileNotFoundError: If it is no run folder.
         UnreadableFileError: If its config or checkpoint is damaged.
-        ValueError: If this machine lacks the devices.
+        ValueError: If there is a finished model and no checkpoint, or this machine lacks the
+            devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
     from axiswise.training.loop import check_devices
 
     run = RunFolder.open(folder)
+    if (run.path / WEIGHTS).is_file() and not list_checkpoints(run.checkpoints):
+        raise ValueError(
+            f"FOLDER must have a checkpoint to go on from, {folder} holds a finished model alone"
+        )
     config = read_config(run)
     check_devices(config)
     _load(config)

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from axiswise.metrics._generators import ImageGenerator, Progress, checked_images, device_of
 from axiswise.metrics._inputs import as_count
+from axiswise.precision import exact_convolutions
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -80,7 +81,7 @@ def perceptual_path_length(
     at = torch.rand(samples, 1, generator=rng, device=device, dtype=torch.float64)
     steps = torch.stack([_on_path(start, end, t) for t in (at, at + epsilon)]).float()
     lengths = []
-    with torch.no_grad():
+    with torch.no_grad(), exact_convolutions():
         for done in range(0, samples, batch_size):
             z = steps[:, done : done + batch_size].flatten(0, 1)
             first, second = checked_images(generator(z), len(z)).chunk(2)

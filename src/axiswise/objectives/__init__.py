@@ -1,6 +1,7 @@
 """What a model minimises: one paper a file."""
 
 from axiswise.objectives.beta_vae import BetaVAE
+from axiswise.objectives.game import Game
 from axiswise.objectives.infogan import InfoGAN
 from axiswise.objectives.jacobian_term import JacobianTerm
 from axiswise.objectives.non_saturating import NonSaturating
@@ -18,6 +19,7 @@ from axiswise.objectives.wgan_gp import WGANGP
 __all__ = [
     "WGANGP",
     "BetaVAE",
+    "Game",
     "InfoGAN",
     "JacobianTerm",
     "NonSaturating",

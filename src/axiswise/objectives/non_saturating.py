@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from axiswise.objectives.game import Game, input_gradients
 from axiswise.objectives.vae import WeightedTerms
-from axiswise.objectives.wgan_gp import input_gradients
 from axiswise.precision import full_precision
 
 
 @dataclass(frozen=True)
-class NonSaturating:
+class NonSaturating(Game):
     """Logistic losses on both sides, and R1 on the critic (arXiv 1801.04406, Eq. 9).
 
     Args:
@@ -30,7 +30,11 @@ class NonSaturating:
             raise ValueError(f"r1 must be ≥ 0, got {self.r1}")
 
     def critic_terms(
-        self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, _mix: Tensor
+        self,
+        critic: Callable[[Tensor], Tensor],
+        real: Tensor,
+        fake: Tensor,
+        mix: Tensor,  # noqa: ARG002
     ) -> tuple[WeightedTerms, Tensor]:
         """What the critic minimises.
 
@@ -38,7 +42,7 @@ class NonSaturating:
             critic: Images → scores, (batch, 1).
             real: (batch, channel, height, width), in [−1, 1].
             fake: Generated images, of the same shape.
-            _mix: Drawn for the other game.
+            mix: Without effect.
 
         Returns:
             "critic" and "r1"; and all scores, (2·batch, 1), real ones first.

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from axiswise.objectives.game import Game, input_gradients
 from axiswise.objectives.vae import WeightedTerms
 from axiswise.precision import full_precision
 
 
 @dataclass(frozen=True)
-class WGANGP:
+class WGANGP(Game):
     """The game as in OroJaR's code: half of D(fake) − D(real), plus the gradient penalty.
 
     Args:
@@ -62,17 +63,3 @@ class WGANGP:
             "adversarial".
         """
         return {"adversarial": (1.0, -full_precision(scores).mean())}
-
-
-def input_gradients(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Gradients of a critic's scores by their own images, differentiable once more.
-
-    Args:
-        critic: Images → scores, (batch, 1), each image's by itself.
-        images: (batch, channel, height, width), requiring gradients.
-
-    Returns:
-        (batch, channel · height · width).
-    """
-    (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
-    return gradients.flatten(1)

@@ -10,9 +10,9 @@ from axiswise.nets import VAE, Generator
 from axiswise.objectives import (
     WGANGP,
     BetaVAE,
+    Game,
     InfoGAN,
     JacobianTerm,
-    NonSaturating,
     VariationPredictability,
 )
 
@@ -27,7 +27,7 @@ class EvaluationConfig:
         samples: Samples around each centre, and for each global score, ≥ 2.
         bins: Equal-width bins of a code, ≥ 2, for local scores; global ones have 20.
         vp: Protocol of the Variation Predictability score, "dsprites" or "clevr".
-        vp_latents: How many latents it is about, the most active ones, ≥ 1; all if null.
+        vp_latents: How many latents it is about, the most active ones, ≥ 2; all if null.
         images: Real images, and generated ones, of FID and KID, ≥ 2.
         paths: Points on paths of the perceptual path length, ≥ 100.
         features: What perceptual scores look at: "efficientnet-lite0", "inception" or "lpips".
@@ -44,10 +44,10 @@ class EvaluationConfig:
     vp_latents: int | None = None
     images: int = 2000
     paths: int = 2000
-    features: str = "efficientnet-lite0"
+    features: Literal["efficientnet-lite0", "inception", "lpips"] = "efficientnet-lite0"
 
     def __post_init__(self) -> None:
-        least = {"centres": 1, "samples": 2, "bins": 2, "vp_latents": 1, "images": 2, "paths": 100}
+        least = {"centres": 1, "samples": 2, "bins": 2, "vp_latents": 2, "images": 2, "paths": 100}
         for name, bound in least.items():
             value = getattr(self, name)
             if value is not None and value < bound:
@@ -140,6 +140,12 @@ class TrainConfig:
                     f"{key}.layers must name modules of the generator, such as "
                     f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
                 )
+        latents = self.evaluation.vp_latents
+        if latents is not None and latents > self.latent_dim:
+            raise ValueError(
+                f"evaluation.vp_latents must be at most the {self.latent_dim} latents, "
+                f"got {latents}"
+            )
         labels = [term.label for term in self.penalties]
         if len(set(labels)) < len(labels):
             raise ValueError(f"second_penalty must be another one than penalty, got {labels[0]!r}")
@@ -198,7 +204,7 @@ class GANConfig(TrainConfig):
     kind: Literal["gan"] = "gan"
     generator: Generator
     critic: nn.Module
-    objective: WGANGP | NonSaturating = field(default_factory=WGANGP)
+    objective: Game = field(default_factory=WGANGP)
     vp: VariationPredictability | None = None
     infogan: InfoGAN | None = None
     batch_size: int = 128

@@ -26,6 +26,7 @@ from axiswise.training.stops import TrainingStoppedError
 # of slope 1 cannot differ by more between two images than their distance, some hundreds.
 _LEAST_VARIETY = 0.01
 _LEAST_SPREAD, _MOST_SPREAD = 1e-6, 1e5
+_EXACT_SAMPLES = 8  # of the batch, for the exact values of penalties in the log
 
 
 class GANTraining:
@@ -43,10 +44,11 @@ class GANTraining:
         with torch.random.fork_rng(devices=[]):  # networks of added terms follow from the seed too
             torch.manual_seed(config.seed)
             generator = GeneratorStep(config)
+        generator.to(fabric.device)
         # Without an average (ema 0) it is the last generator that is copied each time.
         self.average = AveragedModel(
-            config.generator.to(fabric.device), multi_avg_fn=get_ema_multi_avg_fn(config.ema)
-        )
+            config.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema)
+        ).eval()
         self.model = cast(Generator, self.average.module)
         self.networks: dict[str, nn.Module] = {
             "critic": critic.critic,
@@ -87,13 +89,16 @@ class GANTraining:
         vp = config.vp
         pairs = {} if vp is None else vp.draw(batch, config.latent_dim, rng, share)
         ramps = {name: ramp_of(term, step, config) for name, term in self._added.items()}
-        config.critic.requires_grad_(False)  # spares its weights' gradients
+        learned = [weight for weight in config.critic.parameters() if weight.requires_grad]
+        for weight in learned:  # spares their gradients
+            weight.requires_grad_(False)
         own, images = self._generator(z[share], drawn, pairs, ramps)
         loss = weighted_sum(own)
         self._of_generator.zero_grad()
         fabric.backward(loss)
         self._of_generator.step()
-        config.critic.requires_grad_(True)
+        for weight in learned:
+            weight.requires_grad_(True)
         self.average.update_parameters(config.generator)
 
         self._last = {"real": real, "images": images, "scores": scores.detach(), "z": z[share]}
@@ -119,9 +124,9 @@ class GANTraining:
         assert isinstance(everywhere, Tensor)
         variety_, spread_ = everywhere.tolist()
         _check_game(step + 1, variety_, spread_)
-        scales = other_scales(
-            self.config.penalties, self.config.generator, self._last["z"], self.machine.fabric
-        )
+        # All columns of some layers of a whole batch would not fit a GPU's memory.
+        z = self._last["z"][:_EXACT_SAMPLES]
+        scales = other_scales(self.config.penalties, self.config.generator, z, self.machine.fabric)
         rate = self.optimizers["generator"].param_groups[0]["lr"]
         return {"variety": variety_, "score_spread": spread_, **scales, "learning_rate": rate}
 

@@ -62,6 +62,18 @@ def train(
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
+    with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
+        torch.manual_seed(config.seed)  # for layers that draw by themselves, such as dropout
+        _train(fabric, config, run, on_progress, on_checkpoint)
+
+
+def _train(
+    fabric: Fabric,
+    config: TrainConfig,
+    run: RunFolder,
+    on_progress: OnProgress | None,
+    on_checkpoint: OnCheckpoint | None,
+) -> None:
     rng = torch.Generator(fabric.device).manual_seed(config.seed)
     share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
     training = _training(config, Machine(fabric, rng, share))
@@ -216,6 +228,7 @@ def _save(
         "networks": {name: part.state_dict() for name, part in training.networks.items()},
         "optimizers": {name: part.state_dict() for name, part in training.optimizers.items()},
         "rng": rng.get_state(),
+        "global_rng": _global_states(rng.device),
         "log": log.history,
     }
     save_checkpoint(run.checkpoints, done, state)
@@ -239,6 +252,7 @@ def _restore(
         for name, optimizer in training.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         rng.set_state(state["rng"])
+        _set_global_states(state["global_rng"])
         log.history = [row.to(rng.device) for row in state["log"]]
         step = int(state["step"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
@@ -252,6 +266,20 @@ def _restore(
             f"recipe in {run.config} has {config.steps} steps and seed {config.seed}"
         )
     return step
+
+
+def _global_states(device: torch.device) -> dict[str, Tensor]:
+    """States of the generators that layers draw from by themselves."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def _set_global_states(states: dict[str, Tensor]) -> None:
+    torch.set_rng_state(states["cpu"])
+    if "cuda" in states and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states["cuda"])
 
 
 @contextmanager

@@ -120,9 +120,11 @@ def other_scales(
     penalties: list[JacobianTerm], generator: Callable[[Tensor], Tensor], z: Tensor, fabric: Fabric
 ) -> dict[str, float]:
     """Penalties in the other of their two forms, mean over the processes."""
+    trained = [penalty.label for penalty in penalties]
     scales = [penalty.other_scale(generator, z) for penalty in penalties]
     return {
         name: float(fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
         for scale in scales
         for name, value in scale.items()
+        if name not in trained  # where both forms are, each has its column already
     }
