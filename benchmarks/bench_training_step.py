@@ -44,16 +44,17 @@ def main() -> None:
 def step(penalty: JacobianTerm | None, mixed: bool = False) -> Callable[[], None]:
     """A step as the training loop takes it."""
     vae = ConvVAE(latent_dim=LATENT).to(memory_format=torch.channels_last)
-    module = VAEStep(vae, BetaVAE(), penalty)
+    penalties = [] if penalty is None else [penalty]
+    module = VAEStep(vae, BetaVAE(), penalties)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     data, rng = ThreeDots(), torch.Generator()
 
     def run() -> None:
         images = data.render(data.draw(BATCH, rng))
         noise = torch.randn(BATCH, LATENT, generator=rng)
-        drawn = penalty.draw(BATCH, LATENT, rng) if penalty else {}
+        drawn = [term.draw(BATCH, LATENT, rng) for term in penalties]
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            terms, _, _ = module(images, noise, drawn, 1.0)
+            terms, _, _ = module(images, noise, drawn, [1.0, *(1.0 for _ in penalties)])
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         optimizer.zero_grad()
         loss.backward()
