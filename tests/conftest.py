@@ -72,11 +72,7 @@ def tiny_recipe(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny recipe, for all tests: copy it before you change it."""
-    from axiswise.commands.train import train_recipe
-
-    folder = tmp_path_factory.mktemp("trained")
-    (folder / "tiny.yaml").write_text(TINY)
-    return train_recipe(str(folder / "tiny.yaml"), out=str(folder / "run")).path
+    return _finished(tmp_path_factory.mktemp("trained"), "tiny.yaml", TINY)
 
 
 @pytest.fixture
@@ -89,11 +85,14 @@ def tiny_gan_recipe(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def trained_gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of the tiny GAN, likewise."""
+    return _finished(tmp_path_factory.mktemp("trained_gan"), "tiny-gan.yaml", TINY_GAN)
+
+
+def _finished(folder: Path, name: str, recipe: str) -> Path:
     from axiswise.commands.train import train_recipe
 
-    folder = tmp_path_factory.mktemp("trained_gan")
-    (folder / "tiny-gan.yaml").write_text(TINY_GAN)
-    return train_recipe(str(folder / "tiny-gan.yaml"), out=str(folder / "run")).path
+    (folder / name).write_text(recipe)
+    return train_recipe(str(folder / name), out=str(folder / "run")).path
 
 
 @pytest.fixture

@@ -63,9 +63,9 @@ def evaluate_run(
             unknown = not isinstance(run.config.data, FactorData)
             why = " (the true factors of these images are not known)" if unknown else ""
             raise ValueError(f"metrics must be out of {', '.join(known)}{why}; got {name!r}")
-    check_features(chosen, protocol.features)
-
     subject = Subject(run, protocol, seed, start_bar)
+    check_features(subject, chosen)
+
     of_axes = "kl_per_axis" if isinstance(run, VAERun) else "activeness_per_axis"
     result: dict[str, Any] = {
         "name": run.config.name,

@@ -96,6 +96,11 @@ class Subject:
         )
 
     @cached_property
+    def features(self) -> metrics.Features:
+        """What perceptual scores look at."""
+        return metrics.features(self.protocol.features, self.run.device)
+
+    @cached_property
     def encode(self) -> Callable[[Tensor], Tensor]:
         """What turns images on the run's device into codes, (image, latent), there.
 
@@ -196,8 +201,8 @@ def jacobian(subject: Subject) -> Scores:
 
 def activeness(subject: Subject) -> Scores:
     """How much each latent changes the image: mean over latents, and the largest."""
-    found = subject.activity if not isinstance(subject.run, VAERun) else None
-    if found is None:
+    found = subject.activity
+    if isinstance(subject.run, VAERun):
         found = metrics.activeness(subject.generate, subject.run.latent_dim, rng=subject.rng())
     return {"activeness": float(found.mean()), "activeness_max": float(found.max())}
 
@@ -232,11 +237,10 @@ def _named(subject: Subject, name: str, value: float) -> Scores:
 
 def ppl(subject: Subject) -> Scores:
     """Perceptual path length."""
-    features = metrics.features(subject.protocol.features, subject.run.device)
     value = metrics.perceptual_path_length(
         subject.generate,
         subject.run.latent_dim,
-        features.distance,
+        subject.features.distance,
         samples=subject.protocol.paths,
         rng=subject.rng(),
         progress=subject.start_bar("perceptual path length"),
@@ -250,8 +254,7 @@ def _two_sets(subject: Subject) -> tuple[Tensor, Tensor, metrics.Features]:
     z = torch.randn(count, run.latent_dim, generator=subject.rng(), device=run.device)
     parts = z.split(_BATCH.get(run.device.type, 1024))
     generated = torch.cat([subject.generate(part) for part in parts])
-    features = metrics.features(subject.protocol.features, run.device)
-    return run.images(count, subject.seed), generated, features
+    return run.images(count, subject.seed), generated, subject.features
 
 
 def kid(subject: Subject) -> Scores:
@@ -322,12 +325,12 @@ def usual_scores(run: TrainedRun, features: str) -> list[str]:
     return [name for name in known_scores(run) if name not in left_out]
 
 
-def check_features(chosen: Sequence[str], features: str) -> None:
+def check_features(subject: Subject, chosen: Sequence[str]) -> None:
     """Find out before the work starts whether perceptual scores can be had.
 
     Args:
+        subject: What is to be scored.
         chosen: Names of scores.
-        features: What those that are perceptual look at.
 
     Raises:
         ValueError: If one of them cannot be had by these features.
@@ -335,10 +338,12 @@ def check_features(chosen: Sequence[str], features: str) -> None:
     """
     wanted = [name for name in chosen if name in ("ppl", "kid", "fid")]
     for name in wanted:
-        if name in _NOT_BY.get(features, ()):
-            raise ValueError(f"features must be others for {name}, got {features!r}")
+        if name in _NOT_BY.get(subject.protocol.features, ()):
+            raise ValueError(
+                f"features must be others for {name}, got {subject.protocol.features!r}"
+            )
     if wanted:
-        metrics.features(features)
+        _ = subject.features  # loaded once, now
         if wanted != ["ppl"] and importlib.util.find_spec("torchmetrics") is None:
             raise ImportError(
                 "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"

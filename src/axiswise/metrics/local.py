@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_codes, as_count, as_numpy
+from axiswise.metrics._repeated import RepeatedScore
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity
 
@@ -20,27 +21,12 @@ Metric: TypeAlias = Callable[[FloatArray, IntArray], SupportsFloat]
 
 
 @dataclass(frozen=True, eq=False)
-class LocalScore:
+class LocalScore(RepeatedScore):
     """A metric's values around several centres; `float()` gives their mean.
 
     Attributes:
         values: (centre,), in the order the centres were drawn.
     """
-
-    values: FloatArray
-
-    @property
-    def mean(self) -> float:
-        """The mean over the centres: the local score."""
-        return float(self.values.mean())
-
-    @property
-    def std(self) -> float:
-        """The standard deviation over the centres (divided by their number, not by one less)."""
-        return float(self.values.std())
-
-    def __float__(self) -> float:
-        return self.mean
 
 
 def local_factors(

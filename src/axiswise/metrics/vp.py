@@ -17,7 +17,8 @@ from axiswise.metrics._generators import (
     device_of,
     seeded_network,
 )
-from axiswise.metrics._inputs import FloatArray, as_count
+from axiswise.metrics._inputs import as_count
+from axiswise.metrics._repeated import RepeatedScore
 
 _REACH = 2.0  # latents are uniform between minus and plus this
 _AT_ONCE = 500  # pairs that are classified at once
@@ -56,27 +57,12 @@ VP_PROTOCOLS: Mapping[str, VPProtocol] = MappingProxyType(
 
 
 @dataclass(frozen=True, eq=False)
-class VPScore:
+class VPScore(RepeatedScore):
     """A Variation Predictability score; `float()` gives the mean.
 
     Attributes:
         values: (repeat,), the accuracy on the test part of each repeat, from 0 to 1.
     """
-
-    values: FloatArray
-
-    @property
-    def mean(self) -> float:
-        """The mean over the repeats: the score."""
-        return float(self.values.mean())
-
-    @property
-    def std(self) -> float:
-        """The standard deviation over the repeats (divided by their number, not by one less)."""
-        return float(self.values.std())
-
-    def __float__(self) -> float:
-        return self.mean
 
 
 def vp_pairs(

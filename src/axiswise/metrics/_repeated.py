@@ -1,0 +1,29 @@
+"""Scores that are taken several times."""
+
+from dataclasses import dataclass
+
+from axiswise.metrics._inputs import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class RepeatedScore:
+    """A score that was taken several times; `float()` gives the mean.
+
+    Attributes:
+        values: One value for each time.
+    """
+
+    values: FloatArray
+
+    @property
+    def mean(self) -> float:
+        """The mean: the score."""
+        return float(self.values.mean())
+
+    @property
+    def std(self) -> float:
+        """The standard deviation (divided by the number of values, not by one less)."""
+        return float(self.values.std())
+
+    def __float__(self) -> float:
+        return self.mean
