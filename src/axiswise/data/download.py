@@ -54,13 +54,13 @@ def fetch(url: str, path: Path, *, sha256: str, progress: Progress | None = None
             `path`, what is wrong, and the two ways to get the file.
         OSError: The folder cannot be written or the disk is full.
     """
-    if _is_right(path, sha256):
+    if _checksum(path) == sha256:
         return
     with naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with _alone_with(part) as file:
-        if _is_right(path, sha256):  # another process was faster
+        if _checksum(path) == sha256:  # another process was faster
             return
         problem = _fill(file, url, sha256, progress)
         if problem is not None:
@@ -156,13 +156,16 @@ def _fault(file: BufferedRandom, sha256: str) -> str | None:
     return f"what came ({size} bytes) has the SHA-256 checksum {found}, but must have {sha256}"
 
 
-def _is_right(path: Path, sha256: str) -> bool:
-    return path.exists() and _checksum(path) == sha256
+def _checksum(path: Path) -> str | None:
+    """A file's checksum, None where there is no file.
 
-
-def _checksum(path: Path) -> str:
-    with naming(path), path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Opened without looking first: another process may move it between the look and the opening.
+    """
+    try:
+        with naming(path), path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
 
 
 def _set_aside(path: Path) -> None:
@@ -183,7 +186,8 @@ def _set_aside(path: Path) -> None:
 
 
 def _explain(url: str, path: Path, problem: str) -> str:
-    state = f"is there, but has the checksum {_checksum(path)}" if path.exists() else "is missing"
+    checksum = _checksum(path)
+    state = "is missing" if checksum is None else f"is there, but has the checksum {checksum}"
     return (
         f"{path} {state}, and cannot be fetched from {url}: {problem}. Two ways to get it: try "
         f"again with a network that reaches this address, or fetch it by hand and put it into "
@@ -200,7 +204,7 @@ def _alone_with(part: Path) -> Iterator[BufferedRandom]:
         with file:
             _lock(file)
             # The process that held it may have given it its name, or removed it.
-            if not part.exists() or not os.path.samestat(os.fstat(file.fileno()), part.stat()):
+            if not _is_at(part, file):
                 continue
             try:
                 yield file
@@ -208,6 +212,13 @@ def _alone_with(part: Path) -> Iterator[BufferedRandom]:
                 if file.seek(0, os.SEEK_END) == 0:
                     part.unlink(missing_ok=True)
             return
+
+
+def _is_at(path: Path, file: BufferedRandom) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _lock(file: BufferedRandom) -> None:
