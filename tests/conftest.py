@@ -1,12 +1,15 @@
 """What tests of several folders need: runs so small that they train in a second."""
 
 import hashlib
+import math
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 # Written by hand and in full, so that a changed default cannot change what the tests train.
 TINY = """
@@ -51,6 +54,7 @@ evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200, images: 100, paths: 1
 """
 
 Snapshot = Callable[[Path], dict[str, str]]
+Fill = Callable[..., dict[str, Tensor]]
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -112,3 +116,27 @@ def snapshot() -> Snapshot:
         }
 
     return take
+
+
+@pytest.fixture(scope="session")
+def fill() -> Fill:
+    """Weights by the rule of the reference, which the authors' GANs were run with."""
+
+    def by_rule(
+        shapes: Mapping[str, Sequence[int]], kind: torch.dtype = torch.float64
+    ) -> dict[str, Tensor]:
+        weights = {}
+        for position, (key, shape) in enumerate(shapes.items()):
+            index = np.arange(1, math.prod(shape) + 1)
+            noise = np.sin(1 + position + 12.9898 * index) * 43758.5453
+            uniform = 2 * (noise - np.floor(noise)) - 1
+            offset, scale = 0.0, 0.05
+            if key.endswith("var"):
+                offset, scale = 1.0, 0.5
+            elif key.endswith("gain") and len(shape) == 1:
+                offset, scale = 1.0, 0.1
+            values = offset + scale * uniform
+            weights[key] = torch.from_numpy(values.reshape(shape)).to(kind)
+        return weights
+
+    return by_rule
