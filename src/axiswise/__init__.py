@@ -1,6 +1,7 @@
 """Latent axes that each change one thing: train them, check them, look at them."""
 
 from axiswise import data, directions, metrics, nets
+from axiswise.directions import Directions, find_directions, match_directions
 from axiswise.jacobian import (
     jacobian_columns,
     jacobian_gram,
@@ -19,9 +20,11 @@ from axiswise.penalties import (
 from axiswise.shared_pass import SharedPass
 
 __all__ = [
+    "Directions",
     "SharedPass",
     "data",
     "directions",
+    "find_directions",
     "hessian_penalty",
     "ima_contrast",
     "jacobian_columns",
@@ -29,6 +32,7 @@ __all__ = [
     "jacobian_products",
     "jl1_penalty",
     "jl2_penalty",
+    "match_directions",
     "metrics",
     "nets",
     "orojar_penalty",

@@ -9,6 +9,12 @@ from pathlib import Path
 _TRAIN_USAGE = """axiswise train RECIPE [--out FOLDER] [--key value …]
        axiswise train --resume FOLDER"""
 
+_DISCOVER_USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
+       [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]
+       [--derivative forward|finite] [--epsilon E] [--chunk-size N] [--key value …]"""
+
+_USERS_FAULTS = ValueError | TypeError | OSError | ImportError | NotImplementedError
+
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -55,19 +61,58 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     recipes = commands.add_parser("recipes", help="list the shipped recipes")
     recipes.set_defaults(run=_recipes)
 
-    evaluate = commands.add_parser("evaluate", help="score a run")
-    evaluate.add_argument("folder", metavar="FOLDER", help="the run's folder")
+    discover = commands.add_parser(
+        "discover",
+        usage=_DISCOVER_USAGE,
+        help="find directions in the latents of a generator",
+        description="Find directions in the latents of a generator: a run folder, a folder or Hub "
+        "repository in our format, an import path (module:name), or biggan:FILE. Below are the "
+        "settings of all methods, then those of the one that --method names.",
+        add_help=False,
+        allow_abbrev=False,
+    )
+    discover.add_argument("generator", nargs="?", metavar="GENERATOR", help="where it is")
+    discover.add_argument(
+        "--method", default="orojar", metavar="NAME", help="orojar, if none; see the end"
+    )
+    discover.add_argument("--directions", type=int, metavar="N", help="the most important; all")
+    discover.add_argument(
+        "--subspace", metavar="START:STOP", help="latents to search, or coarse, mid, fine; all"
+    )
+    discover.add_argument("--out", metavar="FOLDER", help="runs/GENERATOR-METHOD-seedS")
+    discover.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
+    discover.add_argument(
+        "--latent-dim", type=int, metavar="N", help="where the generator does not say"
+    )
+    discover.add_argument("--classes", type=int, nargs="+", metavar="C", help="of BigGAN; all")
+    discover.add_argument(
+        "--derivative", choices=["forward", "finite"], help="finite needs no derivatives (forward)"
+    )
+    discover.add_argument("--epsilon", type=float, metavar="E", help="step of finite differences")
+    discover.add_argument(
+        "--chunk-size", type=int, metavar="N", help="bound on latents times directions at once"
+    )
+    discover.add_argument("--help", "-h", action="store_true", help="show this")
+    discover.set_defaults(run=_discover, parser=discover)
+
+    evaluate = commands.add_parser("evaluate", help="score a run, or directions")
+    evaluate.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
     evaluate.add_argument("--metrics", nargs="+", metavar="NAME", help="the usual ones, if none")
     evaluate.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
     evaluate.add_argument(
         "--features", metavar="NAME", help="of FID, KID, PPL: efficientnet-lite0, inception, lpips"
     )
     evaluate.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
+    evaluate.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
     evaluate.set_defaults(run=_evaluate)
 
-    show = commands.add_parser("show", help="draw a run's pictures and report.html")
-    show.add_argument("folder", metavar="FOLDER", help="the run's folder")
+    show = commands.add_parser("show", help="draw pictures of a run, or directions; report.html")
+    show.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
     show.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
+    show.add_argument("--only", type=int, nargs="+", metavar="I", help="these directions")
+    show.add_argument("--extent", type=float, metavar="X", help="moved from −X to X (5)")
+    show.add_argument("--samples", type=int, metavar="N", help="images for each direction")
+    show.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
     show.set_defaults(run=_show)
 
     sefa = commands.add_parser("sefa", help="turn a GAN's axes to the directions that SeFa finds")
@@ -75,9 +120,12 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     sefa.add_argument("--out", metavar="FOLDER", help="folder of the new run; FOLDER-sefa")
     sefa.set_defaults(run=_sefa)
 
-    compare = commands.add_parser("compare", help="compare runs, grouped by recipe")
+    compare = commands.add_parser("compare", help="compare runs by recipe, or sets of directions")
     compare.add_argument(
-        "sources", nargs="+", metavar="FOLDER", help="evaluated runs, or evaluation.json files"
+        "sources",
+        nargs="+",
+        metavar="FOLDER",
+        help="evaluated runs, or evaluation.json files; or folders of directions",
     )
     compare.add_argument("--scores", nargs="+", metavar="NAME", help="all, if none")
     compare.add_argument(
@@ -86,11 +134,15 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
     compare.set_defaults(run=_compare)
 
     options, overrides = parser.parse_known_args(words)
-    if overrides and options.run is not _train:
+    if overrides and options.run not in (_train, _discover):
         parser.error(f"unrecognized arguments: {' '.join(overrides)}")
-    late = overrides and options.recipe and words.index(overrides[0]) < words.index(options.recipe)
-    if late and options.resume is None:
-        train.error(f"RECIPE must come before the keys that change it, here before {overrides[0]}")
+    what = "recipe" if options.run is _train else "generator"
+    first = getattr(options, what, None)
+    late = overrides and first and words.index(overrides[0]) < words.index(first)
+    if late and not getattr(options, "resume", None):
+        options.parser.error(
+            f"{what.upper()} must come before the keys that change it, here before {overrides[0]}"
+        )
     return options, overrides
 
 
@@ -127,26 +179,99 @@ def _recipes(_options: argparse.Namespace, _overrides: list[str]) -> None:
         print(f"{name:{width}}  {description}")
 
 
+def _discover(options: argparse.Namespace, words: list[str]) -> None:
+    from axiswise.commands.discover import GeneratorSource, discover, method_parser
+    from axiswise.commands.progress import searching_bar
+
+    if options.help:
+        options.parser.print_help()
+        method_parser(options.method).print_help()
+        return
+    if options.generator is None:
+        raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")
+    common = ("directions", "seed", "derivative", "epsilon", "chunk_size")
+    given = {name: getattr(options, name) for name in common if getattr(options, name) is not None}
+    source = GeneratorSource(options.generator, options.latent_dim, options.classes)
+    with searching_bar() as start_search:
+        folder, found = discover(
+            source,
+            options.method,
+            words,
+            options.out,
+            subspace=options.subspace,
+            start_search=start_search,
+            **given,
+        )
+    then = (f"`axiswise {name} {folder}{source.words}`" for name in ("evaluate", "show"))
+    print(f"{folder}: {len(found)} directions; now {', '.join(then)}")
+
+
 def _evaluate(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.discover import holds_directions
+
+    (_evaluate_directions if holds_directions(options.folder) else _evaluate_run)(options)
+    print(Path(options.folder) / "evaluation.json")
+
+
+def _evaluate_directions(options: argparse.Namespace) -> None:
+    from axiswise.commands.evaluate_directions import evaluate_directions, score_table
+    from axiswise.commands.progress import counting_bar
+
+    _only_for("runs", options, "radius", "features")
+    with counting_bar() as start_bar:
+        result = evaluate_directions(
+            options.folder, options.generator, options.metrics, options.seed, start_bar
+        )
+    _print_table(score_table(result["scores"]))
+
+
+def _evaluate_run(options: argparse.Namespace) -> None:
     from axiswise.commands.evaluate import evaluate_run
     from axiswise.commands.loading import load_run
     from axiswise.commands.progress import counting_bar
     from axiswise.commands.show import score_rows
 
+    _only_for("directions", options, "generator")
     run = load_run(options.folder)
     with counting_bar() as start_bar:
         result = evaluate_run(
             run, options.metrics, options.radius, options.seed, start_bar, options.features
         )
     _print_table(score_rows(result["scores"]))
-    print(run.folder.evaluation)
 
 
 def _show(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.discover import holds_directions
+
+    (_show_directions if holds_directions(options.folder) else _show_run)(options)
+
+
+def _show_directions(options: argparse.Namespace) -> None:
+    from axiswise.commands.discover import open_directions
+    from axiswise.commands.progress import counting_bar
+    from axiswise.commands.show_directions import show_directions
+
+    given = ("extent", "samples")
+    chosen = {name: getattr(options, name) for name in given if getattr(options, name) is not None}
+    _, generator, _ = open_directions(options.folder, options.generator)
+    with counting_bar() as start_bar:
+        report = show_directions(
+            Path(options.folder),
+            generator,
+            only=options.only,
+            seed=options.seed,
+            start_bar=start_bar,
+            **chosen,
+        )
+    print(report)
+
+
+def _show_run(options: argparse.Namespace) -> None:
     from axiswise.commands.loading import load_run
     from axiswise.commands.progress import counting_bar
     from axiswise.commands.show import show_run
 
+    _only_for("directions", options, "only", "extent", "samples", "generator")
     run = load_run(options.folder)
     with counting_bar() as start_bar:
         report = show_run(run, options.seed, start_bar)
@@ -161,6 +286,25 @@ def _sefa(options: argparse.Namespace, _overrides: list[str]) -> None:
 
 
 def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.discover import holds_directions
+
+    kinds = {holds_directions(source) for source in options.sources}
+    if len(kinds) > 1:
+        raise ValueError("FOLDER … must be runs or directions, and not both")
+    (_compare_directions if kinds.pop() else _compare_runs)(options)
+    print(options.out)
+
+
+def _compare_directions(options: argparse.Namespace) -> None:
+    from axiswise.commands.compare_directions import compare_directions, write_agreement
+
+    _only_for("runs", options, "scores")
+    agreement = compare_directions(options.sources)
+    write_agreement(agreement, options.sources, options.out)
+    _print_table(agreement.rows)
+
+
+def _compare_runs(options: argparse.Namespace) -> None:
     from axiswise.commands.compare import (
         choose_scores,
         comparison_rows,
@@ -174,7 +318,13 @@ def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
         evaluations = choose_scores(evaluations, options.scores)
     write_comparison(evaluations, options.sources, options.out)
     _print_table(comparison_rows(group_by_recipe(evaluations)))
-    print(options.out)
+
+
+def _only_for(kind: str, options: argparse.Namespace, *names: str) -> None:
+    """Refuse options that the folder at hand makes no sense of."""
+    for name in names:
+        if getattr(options, name) is not None:
+            raise ValueError(f"--{name} is for folders of {kind}, which this is not")
 
 
 def _print_table(rows: list[list[str]]) -> None:
@@ -198,7 +348,7 @@ def _complain_about(error: Exception) -> int:
         status = 2
     elif isinstance(error, InterruptedRunError):
         status = 130
-    elif isinstance(error, ValueError | TypeError | OSError | ImportError | TrainingStoppedError):
+    elif isinstance(error, _USERS_FAULTS | TrainingStoppedError):
         status = 1
     else:
         raise error

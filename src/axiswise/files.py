@@ -38,6 +38,31 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
+def load_tensors(path: str | Path) -> object:
+    """Read a file of PyTorch's that somebody else has made, by `torch.load(weights_only=True)`.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What it holds: a tensor, or several in dictionaries and lists; on the CPU.
+
+    Raises:
+        UnreadableFileError: If it is damaged or holds anything else, which is not run.
+        OSError: If it cannot be read.
+    """
+    import torch
+
+    with Path(path).open("rb") as file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch.load raises whatever its readers trip over
+            raise UnreadableFileError(
+                f"{path} is damaged, or holds something else than tensors, which is not loaded: "
+                + str(error).split("\n")[0]
+            ) from error
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Make errors say which file they are about: that of a full disk, for one, does not.

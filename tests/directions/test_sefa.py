@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import axiswise as aw
 from axiswise.directions import sefa
 from axiswise.nets import SimpleGenerator
 
@@ -100,3 +101,79 @@ def test_results_are_of_the_weight_s_type_and_no_part_of_a_graph() -> None:
 def test_a_layer_of_another_kind_is_refused(layer: nn.Module, named: str) -> None:
     with pytest.raises(TypeError, match=f"layer must be an nn.Linear, .*got {named}"):
         sefa(layer)
+
+
+def test_of_several_layers_it_is_of_their_weights_one_below_the_other() -> None:
+    """By numpy; which comes first does not matter."""
+    layers = [_layer("linear"), _layer("transposed"), _layer("narrow")]
+    with torch.no_grad():
+        weights = [layers[0].get_parameter("weight"), layers[2].get_parameter("weight")]
+        spread = layers[1].get_parameter("weight").reshape(LATENT, -1).T
+        matrix = torch.cat([weights[0], spread, weights[1]]).numpy()
+    _, stretches, vectors = np.linalg.svd(matrix)
+    directions, eigenvalues = sefa(*layers)
+    np.testing.assert_allclose(eigenvalues, stretches**2, rtol=1e-12)
+    cosines = np.abs((directions.numpy() * vectors).sum(1))
+    np.testing.assert_allclose(cosines, 1, rtol=1e-12)
+    torch.testing.assert_close(sefa(*layers[::-1])[0], directions)
+
+
+def test_no_layers_and_layers_of_other_widths_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"layers must take the same latents, got .*\[\] inputs"):
+        sefa()
+    with pytest.raises(ValueError, match=r"layers must take the same .* \[5, 6\] inputs"):
+        sefa(_layer("linear"), nn.Linear(6, 3))
+
+
+class Styles(nn.Module):
+    """A second layer takes the latents too, and a third one but some of them."""
+
+    latent_dim = LATENT
+
+    def __init__(self) -> None:
+        super().__init__()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(4)
+            self.first, self.second = nn.Linear(LATENT, 6), nn.Linear(LATENT, 8)
+            self.third = nn.Linear(3, 7)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return torch.cat([self.first(z), self.second(z), self.third(z[:, 1:4])], 1).tanh()
+
+
+def test_a_search_takes_layers_by_their_names() -> None:
+    generator = Styles()
+    for names, layers in (
+        (None, [generator.first]),
+        ("second", [generator.second]),
+        ("first,second", [generator.first, generator.second]),
+    ):
+        found = aw.find_directions(generator, "sefa", 3, layer=names)
+        torch.testing.assert_close(found.matrix, sefa(*layers)[0][:3], rtol=0, atol=1e-6)
+        assert found.settings["layer"] == names
+
+
+def test_of_a_subspace_it_is_of_the_columns_that_are_searched() -> None:
+    """Also where a layer takes no others."""
+    generator = Styles()
+    columns = nn.Linear(3, 6)
+    columns.weight.data = generator.first.weight.data[:, 1:4]
+    for names, layers in (
+        ("first", [columns]),
+        ("third", [generator.third]),
+        ("third,first", [generator.third, columns]),
+    ):
+        found = aw.find_directions(generator, "sefa", subspace=(1, 4), layer=names)
+        expected = sefa(*layers)[0]
+        torch.testing.assert_close(found.matrix[:, 1:4], expected, rtol=0, atol=1e-6)
+
+
+def test_a_search_refuses_layers_that_do_not_take_the_latents() -> None:
+    with pytest.raises(
+        ValueError, match=r"layer must take the 5 latents, or the 2 .*'third' takes 3"
+    ):
+        aw.find_directions(Styles(), "sefa", subspace=(0, 2), layer="first,third")
+    with pytest.raises(ValueError, match=r"layer must name a module .*\(first, second, third, …\)"):
+        aw.find_directions(Styles(), "sefa", layer="first, second")
+    with pytest.raises(TypeError, match=r"must be an nn\.Module for method 'sefa', .*got function"):
+        aw.find_directions(lambda z: z.sin(), "sefa", latent_dim=2)

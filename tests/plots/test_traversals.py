@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from axiswise.plots import traversal_video, traversals
 from axiswise.plots._tiles import GAP
@@ -188,7 +189,7 @@ def test_a_film_that_cannot_be_made_leaves_the_old_one(tmp_path, monkeypatch):
     def fail(*_, **__):
         raise OSError("no codec")
 
-    monkeypatch.setattr(imageio, "imwrite", fail)
+    monkeypatch.setattr(Image.Image, "save", fail)
     with pytest.raises(OSError, match="no codec"):
         traversal_video(frames_of(2), path, ACTIVITY)
     assert path.read_bytes() == b"old"

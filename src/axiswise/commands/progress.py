@@ -34,6 +34,34 @@ def training_bar(steps: int) -> Iterator[Callable[[int, dict[str, float]], None]
         yield update
 
 
+SearchUpdate = Callable[[int, int, dict[str, float]], None]
+StartSearch = Callable[[str], SearchUpdate]
+
+
+@contextmanager
+def searching_bar() -> Iterator[StartSearch]:
+    """Bars for work that has figures to show while it goes on.
+
+    Yields:
+        A function that starts a bar of the given name, and returns what to call with the number
+        done, the number in all, and figures by name.
+    """
+    with _progress("{task.fields[figures]}") as progress:
+
+        def start(name: str) -> SearchUpdate:
+            task: TaskID = progress.add_task(name, total=None, figures="")
+
+            def update(done: int, total: int, figures: dict[str, float]) -> None:
+                progress.update(task, completed=done, total=total)
+                if figures:  # those of the search stay while what it found is measured
+                    shown = "  ".join(f"{name} {value:.4g}" for name, value in figures.items())
+                    progress.update(task, figures=shown)
+
+            return update
+
+        yield start
+
+
 @contextmanager
 def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
     """Bars for work that counts what it has done.

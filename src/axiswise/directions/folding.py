@@ -38,6 +38,26 @@ def first_layer(generator: nn.Module, latent_dim: int) -> str:
     raise ValueError("generator must have a linear or convolutional layer, got none")
 
 
+def layer_named(generator: nn.Module, name: str) -> nn.Module:
+    """A module of a generator.
+
+    Args:
+        generator: The generator.
+        name: As in `named_modules()`.
+
+    Returns:
+        The module.
+
+    Raises:
+        ValueError: If there is none of this name.
+    """
+    modules: dict[str, nn.Module] = dict(generator.named_modules())
+    if name not in modules:
+        known = ", ".join(list(modules)[1:9])
+        raise ValueError(f"layer must name a module of the generator ({known}, …), got {name!r}")
+    return modules[name]
+
+
 def latent_matrix(layer: nn.Module) -> Tensor:
     """A layer's weight as a matrix.
 
@@ -87,18 +107,16 @@ def with_axes(generator: Network, directions: Tensor, layer: str | None = None) 
         raise ValueError(f"directions must be (latent, latent), got {tuple(directions.shape)}")
     name = first_layer(generator, latent_dim) if layer is None else layer
     turned = copy.deepcopy(generator)
-    modules = dict(turned.named_modules())
-    if name not in modules:
-        raise ValueError(f"layer must name a module of the generator, got {name!r}")
-    weight = latent_matrix(modules[name])
+    module = layer_named(turned, name)
+    weight = latent_matrix(module)
     if weight.shape[1] != latent_dim:
         raise ValueError(
             f"layer must take the {latent_dim} latents, but {name!r} takes {weight.shape[1]} inputs"
         )
     directions = directions.to(weight)
-    own = modules[name].weight
+    own = module.weight
     assert isinstance(own, Tensor)
-    axis = 0 if isinstance(modules[name], nn.ConvTranspose2d) else 1
+    axis = 0 if isinstance(module, nn.ConvTranspose2d) else 1
     own.copy_(torch.tensordot(directions, own, dims=([1], [axis])).movedim(0, axis))
 
     w = torch.linspace(-1, 1, 4 * latent_dim).to(own).view(4, latent_dim).sin()

@@ -1,24 +1,29 @@
-"""SeFa: closed-form directions from a generator's first layer (Shen & Zhou, CVPR 2021)."""
+"""SeFa: closed-form directions from a generator's weights (Shen & Zhou, CVPR 2021)."""
 
 import torch
 from torch import Tensor, nn
 
-from axiswise.directions.folding import latent_matrix
+from axiswise.directions._learning import Progress
+from axiswise.directions.directions import with_fixed_signs
+from axiswise.directions.folding import first_layer, latent_matrix, layer_named
+from axiswise.directions.generators import SearchSpace
 
 
-def sefa(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Directions that a layer stretches most: the eigenvectors of AᵀA (arXiv 2007.06600, Eq. 7).
+def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
+    """Directions that layers stretch most: the eigenvectors of AᵀA (arXiv 2007.06600, Eq. 7).
 
     Args:
-        layer: The layer that takes the latents, an `nn.Linear`, or an `nn.Conv2d` or
-            `nn.ConvTranspose2d` whose channels they are; A is its weight, (output, latent).
+        layers: The layer that takes the latents, or all of them, each an `nn.Linear`, or an
+            `nn.Conv2d` or `nn.ConvTranspose2d` whose channels the latents are; A is the weight,
+            (output, latent), of all of them one below the other.
 
     Returns:
         The directions, (latent, latent), orthonormal rows, of the largest eigenvalue first, each
         with its largest entry positive; and the eigenvalues, (latent,), ≥ 0. In the weight's type.
 
     Raises:
-        TypeError: If the layer is of another kind.
+        TypeError: If a layer is of another kind.
+        ValueError: If there is none, or they take different numbers of inputs.
 
     Example:
         >>> import torch
@@ -28,10 +33,74 @@ def sefa(layer: nn.Module) -> tuple[Tensor, Tensor]:
         >>> directions.tolist(), eigenvalues.tolist()
         ([[0.0, 1.0], [1.0, 0.0]], [9.0, 1.0])
     """
-    matrix = latent_matrix(layer).detach().double()
-    values, vectors = torch.linalg.eigh(matrix.T @ matrix)
-    rows = vectors.flip(1).T
-    largest = rows.gather(1, rows.abs().argmax(1, keepdim=True))
-    rows = rows * largest.sign()  # a direction and its opposite are one: fix which
-    kind = next(layer.parameters()).dtype
-    return (rows + 0.0).to(kind), values.flip(0).clamp(min=0).to(kind)
+    matrices = [latent_matrix(layer).detach() for layer in layers]
+    widths = {matrix.shape[1] for matrix in matrices}
+    if len(widths) != 1:
+        raise ValueError(
+            f"layers must take the same latents, got layers of {sorted(widths)} inputs"
+        )
+    return _stretched(torch.cat(matrices))
+
+
+def sefa_directions(
+    space: SearchSpace,
+    _rng: torch.Generator,
+    _progress: Progress | None,
+    *,
+    layer: str | None = None,
+) -> Tensor:
+    """`sefa` on layers of a generator by their names.
+
+    Args:
+        space: What is searched; the generator is an `nn.Module`.
+        layer: Name of the layer that takes the latents, as in `named_modules()`, or names
+            separated by commas; the first linear or convolutional one if None.
+
+    Returns:
+        (size, size), a direction in each row, of the largest eigenvalue first.
+
+    Raises:
+        TypeError: If the generator is no `nn.Module`, or the layer of another kind.
+        ValueError: If there is no such layer, or it takes neither all latents nor those searched.
+    """
+    generator = module_of(space, "sefa")
+    names = [first_layer(generator, space.latent_dim)] if layer is None else layer.split(",")
+    matrices = []
+    for name in names:
+        matrix = latent_matrix(layer_named(generator, name)).detach()
+        if matrix.shape[1] == space.latent_dim:
+            matrix = matrix[:, space.subspace]
+        if matrix.shape[1] != space.size:
+            raise ValueError(
+                f"layer must take the {space.latent_dim} latents, or the {space.size} that are "
+                f"searched, but {name!r} takes {matrix.shape[1]} inputs"
+            )
+        matrices.append(matrix)
+    return _stretched(torch.cat(matrices))[0]
+
+
+def module_of(space: SearchSpace, method: str) -> nn.Module:
+    """The generator of a search that needs to look into it.
+
+    Args:
+        space: What is searched.
+        method: Who needs to.
+
+    Returns:
+        The generator.
+
+    Raises:
+        TypeError: If it is no `nn.Module`.
+    """
+    if not isinstance(space.generator, nn.Module):
+        raise TypeError(
+            f"generator must be an nn.Module for method {method!r}, which looks at its layers, got "
+            f"{type(space.generator).__name__}"
+        )
+    return space.generator
+
+
+def _stretched(matrix: Tensor) -> tuple[Tensor, Tensor]:
+    values, vectors = torch.linalg.eigh(matrix.double().T @ matrix.double())
+    rows = with_fixed_signs(vectors.flip(1).T)
+    return rows.to(matrix.dtype), values.flip(0).clamp(min=0).to(matrix.dtype)

@@ -105,13 +105,28 @@ def jacobian_diagnostics(
         done += len(rows)
         if progress is not None:
             progress(done, len(z))
-    return _described(torch.cat(grams), torch.cat(sums), outputs, active)
+    return describe_columns(torch.cat(grams), torch.cat(sums), outputs, active)
 
 
-def _described(
-    gram: Tensor, absolute: Tensor, outputs: int, active: Tensor | None
+def describe_columns(
+    gram: Tensor, absolute: Tensor, outputs: int, active: Tensor | None = None
 ) -> JacobianDiagnostics:
-    """Sums up Gram matrices (z, latent, latent) and sums of |J| (z, latent) of columns."""
+    """Describes columns that are known by their inner products and their L1 lengths.
+
+    Args:
+        gram: JᵀJ at each of the latents, (z, latent, latent), on the CPU; float64, since float32
+            would blur cosines near 1.
+        absolute: ‖J_i‖₁ there, (z, latent).
+        outputs: The number of entries of a column.
+        active: As in `jacobian_diagnostics`.
+
+    Returns:
+        As `jacobian_diagnostics`.
+
+    Raises:
+        TypeError: `active` is not boolean.
+        ValueError: `active` has another length.
+    """
     lengths = gram.diagonal(dim1=1, dim2=2).sqrt()
     alive = lengths > 0
     inverse = torch.where(alive, 1 / lengths, 0)

@@ -4,29 +4,48 @@ None of them touches pyplot or any other global state. `save` writes a figure.
 """
 
 from axiswise.plots.activeness import activeness
+from axiswise.plots.agreement import agreement
 from axiswise.plots.columns import jacobian_columns
 from axiswise.plots.cosines import column_cosines
+from axiswise.plots.directions import (
+    direction_clip,
+    direction_cosines,
+    direction_film,
+    direction_importance,
+    direction_sheet,
+    direction_strip,
+)
 from axiswise.plots.reconstructions import reconstructions
-from axiswise.plots.report import Picture, Preformatted, Section, Table, report
+from axiswise.plots.report import Clip, Gallery, Picture, Preformatted, Section, Table, report
 from axiswise.plots.samples import samples
-from axiswise.plots.saving import save
+from axiswise.plots.saving import save, save_film
 from axiswise.plots.scores import comparison, loss_curves, scores_against_radius
 from axiswise.plots.traversals import traversal_video, traversals
 
 __all__ = [
+    "Clip",
+    "Gallery",
     "Picture",
     "Preformatted",
     "Section",
     "Table",
     "activeness",
+    "agreement",
     "column_cosines",
     "comparison",
+    "direction_clip",
+    "direction_cosines",
+    "direction_film",
+    "direction_importance",
+    "direction_sheet",
+    "direction_strip",
     "jacobian_columns",
     "loss_curves",
     "reconstructions",
     "report",
     "samples",
     "save",
+    "save_film",
     "scores_against_radius",
     "traversal_video",
     "traversals",

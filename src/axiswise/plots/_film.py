@@ -1,7 +1,9 @@
-"""A film in which every axis moves at once, frame by frame and as a file's bytes."""
+"""Films in which axes move, or one direction, frame by frame and as a file's bytes."""
 
+import io
+from fractions import Fraction
 from math import ceil
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -15,86 +17,178 @@ _ACROSS = 6  # tiles beside each other at most
 # Lengths in pixels.
 _MARGIN = 12
 _CAPTION = 48
+_LOWER_CAPTION = 68  # under the tiles of a direction: the slider, its scale, the name
 _TEXT_SIZE, _SMALLEST_TEXT = 14, 9
 _KNOB_SIDE = 9
 
 _WHITE, _LINE, _INK, _PALE = (255,) * 3, (205,) * 3, (30,) * 3, (125,) * 3
 _KNOB = (0, 114, 178)
 
+_BITS_PER_PIXEL = 0.3  # of an MP4 at most, so that even a film of noise is no large file
+_PALETTE_PIXELS = 400_000  # about, that the colours of a GIF are chosen from
 
-class _Place(NamedTuple):
-    """Where the tile of one start image and one axis has its corner."""
+Frames = npt.NDArray[np.uint8]
 
-    image: int
-    axis: int
+
+class _Corner(NamedTuple):
+    """Top left corner of a tile."""
+
     top: int
     left: int
 
 
-def film(cells: Floats, order: Ordering) -> npt.NDArray[np.uint8]:
+class _Track(NamedTuple):
+    """Where a slider's knob moves."""
+
+    top: int
+    left: int
+    length: int
+
+
+def film(cells: Floats, order: Ordering) -> Frames:
     """Draw cells (image, axis, step, channel, height, width), in [0, 1], there and back.
 
     Returns:
         (2·step − 2, height, width, 3) with even height and width, as H.264 needs.
     """
-    images, axes, steps, _, height, width = cells.shape
+    images, axes, _, _, height, width = cells.shape
     across = ceil(axes / ceil(axes / _ACROSS))
     block = ceil(axes / across) * (height + _CAPTION) + _MARGIN
-    places = [
-        _Place(
-            image,
-            axis,
+    corners = [
+        _Corner(
             _MARGIN + image * block + axis // across * (height + _CAPTION),
             _MARGIN + axis % across * (width + _MARGIN),
         )
         for image in range(images)
         for axis in range(axes)
     ]
+    tracks = [_Track(top + height + 5, left, width) for top, left in corners]
     size = _even(_MARGIN + across * (width + _MARGIN)), _even(_MARGIN + images * block)
-    ground = _ground(size, places, order, (height, width))
+    canvas, pen = _ground(size, corners, tracks, (height, width))
+    for place, (top, left) in enumerate(corners):
+        axis = place % axes
+        active = axis < order.active
+        label = f"{order.names[axis]}  {order.activities[axis] if active else 'inactive'}"
+        text, font = _fitted(label, width, pen)
+        middle = left + width / 2
+        pen.text((middle, top + height + 18), text, _INK if active else _PALE, font, anchor="ma")
+    return _played(canvas, cells.reshape(-1, *cells.shape[2:]), corners, tracks)
+
+
+def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
+    """Draw cells (sample, step, channel, height, width), in [0, 1], there and back.
+
+    All samples move at once, over one slider.
+
+    Args:
+        cells: the images.
+        name: stands at the bottom.
+        scale: step → what the slider says there.
+
+    Returns:
+        (2·step − 2, height, width, 3) with even height and width.
+    """
+    samples, steps, _, height, width = cells.shape
+    down = ceil(samples / _ACROSS)
+    across = ceil(samples / down)
+    corners = [
+        _Corner(
+            _MARGIN + sample // across * (height + _MARGIN),
+            _MARGIN + sample % across * (width + _MARGIN),
+        )
+        for sample in range(samples)
+    ]
+    length = across * (width + _MARGIN) - _MARGIN
+    track = _Track(down * (height + _MARGIN) + 5, _MARGIN, length)
+    size = _even(length + 2 * _MARGIN), _even(track.top + _LOWER_CAPTION)
+    canvas, pen = _ground(size, corners, [track], (height, width))
+    font = ImageFont.load_default(_TEXT_SIZE)
+    for step, text in scale.items():
+        half = pen.textlength(text, font) / 2
+        middle = track.left + _slid(length, step, steps) + _KNOB_SIDE / 2
+        middle = min(max(middle, track.left + half), track.left + length - half)
+        pen.text((middle, track.top + 14), text, _PALE, font, anchor="ma")
+    text, font = _fitted(name, length, pen)
+    pen.text((track.left + length / 2, track.top + 36), text, _INK, font, anchor="ma")
+    return _played(canvas, cells, corners, [track])
+
+
+def encode(frames: Frames, suffix: str, fps: float) -> bytes:
+    """Return the frames (frame, height, width, 3) as the bytes of a .gif or an .mp4."""
+    return _gif(frames, fps) if suffix == ".gif" else _mp4(frames, fps)
+
+
+def _gif(frames: Frames, fps: float) -> bytes:
+    # One palette for all frames: to find one for each takes thirty times as long.
+    apart = max(1, round((frames[..., 0].size / _PALETTE_PIXELS) ** 0.5))
+    palette = Image.fromarray(np.concatenate(frames[:, ::apart, ::apart])).quantize()
+    pictures = [
+        Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
+        for frame in frames
+    ]
+    file = io.BytesIO()
+    first, *others = pictures
+    first.save(file, "GIF", save_all=True, append_images=others, duration=1000 / fps, loop=0)
+    return file.getvalue()
+
+
+def _mp4(frames: Frames, fps: float) -> bytes:
+    import av
+
+    _, height, width, _ = frames.shape
+    most = round(_BITS_PER_PIXEL * height * width * fps)
+    file = io.BytesIO()
+    with av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream(
+            "libx264",
+            rate=Fraction(fps).limit_denominator(1000),
+            # Where images repeat, mbtree loses a slow change of brightness.
+            options={"mbtree": "0", "maxrate": str(most), "bufsize": str(most // 2)},
+        )
+        stream.width, stream.height = width, height
+        stream.pix_fmt = "yuv420p"  # what every browser plays
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode())
+    return file.getvalue()
+
+
+def _ground(
+    size: tuple[int, int], corners: list[_Corner], tracks: list[_Track], tile: tuple[int, int]
+) -> tuple[Image.Image, ImageDraw.ImageDraw]:
+    """Return what does not move, and a pen on it: the tiles' outlines, the sliders' tracks."""
+    canvas = Image.new("RGB", size, _WHITE)
+    pen = ImageDraw.Draw(canvas)
+    height, width = tile
+    for top, left in corners:
+        pen.rectangle((left - 1, top - 1, left + width, top + height), outline=_LINE)
+    for top, left, length in tracks:
+        pen.rectangle((left, top + 3, left + length - 1, top + 5), fill=_LINE)
+    return canvas, pen
+
+
+def _played(
+    ground: Image.Image, cells: Floats, corners: list[_Corner], tracks: list[_Track]
+) -> Frames:
+    """Return frames of cells (tile, step, channel, height, width), there and back."""
+    count, steps, _, height, width = cells.shape
     bytes_ = (cells * 255).round().astype(np.uint8)
-    colour = np.broadcast_to(bytes_, (images, axes, steps, 3, height, width))
+    colour = np.broadcast_to(bytes_, (count, steps, 3, height, width))
     frames = []
     for step in [*range(steps), *range(steps - 2, 0, -1)]:
-        frame = ground.copy()
-        slid = round((width - _KNOB_SIDE) * step / (steps - 1))
-        for image, axis, top, left in places:
-            tile = colour[image, axis, step].transpose(1, 2, 0)
-            frame[top : top + height, left : left + width] = tile
-            down, right = top + height + 5, left + slid
-            frame[down : down + _KNOB_SIDE, right : right + _KNOB_SIDE] = _KNOB
+        frame = np.array(ground)
+        for tile, (top, left) in zip(colour[:, step], corners, strict=True):
+            frame[top : top + height, left : left + width] = tile.transpose(1, 2, 0)
+        for top, left, length in tracks:
+            right = left + _slid(length, step, steps)
+            frame[top : top + _KNOB_SIDE, right : right + _KNOB_SIDE] = _KNOB
         frames.append(frame)
     return np.stack(frames)
 
 
-def encode(frames: npt.NDArray[np.uint8], suffix: str, fps: float) -> bytes:
-    """Return the frames (frame, height, width, 3) as the bytes of a .gif or an .mp4."""
-    import imageio.v3 as imageio
-
-    how: dict[str, Any] = {"plugin": "pillow", "duration": 1000 / fps, "loop": 0}
-    if suffix == ".mp4":
-        # 4:2:0 is what every browser plays.
-        how = {"plugin": "pyav", "codec": "libx264", "fps": fps, "out_pixel_format": "yuv420p"}
-    encoded: bytes = imageio.imwrite("<bytes>", frames, extension=suffix, **how)
-    return encoded
-
-
-def _ground(
-    size: tuple[int, int], places: list[_Place], order: Ordering, tile: tuple[int, int]
-) -> npt.NDArray[np.uint8]:
-    """Return what does not move: the tiles' outlines, the sliders' tracks, the labels."""
-    canvas = Image.new("RGB", size, _WHITE)
-    pen = ImageDraw.Draw(canvas)
-    height, width = tile
-    for _, axis, top, left in places:
-        bottom, middle = top + height, left + width / 2
-        pen.rectangle((left - 1, top - 1, left + width, bottom), outline=_LINE)
-        pen.rectangle((left, bottom + 8, left + width - 1, bottom + 10), fill=_LINE)
-        active = axis < order.active
-        label = f"{order.names[axis]}  {order.activities[axis] if active else 'inactive'}"
-        text, font = _fitted(label, width, pen)
-        pen.text((middle, bottom + 18), text, _INK if active else _PALE, font, anchor="ma")
-    return np.asarray(canvas)
+def _slid(length: int, step: int, steps: int) -> int:
+    """Return how far a knob is from its track's left end, in pixels."""
+    return round((length - _KNOB_SIDE) * step / (steps - 1))
 
 
 def _fitted(

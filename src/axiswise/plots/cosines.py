@@ -1,6 +1,7 @@
 """How far from orthogonal the Jacobian's columns are."""
 
 from collections.abc import Sequence
+from math import isnan, nan
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def column_cosines(
         ValueError: shapes that are wrong or do not fit each other, cosines outside [0, 1] or not
             symmetric, activity not finite, `max_axes` below 1.
     """
-    matrix = _as_cosines(cosines)
+    matrix = as_cosines(cosines)
     order = order_axes(
         activity,
         len(matrix),
@@ -58,14 +59,27 @@ def column_cosines(
     axes.set_facecolor("0.9")
     bar = figure.colorbar(picture, ax=axes, shrink=0.8)
     bar.set_label("mean |cos|")
-    _annotate(axes, shown)
+    annotate(axes, shown)
     _label(axes, order)
     axes.set_title(_title(shown[: order.active, : order.active]), fontsize=11, loc="left")
     return figure
 
 
-def _as_cosines(cosines: ArrayLike) -> Floats:
-    """Check the matrix."""
+def _title(active: Floats) -> str:
+    """Sum up the block of the active axes."""
+    mean = mean_of_pairs(active)
+    if isnan(mean):
+        return "Jacobian columns: cosines"
+    return f"Jacobian columns: mean |cos| {mean:.2f}\nbetween different active axes"
+
+
+def as_cosines(cosines: ArrayLike) -> Floats:
+    """Return a matrix of absolute cosines, checked.
+
+    Raises:
+        TypeError: it does not hold real numbers.
+        ValueError: it is not square, not symmetric, or not within [0, 1].
+    """
     matrix = as_floats(cosines, "cosines", ["latent", "latent"], finite=False)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"`cosines` must be square, got shape {matrix.shape}")
@@ -77,16 +91,14 @@ def _as_cosines(cosines: ArrayLike) -> Floats:
     return matrix
 
 
-def _title(active: Floats) -> str:
-    """Sum up the block of the active axes."""
-    pairs = active[~np.eye(len(active), dtype=bool)]
+def mean_of_pairs(cosines: Floats) -> float:
+    """Return the mean off the diagonal, over those that are defined; NaN if there are none."""
+    pairs = cosines[~np.eye(len(cosines), dtype=bool)]
     pairs = pairs[~np.isnan(pairs)]
-    if pairs.size == 0:
-        return "Jacobian columns: cosines"
-    return f"Jacobian columns: mean |cos| {pairs.mean():.2f}\nbetween different active axes"
+    return float(pairs.mean()) if pairs.size else nan
 
 
-def _annotate(axes: Axes, matrix: Floats) -> None:
+def annotate(axes: Axes, matrix: Floats) -> None:
     """Write each value into its cell, without the leading zero; a dash where undefined."""
     for (row, column), value in np.ndenumerate(matrix):
         text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")

@@ -38,6 +38,41 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Clip:
+    """A small picture that opens to a film.
+
+    Attributes:
+        name: one or two words, or a number.
+        strip: the bytes of a PNG or JPEG file: what one sees before it is opened.
+        video: the bytes of an MP4 file. A browser reads it when it is played, and not before.
+        poster: the bytes of a PNG or JPEG file, as large as the film: what stands in its place
+            until it is played.
+        caption: a sentence for screen readers.
+        value: a number as short text, or nothing.
+        share: how long a bar stands over the value, from 0 to 1; None for no bar.
+    """
+
+    name: str
+    strip: bytes
+    video: bytes
+    poster: bytes
+    caption: str
+    value: str = ""
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """Many films to scan, two in a row where the screen is wide.
+
+    Attributes:
+        clips: the films, in order.
+    """
+
+    clips: Sequence[Clip]
+
+
+@dataclass(frozen=True)
 class Preformatted:
     """Text that keeps its line breaks: a config as YAML, a command.
 
@@ -48,7 +83,7 @@ class Preformatted:
     text: str
 
 
-Block: TypeAlias = Picture | Table | Preformatted
+Block: TypeAlias = Picture | Gallery | Table | Preformatted
 
 
 @dataclass(frozen=True)
@@ -82,9 +117,9 @@ def report(title: str, sections: Sequence[Section], summary: str = "") -> str:
         HTML; write it as UTF-8.
 
     Raises:
-        TypeError: a block that is none of Picture, Table, Preformatted.
-        ValueError: a picture that is not PNG, GIF or MP4, or has no caption; a table row with
-            another number of cells than the header.
+        TypeError: a block that is none of Picture, Gallery, Table, Preformatted.
+        ValueError: a picture that is not PNG, JPEG, GIF or MP4, or has no caption; a bar outside
+            [0, 1]; a table row with another number of cells than the header.
     """
     body = [f"<h1>{escape(title)}</h1>"]
     if summary:
@@ -107,24 +142,24 @@ def _block(block: Block) -> str:
     match block:
         case Picture():
             return _picture(block)
+        case Gallery():
+            clips = "\n".join(_clip(clip) for clip in block.clips)
+            return f'<div class="gallery">\n{clips}\n</div>'
         case Table():
             return _table(block)
         case Preformatted():
             return f"<pre>{escape(block.text)}</pre>"
         case _:
             raise TypeError(
-                f"`blocks` must hold Picture, Table or Preformatted, got {type(block).__name__}"
+                "`blocks` must hold Picture, Gallery, Table or Preformatted, "
+                f"got {type(block).__name__}"
             )
 
 
 def _picture(picture: Picture) -> str:
-    if not picture.caption.strip():
-        raise ValueError("`caption` of a picture must be a sentence, got an empty one")
-    kind = _media_type(picture.data)
-    source = f"data:{kind};base64,{base64.b64encode(picture.data).decode('ascii')}"
-    caption = escape(picture.caption)
+    source, caption = _source(picture.data), _caption(picture.caption)
     shown = f'<img src="{source}" alt="{caption}">'
-    if kind == "video/mp4":
+    if source.startswith("data:video/mp4"):
         shown = (
             f'<video src="{source}" aria-label="{caption}" '
             "autoplay loop muted playsinline controls></video>"
@@ -132,15 +167,47 @@ def _picture(picture: Picture) -> str:
     return f'<figure><div class="wide">{shown}</div><figcaption>{caption}</figcaption></figure>'
 
 
+def _clip(clip: Clip) -> str:
+    caption = _caption(clip.caption)
+    bar = ""
+    if clip.share is not None:
+        if not 0 <= clip.share <= 1:
+            raise ValueError(f"`share` must be between 0 and 1, got {clip.share}")
+        bar = f'<span class="bar" style="width: {100 * clip.share:.1f}%"></span>'
+    return (
+        f'<details><summary><span class="about"><b>{escape(clip.name)}</b>{bar}'
+        f"<span>{escape(clip.value)}</span></span>"
+        f'<img src="{_source(clip.strip)}" alt="{caption}" decoding="async"></summary>\n'
+        # Else a browser would read forty films at once.
+        f'<video src="{_source(clip.video)}" poster="{_source(clip.poster)}" preload="none" '
+        f'aria-label="{caption}" loop muted playsinline controls></video></details>'
+    )
+
+
+def _caption(text: str) -> str:
+    if not text.strip():
+        raise ValueError("`caption` of a picture must be a sentence, got an empty one")
+    return escape(text)
+
+
+def _source(data: bytes) -> str:
+    """Return an address that holds a whole file."""
+    return f"data:{_media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
+
+
 def _media_type(data: bytes) -> str:
     """Tell a file's type from its first bytes."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
+    if data.startswith(b"\xff\xd8\xff"):
+        return "image/jpeg"
     if data.startswith((b"GIF87a", b"GIF89a")):
         return "image/gif"
     if data[4:8] == b"ftyp":
         return "video/mp4"
-    raise ValueError(f"`data` must be a PNG, GIF or MP4 file, got bytes that begin {data[:8]!r}")
+    raise ValueError(
+        f"`data` must be a PNG, JPEG, GIF or MP4 file, got bytes that begin {data[:8]!r}"
+    )
 
 
 def _table(table: Table) -> str:
@@ -221,6 +288,20 @@ figcaption, caption { color: var(--muted); font-size: .9rem; text-align: left; }
 figcaption { margin-top: .4rem; max-width: 46rem; }
 caption { padding-bottom: .4rem; }
 video { max-width: 100%; }
+.gallery {
+  display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 36rem), 1fr));
+  column-gap: 1.5rem; align-items: start; margin: 1.25rem 0;
+}
+details { border-bottom: 1px solid var(--line); padding: .3rem 0; }
+details video { margin: .5rem 0; }
+summary { display: flex; align-items: center; gap: .75rem; cursor: pointer; }
+summary::before { content: "▸"; color: var(--accent); width: .75rem; }
+details[open] > summary::before { content: "▾"; }
+summary img { min-width: 0; max-width: 100%; flex: 0 1 auto; border: 0; border-radius: 3px; }
+.about { flex: 0 0 4rem; line-height: 1.3; font-variant-numeric: tabular-nums; }
+.about > * { display: block; }
+.about > span { color: var(--muted); font-size: .85rem; }
+.about > .bar { height: 5px; margin: 2px 0; background: var(--accent); border-radius: 2px; }
 .wide { overflow-x: auto; margin: 1.25rem 0; }
 figure .wide { margin: 0; }
 table { border-collapse: collapse; font-size: .95rem; }

@@ -4,9 +4,12 @@ import io
 import os
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from matplotlib.figure import Figure
 
 from axiswise.files import write_atomically
+from axiswise.plots._film import encode
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
@@ -31,3 +34,27 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format=kind)
     write_atomically(target, buffer.getvalue())
+
+
+def save_film(frames: npt.NDArray[np.uint8], path: str | os.PathLike[str], fps: float) -> None:
+    """Write a film as GIF or MP4, as `save` writes a figure.
+
+    An MP4 is H.264 of the quality that its encoder takes by default, but of at most 0.3 bits per
+    pixel. A GIF has one palette of 256 colours.
+
+    Args:
+        frames: (frame, height, width, 3); height and width even for an MP4.
+        path: ends in .gif or .mp4; its folder must exist.
+        fps: frames per second; a GIF rounds their duration to hundredths of a second.
+
+    Raises:
+        ValueError: another suffix, or `fps` not above 0.
+        OSError: the file cannot be written.
+    """
+    target = Path(path)
+    suffix = target.suffix.lower()
+    if suffix not in (".gif", ".mp4"):
+        raise ValueError(f"`path` must end in .gif or .mp4, got {str(target)!r}")
+    if not fps > 0:
+        raise ValueError(f"`fps` must be above 0, got {fps}")
+    write_atomically(target, encode(frames, suffix, fps))

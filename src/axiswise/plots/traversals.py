@@ -2,16 +2,15 @@
 
 import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from axiswise.files import write_atomically
 from axiswise.plots import _tiles as tiles
-from axiswise.plots._film import encode, film
+from axiswise.plots._film import film
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
 from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+from axiswise.plots.saving import save_film
 
 _AXIS_SPACE = 8  # pixels between the strips of one axis and of the next
 _GROUP_SPACE = 14  # pixels between active and inactive axes
@@ -113,11 +112,6 @@ def traversal_video(
             `max_axes` below 1.
         OSError: the file cannot be written.
     """
-    target = Path(path)
-    if target.suffix.lower() not in (".gif", ".mp4"):
-        raise ValueError(f"`path` must end in .gif or .mp4, got {str(target)!r}")
-    if not fps > 0:
-        raise ValueError(f"`fps` must be above 0, got {fps}")
     shown = _as_frames(frames)
     if shown.shape[2] < 2:
         raise ValueError(f"`frames` must have at least 2 steps, got shape {shown.shape}")
@@ -130,7 +124,7 @@ def traversal_video(
         activity_name=activity_name,
     )
     cells = tiles.fit(shown[:, list(order.indices)], tiles.LARGEST_TILE)
-    write_atomically(target, encode(film(cells, order), target.suffix.lower(), fps))
+    save_film(film(cells, order), path, fps)
 
 
 def _as_frames(frames: ArrayLike) -> Floats:

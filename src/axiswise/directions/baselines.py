@@ -1,0 +1,34 @@
+"""What directions that were searched must beat: random ones, and the generator's own axes."""
+
+import torch
+from torch import Tensor
+
+from axiswise.directions._learning import Progress, random_rotation
+from axiswise.directions.generators import SearchSpace
+
+
+def random_directions(
+    space: SearchSpace, rng: torch.Generator, _progress: Progress | None
+) -> Tensor:
+    """The rows of a random rotation.
+
+    Args:
+        space: What is searched.
+        rng: Source of randomness.
+
+    Returns:
+        (size, size), orthonormal.
+    """
+    return random_rotation(space.size, rng)
+
+
+def coordinates(space: SearchSpace, _rng: torch.Generator, _progress: Progress | None) -> Tensor:
+    """The latents themselves.
+
+    Args:
+        space: What is searched.
+
+    Returns:
+        (size, size), the identity.
+    """
+    return torch.eye(space.size)

@@ -1,0 +1,88 @@
+"""Directions by the Hessian Penalty (Peebles et al. 2020, arXiv 2008.10599)."""
+
+import torch
+from torch import Tensor
+
+from axiswise.directions._learning import (
+    Progress,
+    check_count,
+    fresh_steps,
+    learn,
+    random_rotation,
+    recorded,
+)
+from axiswise.directions.generators import Point, SearchSpace
+from axiswise.jacobian import rademacher
+from axiswise.penalties import hessian_penalty
+
+
+def hessian(
+    space: SearchSpace,
+    rng: torch.Generator,
+    progress: Progress | None,
+    *,
+    steps: int = 500,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+    probes: int = 2,
+    orthonormal: bool = True,
+) -> Tensor:
+    """Directions along which the image changes independently of where the others stand.
+
+    It minimises the Hessian Penalty of w ↦ G(z + wA) at w = 0 by Adam, step by step on fresh
+    latents, its rate falling to zero along half a cosine.
+
+    Args:
+        space: What is searched.
+        rng: Source of randomness.
+        progress: As in `find_directions`.
+        steps: Steps.
+        batch_size: Latents in each; 32 as published.
+        learning_rate: Adam's; 0.01 as published.
+        probes: Number of Rademacher probes, at least 2; 2 as published.
+        orthonormal: Keep the directions orthonormal; otherwise each has length 1.
+
+    Returns:
+        (size, size), a direction in each row.
+
+    Raises:
+        ValueError: If a setting is out of range, the generator is differentiated by differences, or
+            all its second derivatives are zero.
+    """
+    check_count("steps", steps)
+    if probes < 2:
+        raise ValueError(f"probes must be at least 2, got {probes}")
+    if space.derivative == "finite":
+        raise ValueError(
+            "derivative must be 'forward' for the Hessian Penalty, whose gradient differences "
+            "do not have, got 'finite'"
+        )
+
+    _check_curved(space, rng)
+
+    def terms(point: Point, matrix: Tensor) -> dict[str, Tensor]:
+        # The latents come first, so that the same are drawn whatever `chunk_size` is.
+        signs = rademacher((len(point), probes, len(matrix)), rng=rng).transpose(0, 1).to(matrix)
+        penalty = hessian_penalty(point.images_of, point.here, signs @ matrix)
+        return {"hessian": len(point) * recorded(penalty)}
+
+    return learn(
+        random_rotation(space.size, rng).to(space.device),
+        fresh_steps(space, terms, probes, batch_size=batch_size, rng=rng),
+        steps=steps,
+        learning_rate=learning_rate,
+        orthonormal=orthonormal,
+        progress=progress,
+    )
+
+
+@torch.no_grad()
+def _check_curved(space: SearchSpace, rng: torch.Generator) -> None:
+    (point,) = space.points(1, 1, rng)
+    signs = rademacher((1, 1, space.size), rng=rng).to(point.here)
+    # Beside a probe of zeros, the variance is that of the other's curvature.
+    if not hessian_penalty(point.images_of, point.here, torch.cat([signs, 0 * signs])):
+        raise ValueError(
+            "generator must have second derivatives for the Hessian Penalty, but they are zero, as "
+            "in a network of linear layers and ReLU"
+        )

@@ -1,0 +1,41 @@
+"""Leading right-singular vectors of a generator's Jacobian: what changes the image most."""
+
+import torch
+from torch import Tensor
+
+from axiswise.directions._learning import Progress, gram_matrices
+from axiswise.directions.generators import Point, SearchSpace
+from axiswise.jacobian import gram
+
+
+def jacobian_svd(
+    space: SearchSpace,
+    rng: torch.Generator,
+    progress: Progress | None,
+    *,
+    samples: int = 100,
+    z: Tensor | None = None,
+) -> Tensor:
+    """Eigenvectors of the mean of JᵀJ, J the Jacobian; at one z its right-singular vectors.
+
+    Args:
+        space: What is searched.
+        rng: Source of randomness.
+        progress: As in `find_directions`.
+        samples: Number of latents that JᵀJ is averaged over.
+        z: Latents of your own to average over instead, (batch, latent), for a generator that wants
+            no conditioning.
+
+    Returns:
+        (size, size), orthonormal, that of the largest eigenvalue first.
+
+    Raises:
+        ValueError: If samples or z is out of range.
+    """
+    if z is None:
+        grams = gram_matrices(space, samples, rng, progress)
+    elif z.dim() != 2 or z.shape[1] != space.latent_dim or len(z) == 0:
+        raise ValueError(f"z must be (batch, {space.latent_dim}), got {tuple(z.shape)}")
+    else:
+        grams = gram(Point(space, z.to(space.device), {}).jacobian().double())
+    return torch.linalg.eigh(grams.mean(0)).eigenvectors.flip(1).T  # type: ignore[no-any-return]

@@ -1,0 +1,87 @@
+"""Directions by Orthogonal Jacobian Regularization (Wei et al. 2021, arXiv 2108.07668)."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from axiswise.directions._jacobi import joint_diagonalization
+from axiswise.directions._learning import (
+    Progress,
+    check_sampled,
+    fresh_steps,
+    gram_matrices,
+    learn,
+    orojar_term,
+    random_rotation,
+    some_moves,
+)
+from axiswise.directions.generators import SearchSpace
+
+
+def orojar(
+    space: SearchSpace,
+    rng: torch.Generator,
+    progress: Progress | None,
+    *,
+    solver: Literal["jacobi", "adam"] = "jacobi",
+    samples: int = 100,
+    steps: int = 1000,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+    columns: int = 1,
+    orthonormal: bool = True,
+) -> Tensor:
+    """Directions whose effects on the image are orthogonal, at once for all latents.
+
+    Both solvers minimise the mean over latents of 2·Σ_{i≠j} (J_iᵀJ_j)², J the Jacobian of
+    w ↦ G(z + wA) at w = 0. Since that is A times the Gram matrix of G's own Jacobian times Aᵀ, the
+    directions jointly diagonalise these Gram matrices: "jacobi" takes them once and finds A by
+    plane rotations, with no learning rate and no further run of the generator. "adam" is the
+    paper's way, step by step on fresh latents, but that its rate falls to zero along half a cosine.
+
+    Where columns have the same length at all latents, it cannot tell them from their rotations.
+
+    Args:
+        space: What is searched.
+        rng: Source of randomness.
+        progress: As in `find_directions`.
+        solver: "jacobi" or "adam".
+        samples: Latents, for "jacobi".
+        steps: Steps of "adam".
+        batch_size: Latents in each; 32 as published.
+        learning_rate: Adam's; 0.01 as published.
+        columns: Number of random directions that each latent is moved along in a step of "adam":
+            an unbiased estimate, whose time does not grow with the number of latents.
+        orthonormal: Keep the directions orthonormal; otherwise, with "adam", each has length 1.
+
+    Returns:
+        (size, size), a direction in each row.
+
+    Raises:
+        ValueError: If a setting is out of range.
+    """
+    start = random_rotation(space.size, rng).to(space.device)
+    if solver == "jacobi":
+        if not orthonormal:
+            raise ValueError("orthonormal must be True with solver='jacobi', got False")
+        grams = gram_matrices(space, samples, rng, progress)
+        return joint_diagonalization(grams, start, progress)
+    if solver != "adam":
+        raise ValueError(f"solver must be 'jacobi' or 'adam', got {solver!r}")
+    check_sampled(space, columns)
+    step = fresh_steps(
+        space,
+        lambda point, matrix: {"orojar": orojar_term(some_moves(point, matrix, columns, rng))},
+        columns,
+        batch_size=batch_size,
+        rng=rng,
+    )
+    return learn(
+        start,
+        step,
+        steps=steps,
+        learning_rate=learning_rate,
+        orthonormal=orthonormal,
+        progress=progress,
+    )

@@ -1,0 +1,76 @@
+"""Directions by OroJaR and JL1 together: orthogonal in what they do, and sparse."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from axiswise.directions._jacobi import joint_diagonalization
+from axiswise.directions._learning import (
+    Moves,
+    Progress,
+    jl1_term,
+    known_jacobians,
+    known_steps,
+    learn,
+    orojar_term,
+    random_rotation,
+)
+from axiswise.directions.generators import SearchSpace
+from axiswise.jacobian import gram
+
+
+def orojar_jl1(
+    space: SearchSpace,
+    rng: torch.Generator,
+    progress: Progress | None,
+    *,
+    weight: float = 0.1,
+    samples: int = 200,
+    steps: int = 1000,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+) -> Tensor:
+    """Orthonormal directions by two costs that complete each other.
+
+    OroJaR is blind to rotations among columns of equal length, which JL1 can settle; JL1 alone
+    gives up what a person would call one change for two of fewer pixels. Each is taken relative to
+    what no rotation changes: OroJaR to 2·(Σ_i ‖J_i‖²)², JL1 to what random directions would give.
+    The start is OroJaR's solution by plane rotations.
+
+    Args:
+        space: What is searched.
+        rng: Source of randomness.
+        progress: As in `find_directions`.
+        weight: Of the relative JL1, to 1 of the relative OroJaR, ≥ 0.
+        samples: Latents whose Jacobians are taken, once.
+        steps: Steps.
+        batch_size: Latents in each.
+        learning_rate: Adam's.
+
+    Returns:
+        (size, size), a direction in each row.
+
+    Raises:
+        ValueError: If a setting is out of range, or the Jacobians would fill the memory.
+    """
+    if not weight >= 0:
+        raise ValueError(f"weight must be ≥ 0, got {weight}")
+    known = known_jacobians(space, samples, rng, progress)
+    grams = gram(known.double())
+    energy = 2 * grams.diagonal(dim1=1, dim2=2).sum(1).square().mean().float()
+    # Of a random direction a, E|J_p a| = ‖J_p‖ √(2/π size) for pixel p, but for terms in 1/size.
+    usual = known.norm(dim=1).sum(1).mean() * math.sqrt(2 * space.size / math.pi)
+
+    def terms(moved: Moves) -> dict[str, Tensor]:
+        return {"orojar": orojar_term(moved) / energy, "jl1": weight * jl1_term(moved) / usual}
+
+    start = joint_diagonalization(grams, random_rotation(space.size, rng).to(grams), progress)
+    step = known_steps(known, terms, batch_size=batch_size, rng=rng)
+    return learn(
+        start.to(known),
+        step,
+        steps=steps,
+        learning_rate=learning_rate,
+        progress=progress,
+    )

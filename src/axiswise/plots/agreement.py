@@ -1,0 +1,63 @@
+"""How far searches agree: the same directions, whatever the seed or the method?"""
+
+from collections.abc import Sequence
+from math import ceil
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from axiswise.plots._inputs import ArrayLike, as_floats
+from axiswise.plots._tiles import DPI, place
+
+# Lengths in pixels.
+_CELL = 85
+_CHARACTER = 8.2  # of a name
+_LONGEST = 40  # characters of a name
+
+
+def agreement(values: ArrayLike, chance: ArrayLike, names: Sequence[str]) -> Figure:
+    """Draw how well sets of directions match each other, pair by pair.
+
+    White is 0, dark is 1; each cell has its value, and beneath it what random directions score.
+
+    Args:
+        values: (set, set), in [0, 1]: mean |cos| after the best matching.
+        chance: (set, set): the same of random directions.
+        names: a name for each set.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that do not fit each other, values outside [0, 1].
+    """
+    matrix = as_floats(values, "values", ["set", "set"])
+    random = as_floats(chance, "chance", ["set", "set"])
+    count = len(names)
+    if matrix.shape != (count, count) or random.shape != (count, count):
+        raise ValueError(
+            f"`values` and `chance` must be ({count}, {count}), a row for each of `names`, got "
+            f"{matrix.shape} and {random.shape}"
+        )
+    if matrix.min() < 0 or matrix.max() > 1 + 1e-3:
+        raise ValueError(
+            f"`values` must lie in [0, 1], got values from {matrix.min():.4g} to {matrix.max():.4g}"
+        )
+    shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
+    margin = 30 + ceil(_CHARACTER * max(map(len, shown)))
+    side = _CELL * max(count, 3)
+    width, height = margin + side + 110, 40 + side + margin
+    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    axes = place(figure, margin, 40, side, side)
+    picture = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+    bar = figure.colorbar(picture, cax=place(figure, margin + side + 25, 40, 16, side))
+    bar.set_label("mean |cos|")
+    for (row, column), value in np.ndenumerate(matrix):
+        colour = "white" if value > 0.6 else "black"
+        axes.text(column, row - 0.12, f"{value:.2f}", ha="center", va="center", color=colour)
+        if row != column:
+            note = f"random {random[row, column]:.2f}"
+            axes.text(column, row + 0.22, note, ha="center", va="center", color=colour, fontsize=7)
+    axes.set_xticks(range(count), shown, rotation=90, fontsize=9)
+    axes.set_yticks(range(count), shown, fontsize=9)
+    axes.tick_params(length=0)
+    axes.set_title("Directions after matching", fontsize=11, loc="left")
+    return figure

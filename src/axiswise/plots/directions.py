@@ -1,0 +1,327 @@
+"""What each direction in a generator's latents does, how much, and how apart from the others."""
+
+import io
+from collections.abc import Sequence
+from math import isfinite, nan
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axis import Axis, XAxis
+from matplotlib.figure import Figure
+from PIL import Image
+
+from axiswise.plots import _tiles as tiles
+from axiswise.plots._colour import SERIES
+from axiswise.plots._film import direction_film as draw_film
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
+from axiswise.plots._ordering import short_number
+from axiswise.plots.cosines import annotate, as_cosines, mean_of_pairs
+from axiswise.plots.report import Clip
+
+# Sides of tiles in pixels.
+_SMALLEST_STRIP = 52
+_SHEET_TILE = 64
+_CLIP_TILE = 64
+
+_CLIP_COLUMNS = 7
+_POSTER_QUALITY = 75
+_ANNOTATED = 16  # directions at most whose cosines are written into their cells
+
+# Lengths in pixels.
+_BARS_HEIGHT = 300
+_WIDEST_BAR, _NARROWEST_BAR = 60, 4  # with the space between it and the next
+_TICK_SIZE, _DIGIT = 11, 6  # height of an index at a tick, width of each of its digits
+
+_FRAMES = ["step", "channel", "height", "width"]
+
+
+def direction_strip(
+    frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan, unit: str = ""
+) -> Figure:
+    """Draw what the generator gives while samples move along one direction.
+
+    A row for each sample, a column for each amount.
+
+    Args:
+        frames: (sample, step, channel, height, width) in [0, 1], 1 or 3 channels.
+        amounts: (step,), how far the samples are along the direction in each step.
+        index: which direction it is.
+        importance: of the direction; NaN where it is not known.
+        unit: of the importance.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+            frames outside [0, 1].
+    """
+    shown = as_images(frames, "frames", ["sample", *_FRAMES])
+    headers = _headers(amounts, shown.shape[1])
+    pixels = max(tiles.tile_pixels(*shown.shape[:2]), _SMALLEST_STRIP)
+    labels = [f"sample {sample}" for sample in range(len(shown))]
+    return _draw(
+        tiles.fit(shown, pixels),
+        _name(index, importance).capitalize(),
+        labels if len(shown) > 1 else [""],
+        headers,
+        f"{_of_importance([importance], unit)}Above: how far along.",
+    )
+
+
+def direction_sheet(
+    frames: ArrayLike,
+    amounts: ArrayLike,
+    importance: ArrayLike,
+    indices: Sequence[int],
+    unit: str = "",
+) -> Figure:
+    """Draw directions one below the other, each as one sample that moves along it.
+
+    Args:
+        frames: (direction, step, channel, height, width) in [0, 1], 1 or 3 channels.
+        amounts: (step,), how far the sample is along the direction in each step.
+        importance: (direction,), NaN where it is not known.
+        indices: (direction,), which directions they are.
+        unit: of the importance.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, frames that are not finite or
+            outside [0, 1].
+    """
+    shown = as_images(frames, "frames", ["direction", *_FRAMES])
+    values = _one_each(importance, indices, len(shown))
+    return _draw(
+        tiles.fit(shown, _SHEET_TILE),
+        f"Directions {_ranges(indices)}",
+        [f"{i}\n{short_number(v)}" if isfinite(v) else f"{i}" for i, v in values.items()],
+        _headers(amounts, shown.shape[1]),
+        f"{_of_importance(list(values.values()), unit)}Above: how far along.",
+    )
+
+
+def direction_film(
+    frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan
+) -> npt.NDArray[np.uint8]:
+    """Draw samples that move along one direction, there and back, without a jump.
+
+    Under the samples stand a slider that shows how far along they are, and the direction's index
+    and importance. `save_film` writes it.
+
+    Args:
+        frames: (sample, step, channel, height, width) in [0, 1], 1 or 3 channels, at least two
+            steps.
+        amounts: (step,), how far the samples are along the direction in each step.
+        index: which direction it is.
+        importance: of the direction; NaN where it is not known.
+
+    Returns:
+        (2·step − 2, height, width, 3), height and width even.
+
+    Raises:
+        TypeError: an array does not hold real numbers.
+        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+            frames outside [0, 1], fewer than two steps.
+    """
+    shown = as_images(frames, "frames", ["sample", *_FRAMES])
+    steps = shown.shape[1]
+    if steps < 2:
+        raise ValueError(f"`frames` must have at least 2 steps, got shape {shown.shape}")
+    headers = _headers(amounts, steps)
+    # The films' font has no minus but the hyphen.
+    scale = {i: headers[i].replace("−", "-") for i in (0, (steps - 1) // 2, steps - 1)}
+    return draw_film(tiles.fit(shown, tiles.LARGEST_TILE), _name(index, importance), scale)
+
+
+def direction_clip(
+    frames: ArrayLike,
+    film: npt.NDArray[np.uint8],
+    video: bytes,
+    index: int,
+    importance: float = nan,
+    largest: float = nan,
+) -> Clip:
+    """Make a direction's entry in a report's gallery: a small strip that opens to its film.
+
+    Args:
+        frames: (step, channel, height, width) in [0, 1], 1 or 3 channels: one sample. Seven of the
+            steps, the first and the last among them, are on the strip.
+        film: (frame, height, width, 3), what `direction_film` gave.
+        video: the same as an MP4 file.
+        index: which direction it is.
+        importance: of the direction; NaN where it is not known.
+        largest: importance that the entry's bar is full at.
+
+    Raises:
+        TypeError: `frames` does not hold real numbers.
+        ValueError: a wrong shape, frames that are not finite or outside [0, 1].
+    """
+    shown = as_images(frames, "frames", _FRAMES)
+    chosen = np.linspace(0, len(shown) - 1, min(_CLIP_COLUMNS, len(shown))).round().astype(int)
+    strip = tiles.image_mosaic(tiles.fit(shown[chosen], _CLIP_TILE)[None])
+    return Clip(
+        name=str(index),
+        value=short_number(importance) if isfinite(importance) else "",
+        share=importance / largest if importance >= 0 and largest > 0 else None,
+        strip=_encoded((strip * 255).round().astype(np.uint8), "PNG"),
+        poster=_encoded(film[0], "JPEG", quality=_POSTER_QUALITY),
+        video=video,
+        caption=f"Samples that move along {_name(index, importance)}.",
+    )
+
+
+def direction_importance(importance: ArrayLike, indices: Sequence[int], unit: str = "") -> Figure:
+    """Draw how much each direction does, as bars in the given order.
+
+    Args:
+        importance: (direction,), at least 0.
+        indices: (direction,), which directions they are.
+        unit: of the importance.
+
+    Raises:
+        TypeError: `importance` does not hold real numbers.
+        ValueError: a wrong shape, values that are not finite or negative.
+    """
+    heights = as_floats(importance, "importance", ["direction"])
+    _one_each(heights, indices, len(heights))
+    if (heights < 0).any():
+        raise ValueError(f"`importance` must not be negative, got {heights.min():.4g}")
+    pitch = float(np.clip(900 / len(heights), _NARROWEST_BAR, _WIDEST_BAR))
+    width = max(480, round(pitch * len(heights)) + 90)
+    figure = Figure(
+        figsize=(width / tiles.DPI, _BARS_HEIGHT / tiles.DPI),
+        dpi=tiles.DPI,
+        layout="constrained",
+        facecolor="white",
+    )
+    axes = figure.add_subplot()
+    axes.bar(np.arange(len(heights)), heights, width=0.8, color=SERIES[0])
+    _tick_indices(axes.xaxis, indices, pitch)
+    slots = max(len(heights), (width - 90) / _WIDEST_BAR)  # few bars stay as narrow as many
+    axes.set_xlim(-0.6, slots - 0.4)
+    axes.set_xlabel("direction", fontsize=9)
+    axes.tick_params(axis="x", length=0)
+    axes.tick_params(axis="y", labelsize=9)
+    axes.set_ylim(bottom=0)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", color="0.9", linewidth=0.8)
+    axes.set_axisbelow(True)
+    title = f"Importance: {unit}" if unit else "Importance"
+    axes.set_title(tiles.wrap_title(title, width), fontsize=11, loc="left")
+    return figure
+
+
+def direction_cosines(cosines: ArrayLike, indices: Sequence[int]) -> Figure:
+    """Draw mean absolute cosines between what the directions do to the image.
+
+    White is orthogonal, dark is parallel; the scale runs from 0 to 1. The title gives the mean over
+    pairs of different directions.
+
+    Args:
+        cosines: (direction, direction), symmetric, in [0, 1]: |cos| between the changes of the
+            image along two directions, averaged over images. NaN where it is undefined.
+        indices: (direction,), which directions they are.
+
+    Raises:
+        TypeError: `cosines` does not hold real numbers.
+        ValueError: a wrong shape, cosines outside [0, 1] or not symmetric.
+    """
+    matrix = as_cosines(cosines)
+    count = len(matrix)
+    _one_each(np.zeros(count), indices, count)
+    cell = 40 if count <= _ANNOTATED else float(np.clip(640 / count, 2, 16))
+    side = max(2.6, cell * count / tiles.DPI)
+    figure = Figure(
+        figsize=(side + 1.5, side + 1.1), dpi=tiles.DPI, layout="constrained", facecolor="white"
+    )
+    axes = figure.add_subplot()
+    picture = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_facecolor("0.9")
+    figure.colorbar(picture, ax=axes, shrink=0.8).set_label("mean |cos|")
+    if count <= _ANNOTATED:
+        annotate(axes, matrix)
+    _tick_indices(axes.xaxis, indices, cell)
+    _tick_indices(axes.yaxis, indices, cell)
+    axes.tick_params(length=0)
+    axes.set_xlabel("direction", fontsize=9)
+    mean = mean_of_pairs(matrix)
+    found = "Cosines" if np.isnan(mean) else f"Mean |cos| {mean:.2f}"
+    axes.set_title(f"{found} between what\nthe directions do", fontsize=11, loc="left")
+    return figure
+
+
+def _headers(amounts: ArrayLike, steps: int) -> list[str]:
+    """Check the amounts and return them as text, with their sign."""
+    values = as_floats(amounts, "amounts", ["step"])
+    if len(values) != steps:
+        raise ValueError(
+            f"`amounts` must have one entry for each of the {steps} steps of `frames`, "
+            f"got {len(values)}"
+        )
+    # Rounding first, as the middle of a range may miss zero by a little.
+    rounded = values.round(6).tolist()
+    return [f"{v:+.3g}".replace("-", "−") if v else "0" for v in rounded]
+
+
+def _one_each(importance: ArrayLike, indices: Sequence[int], count: int) -> dict[int, float]:
+    """Return index → importance, having checked that both are as many as the directions."""
+    values = as_floats(importance, "importance", ["direction"], finite=False)
+    for name, given in (("importance", values), ("indices", indices)):
+        if len(given) != count:
+            raise ValueError(f"`{name}` must have one entry for each of the {count} directions, "
+                             f"got {len(given)}")  # fmt: skip
+    return dict(zip(indices, values.tolist(), strict=True))
+
+
+def _name(index: int, importance: float) -> str:
+    known = f", importance {short_number(importance)}" if isfinite(importance) else ""
+    return f"direction {index}{known}"
+
+
+def _of_importance(importance: Sequence[float], unit: str) -> str:
+    """Say what the importance in the labels is, if there is any."""
+    return f"Importance: {unit}. " if unit and any(map(isfinite, importance)) else ""
+
+
+def _ranges(indices: Sequence[int]) -> str:
+    """Name indices in order, runs of them by their ends: 0–3, 7."""
+    runs: list[list[int]] = []
+    for index in indices:
+        if runs and index == runs[-1][-1] + 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    return ", ".join(f"{run[0]}–{run[-1]}" if len(run) > 1 else f"{run[0]}" for run in runs)
+
+
+def _tick_indices(axis: Axis, indices: Sequence[int], pitch: float) -> None:
+    """Name places `pitch` pixels apart, as many of them as the names leave room for."""
+    beside = _DIGIT * (1 + max(len(str(index)) for index in indices))
+    size = beside if isinstance(axis, XAxis) else _TICK_SIZE
+    every = next(step for step in (1, 2, 5, 10, 20, 50, 100) if step * pitch >= size)
+    ticks = range(0, len(indices), every)
+    axis.set_ticks(ticks, [str(indices[tick]) for tick in ticks], fontsize=8)
+
+
+def _encoded(picture: npt.NDArray[np.uint8], kind: str, **how: int) -> bytes:
+    """Return a picture (height, width, 3) as the bytes of a file."""
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, kind, **how)
+    return file.getvalue()
+
+
+def _draw(
+    cells: Floats, title: str, labels: Sequence[str], headers: Sequence[str], note: str
+) -> Figure:
+    """Draw cells (row, column, channel, height, width) with names for rows and columns."""
+    left = tiles.row_label_width(labels)
+    picture = tiles.image_mosaic(cells)
+    width = max(480, left + picture.shape[1] + 22)
+    title, note = tiles.wrap_title(title, width), tiles.wrap_note(note, width)
+    top = tiles.title_height(title) + 22
+    figure = tiles.new_figure(width, top + picture.shape[0] + 8 + tiles.note_height(note))
+    tiles.write_title(figure, title)
+    tiles.write_note(figure, note)
+    axes = tiles.place_picture(figure, left, top, picture)
+    tiles.label_rows(axes, cells.shape[-2], labels, "black")
+    tiles.label_columns(axes, cells.shape[-1], headers, "black")
+    return figure

@@ -1,0 +1,378 @@
+"""What a search asks of a generator: what it draws, how it differentiates, and what it refuses."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import axiswise as aw
+from axiswise.directions.generators import (
+    Point,
+    SearchSpace,
+    check_generator,
+    device_of,
+    draw,
+    frozen,
+    in_unit_range,
+    latent_dim_of,
+)
+
+LATENT = 4
+Nets = Callable[..., nn.Module]
+
+
+def _rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def _check(generator: Callable[..., Tensor], latent_dim: int = LATENT, **settings: object) -> None:
+    space = SearchSpace(generator, latent_dim, slice(0, latent_dim), **settings)  # type: ignore[arg-type]
+    check_generator(space, _rng())
+
+
+class Conditional(nn.Module):
+    """Classes scale the image; and it notes what it was called with."""
+
+    latent_dim = LATENT
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+        self.seen: list[Tensor] = []
+
+    def sample_latents(self, n: int, rng: torch.Generator) -> Tensor:
+        return 3 + torch.rand(n, LATENT, generator=rng)
+
+    def sample_conditioning(self, z: Tensor, rng: torch.Generator) -> dict[str, Tensor]:
+        return {"scale": z[:, 0] * torch.randint(1, 9, (len(z),), generator=rng)}
+
+    def forward(self, z: Tensor, scale: Tensor) -> Tensor:
+        self.seen.append(scale)
+        images: Tensor = self.net(z) * scale[:, None]
+        return images
+
+
+def test_the_number_of_latents_is_the_generator_s_or_the_given() -> None:
+    plain = nn.Linear(3, 2)
+    assert latent_dim_of(plain, 3) == 3
+    plain.latent_dim = 5
+    assert latent_dim_of(plain) == latent_dim_of(plain, 5) == 5
+    with pytest.raises(ValueError, match="latent_dim must be the generator's own, 5, got 3"):
+        latent_dim_of(plain, 3)
+    with pytest.raises(ValueError, match="latent_dim must be given"):
+        latent_dim_of(nn.Linear(3, 2))
+    for bad in (0, -1, True, 2.0, "3"):
+        with pytest.raises(ValueError, match="latent_dim must be an integer, at least 1, got"):
+            latent_dim_of(nn.Linear(3, 2), bad)  # type: ignore[arg-type]
+
+
+def test_latents_are_normal_unless_the_generator_has_its_own(mlp: Nets) -> None:
+    z, conditioning = draw(mlp(kind=torch.float64), LATENT, 5, _rng())
+    assert torch.equal(z, torch.randn(5, LATENT, generator=_rng()).double())
+    assert conditioning == {}
+    z, _ = draw(lambda z: z, LATENT, 2000, _rng())
+    assert float(z.mean()) == pytest.approx(0, abs=0.05)
+    assert float(z.std()) == pytest.approx(1, abs=0.05)
+    z, conditioning = draw(Conditional(mlp()), LATENT, 5, rng := _rng())
+    expected = 3 + torch.rand(5, LATENT, generator=(other := _rng()))
+    assert torch.equal(z, expected)
+    drawn = torch.randint(1, 9, (5,), generator=other)
+    assert torch.equal(conditioning["scale"], expected[:, 0] * drawn)
+    assert torch.equal(rng.get_state(), other.get_state())
+
+
+@pytest.mark.parametrize(
+    "drawn", [torch.zeros(3, LATENT), torch.zeros(2, 3), torch.zeros(2, LATENT).long(), [0.0] * 4]
+)
+def test_latents_of_another_shape_are_refused(mlp: Nets, drawn: object) -> None:
+    generator = Conditional(mlp())
+    generator.sample_latents = lambda _n, _rng: drawn  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(ValueError, match=r"generator.sample_latents must return .* \(2, 4\), got"):
+        draw(generator, LATENT, 2, _rng())
+
+
+def test_conditioning_of_another_shape_is_refused_by_name(mlp: Nets) -> None:
+    generator = Conditional(mlp())
+    for bad in (torch.ones(3), torch.tensor(1.0), 5):
+        generator.sample_conditioning = lambda _z, _rng, bad=bad: {"scale": bad}  # type: ignore[method-assign]
+        with pytest.raises(ValueError, match="return tensors with 2 rows, 'scale' is none"):
+            draw(generator, LATENT, 2, _rng())
+    generator.sample_conditioning = lambda _z, _rng: torch.ones(2)  # type: ignore[method-assign,assignment,return-value]
+    with pytest.raises(ValueError, match="must return a dictionary of tensors, got Tensor"):
+        draw(generator, LATENT, 2, _rng())
+
+
+def test_images_are_brought_into_the_unit_range() -> None:
+    images = torch.tensor([-3.0, -1.0, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
+    assert in_unit_range(None, images).flatten().tolist() == [0, 0, 0.5, 0.75, 1]
+    positive = images.abs() / 4
+    assert torch.equal(in_unit_range(None, positive), positive)
+    generator = nn.Identity()
+    generator.image_range = (-3.0, 1.0)
+    assert in_unit_range(generator, images).flatten().tolist() == [0, 0.5, 0.75, 0.875, 1]
+    assert in_unit_range(generator, images.bfloat16()).dtype == torch.float32
+    generator.image_range = (1.0, 1.0)
+    with pytest.raises(ValueError, match=r"image_range must be \(low, high\), got \(1.0, 1.0\)"):
+        in_unit_range(generator, images)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1, 5])
+@pytest.mark.parametrize("derivative", ["forward", "finite"])
+def test_a_point_s_jacobian_has_the_searched_columns(
+    mlp: Nets, derivative: str, chunk_size: int | None
+) -> None:
+    """Against reverse mode, with conditioning and without."""
+    net = mlp(kind=torch.float64)
+    conditional = Conditional(net)
+    scale = torch.tensor([2.0, -1.0, 0.5]).double()
+    z = torch.randn(3, LATENT, generator=_rng(1)).double()
+    for generator, conditioning, factors in (
+        (net, {}, torch.ones(3)),
+        (conditional, {"scale": scale}, scale),
+        (lambda z: net(z), {}, torch.ones(3)),
+    ):
+        for subspace in (slice(0, LATENT), slice(1, 3)):
+            space = SearchSpace(generator, LATENT, subspace, derivative, 1e-6, chunk_size)  # type: ignore[arg-type]
+            found = Point(space, z, conditioning).jacobian()
+            assert found.shape == (3, space.size, 12)
+            for sample in range(3):
+                whole = torch.autograd.functional.jacobian(net, z[sample : sample + 1])[0, :, 0]
+                expected = factors[sample] * whole[:, subspace].T
+                torch.testing.assert_close(found[sample], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_points_are_small_enough_and_together_what_was_drawn(mlp: Nets) -> None:
+    generator = Conditional(mlp())
+    z, conditioning = draw(generator, LATENT, 10, _rng())
+    for chunk_size, along, sizes in (
+        (None, 4, [10]),
+        (8, 2, [4, 4, 2]),
+        (3, 4, [1] * 10),
+        (100, 4, [10]),
+    ):
+        space = SearchSpace(generator, LATENT, slice(0, 2), chunk_size=chunk_size)
+        points = list(space.points(10, along, _rng()))
+        assert [len(point) for point in points] == sizes
+        assert torch.equal(torch.cat([point.z for point in points]), z)
+        scales = torch.cat([point.conditioning["scale"] for point in points])
+        assert torch.equal(scales, conditioning["scale"])
+        assert torch.equal(points[0].here, points[0].z[:, :2])
+
+
+def test_weights_are_frozen_within_and_as_they_were_after_also_where_it_fails(mlp: Nets) -> None:
+    net = mlp()
+    net.get_parameter("0.bias").requires_grad_(False)
+    before = [parameter.requires_grad for parameter in net.parameters()]
+    assert before == [True, False, True, True]
+    with frozen(net):
+        assert not any(parameter.requires_grad for parameter in net.parameters())
+    assert [parameter.requires_grad for parameter in net.parameters()] == before
+    with pytest.raises(RuntimeError, match="stop"), frozen(net):
+        raise RuntimeError("stop")
+    assert [parameter.requires_grad for parameter in net.parameters()] == before
+    with frozen(lambda z: z):
+        pass
+
+
+def test_the_device_is_that_of_the_first_weight() -> None:
+    assert device_of(lambda z: z) == torch.device("cpu")
+    assert device_of(nn.Linear(2, 2, device="meta")) == torch.device("meta")
+    assert device_of(nn.BatchNorm1d(2, affine=False, device="meta")) == torch.device("meta")
+
+
+def test_generators_of_all_kinds_pass(mlp: Nets) -> None:
+    net = mlp()
+    _check(net)
+    _check(lambda z: net(z))
+    _check(net.train())  # nothing in it that acts in training
+    _check(Conditional(net))
+    _check(nn.Sequential(nn.LeakyReLU(0.5, inplace=True), net))
+    _check(nn.Sequential(net, nn.Unflatten(1, (3, 2, 2)), nn.BatchNorm2d(3)).eval())
+    _check(lambda z: torch.from_numpy(np.sin(z.numpy())), derivative="finite")
+    _check(torch.no_grad()(lambda z: net(z)))
+
+
+@pytest.mark.parametrize("derivative", ["forward", "finite"])
+@pytest.mark.parametrize(
+    ("layer", "named"),
+    [
+        (nn.BatchNorm1d(LATENT), "BatchNorm1d"),
+        (nn.Dropout(0.5), "Dropout"),
+        (nn.AlphaDropout(1e-9), "AlphaDropout"),
+        (nn.InstanceNorm1d(LATENT, track_running_stats=True), "InstanceNorm1d"),
+    ],
+)
+def test_train_mode_is_refused_where_it_matters(
+    mlp: Nets, layer: nn.Module, named: str, derivative: str
+) -> None:
+    net = nn.Sequential(layer, mlp())
+    with pytest.raises(ValueError, match=f"must be in eval mode, but its {named} is in train mode"):
+        _check(net.train(), derivative=derivative)
+    assert not any(statistic.any() for name, statistic in net.named_buffers() if "mean" in name)
+
+
+def test_a_norm_over_the_batch_that_has_no_eval_mode_is_refused(mlp: Nets) -> None:
+    norm = nn.Sequential(
+        mlp(), nn.Unflatten(1, (3, 4)), nn.BatchNorm1d(3, track_running_stats=False)
+    )
+    with pytest.raises(ValueError, match="generator must treat samples independently"):
+        _check(norm.eval())
+
+
+class Noisy(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor) -> Tensor:
+        images: Tensor = self.net(z)
+        return images + 0.01 * torch.randn(images.shape, generator=self.rng)
+
+    rng = _rng()
+
+
+class DroppingOut(nn.Module):
+    """Its dropout is no module, and so not seen beforehand."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor) -> Tensor:
+        return nn.functional.dropout(self.net(z), 0.5, training=self.training)
+
+
+def test_noise_is_refused(mlp: Nets) -> None:
+    for derivative in ("forward", "finite"):
+        with pytest.raises(ValueError, match="the same images for the same latents: switch off"):
+            _check(Noisy(mlp()), derivative=derivative)
+    generator = DroppingOut(mlp())
+    with pytest.raises(ValueError, match=r"the same images for the same latents.*call \.eval\(\)"):
+        _check(generator)
+    _check(generator.eval())
+
+
+def test_images_that_are_none_are_refused(mlp: Nets) -> None:
+    net = mlp()
+    _check(net)
+    with pytest.raises(ValueError, match="generator must return finite images, got NaN or infin"):
+        _check(lambda z: net(z) / 0)
+    with pytest.raises(ValueError, match="generator must return finite images, got NaN or infin"):
+        _check(lambda z: torch.where(z[:, :1] > z[:, :1].median(), math.nan, net(z)))
+    with pytest.raises(TypeError, match="generator must return one floating tensor, got tuple"):
+        _check(lambda z: (net(z), net(z)))  # type: ignore[arg-type,return-value]
+    with pytest.raises(TypeError, match="generator must return one floating tensor, got ndarray"):
+        _check(lambda z: net(z).detach().numpy(), derivative="finite")
+    with pytest.raises(TypeError, match=r"one floating tensor, got torch\.uint8"):
+        _check(lambda z: (255 * net(z)).byte())
+    with pytest.raises(ValueError, match=r"must return 2 images for 2 latents, got \(1, 12\)"):
+        _check(lambda z: net(z)[:1])
+    with pytest.raises(ValueError, match=r"must return 2 images for 2 latents, got \(2,\)"):
+        _check(lambda z: net(z)[:, 0])
+
+
+def test_images_of_another_shape_each_time_are_refused(mlp: Nets) -> None:
+    net, calls = mlp(), itertools.count()
+    with pytest.raises(ValueError, match=r"one shape, got \(2, 1\), \(2, 2\), \(1, 3\)"):
+        _check(lambda z: net(z)[:, : 1 + next(calls)])
+    with pytest.raises(ValueError, match=r"one shape, got \(2, 2\), \(2, 2\), \(1, 1\)"):
+        _check(lambda z: net(z)[:, : len(z)])
+
+
+def test_another_number_of_latents_is_refused_by_shape(mlp: Nets) -> None:
+    with pytest.raises(
+        ValueError, match=r"must take latents \(2, 5\), torch\.float32, on cpu, but"
+    ):
+        _check(mlp(), latent_dim=5)
+    weight = np.ones((3, LATENT))
+    with pytest.raises(ValueError, match=r"must take latents \(2, 5\).* raises ValueError"):
+        _check(lambda z: torch.from_numpy(weight @ z.numpy().T).T, 5, derivative="finite")
+    with pytest.raises(ValueError, match=r"must take latents .* TypeError: .*'scale'"):
+        _check(lambda z, *, scale: z * scale)
+
+
+class Doubled(torch.autograd.Function):
+    """An operation without a forward-mode derivative."""
+
+    @staticmethod
+    def forward(_ctx: object, x: Tensor) -> Tensor:  # type: ignore[override]
+        return 2 * x
+
+    @staticmethod
+    def backward(_ctx: object, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return 2 * gradient
+
+
+def test_what_cannot_be_differentiated_is_refused_with_the_way_out(mlp: Nets) -> None:
+    net = mlp()
+
+    def by_numpy(z: Tensor) -> Tensor:
+        return torch.from_numpy(np.sin(z.detach().numpy()))
+
+    def by_custom(z: Tensor) -> Tensor:
+        doubled: Tensor = Doubled.apply(net(z))
+        return doubled
+
+    for generator in (by_numpy, by_custom):
+        with pytest.raises(NotImplementedError, match="unless derivative='finite'") as raised:
+            _check(generator)
+        assert "method=" not in str(raised.value)
+        _check(generator, derivative="finite")
+
+
+def test_what_does_not_change_is_refused(mlp: Nets) -> None:
+    net = mlp()
+    _check(lambda z: net(z).round(decimals=3), derivative="finite", epsilon=0.1)
+    for still in (
+        lambda z: net(z).round(),
+        lambda z: net(z).detach(),
+        torch.inference_mode()(lambda z: net(z)),
+    ):
+        with pytest.raises(ValueError, match=r"must change with the searched latents.*'finite'"):
+            _check(still)
+    space = SearchSpace(lambda z: net(z * torch.tensor([1.0, 1, 0, 0])), LATENT, slice(2, 4))
+    with pytest.raises(ValueError, match="must change with the searched latents"):
+        check_generator(space, _rng())
+
+
+def test_derivatives_that_are_not_finite_are_refused() -> None:
+    """A square root of zero: the images are finite everywhere."""
+    space = SearchSpace(lambda z: (0 * z).abs().sqrt(), LATENT, slice(0, LATENT))
+    with pytest.raises(ValueError, match="generator must have finite derivatives, got NaN or inf"):
+        check_generator(space, _rng())
+
+
+@pytest.mark.parametrize("method", ["orojar", "jl1", "hessian", "jacobian-svd", "coordinates"])
+def test_nan_at_a_few_latents_is_noticed_when_they_come(mlp: Nets, method: str) -> None:
+    """At one in seven of them, but not at the first two."""
+    net, drawn = mlp(), itertools.count()
+
+    class Late(nn.Module):
+        latent_dim = LATENT
+
+        def forward(self, z: Tensor) -> Tensor:
+            images: Tensor = net(z * torch.where(z[:, :1] > 5, math.nan, 1.0))
+            return images
+
+        def sample_latents(self, n: int, rng: torch.Generator) -> Tensor:
+            z = torch.randn(n, LATENT, generator=rng)
+            return z + 9.0 * torch.tensor([[next(drawn) % 7 == 6] for _ in range(n)])
+
+    with pytest.raises(ValueError, match=r"generator must (have finite deri|give finite t)"):
+        aw.find_directions(Late(), method)
+    assert next(drawn) > 7
+
+
+def test_a_hold_that_gives_other_images_is_refused() -> None:
+    class Wrong(nn.Linear):
+        latent_dim = 4
+
+        def hold(self, z: Tensor, subspace: slice) -> Callable[[Tensor], Tensor]:
+            return lambda w: 2 * self(torch.cat([z[:, : subspace.start], w], 1))
+
+    with pytest.raises(ValueError, match=r"generator\.hold must give the images of the generator"):
+        aw.find_directions(Wrong(4, 6), "random", subspace=(1, 4))
