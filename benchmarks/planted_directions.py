@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
+from axiswise.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "directions"
 SEEDS = range(5)
@@ -27,7 +28,7 @@ SIZE, UNIT = 32, 6.0  # pixels a side; brightness of a square of energy 1
 # Name of a row: the method and its settings.
 SEARCHES: dict[str, tuple[str, dict[str, object]]] = {
     "orojar": ("orojar", {}),
-    "orojar, the published way": ("orojar", {"solver": "adam"}),
+    "orojar, by Adam": ("orojar", {"solver": "adam"}),
     "jl1": ("jl1", {}),
     "orojar+jl1": ("orojar+jl1", {}),
     "hessian": ("hessian", {"steps": 300}),
@@ -137,7 +138,7 @@ def main() -> None:
         generators["decoder of a JL1-VAE"] = decoder(options.decoder)
     for row in searches(generators, {(r["scene"], r["search"], r["seed"]) for r in rows}):
         rows.append(row)
-        path.write_text(json.dumps(rows, indent=0) + "\n")
+        write_atomically(path, (json.dumps(rows, indent=0) + "\n").encode())
         print(row, flush=True)
     (FOLDER / "planted.md").write_text(table(rows, generators))
     print(table(rows, generators))

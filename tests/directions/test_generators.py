@@ -107,13 +107,13 @@ def test_conditioning_of_another_shape_is_refused_by_name(mlp: Nets) -> None:
 
 
 def test_images_are_brought_into_the_unit_range() -> None:
-    images = torch.tensor([-3.0, -1.0, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
+    images = torch.tensor([-1.5, -1.0, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
     assert in_unit_range(None, images).flatten().tolist() == [0, 0, 0.5, 0.75, 1]
     positive = images.abs() / 4
     assert torch.equal(in_unit_range(None, positive), positive)
     generator = nn.Identity()
     generator.image_range = (-3.0, 1.0)
-    assert in_unit_range(generator, images).flatten().tolist() == [0, 0.5, 0.75, 0.875, 1]
+    assert in_unit_range(generator, images).flatten().tolist() == [0.375, 0.5, 0.75, 0.875, 1]
     assert in_unit_range(generator, images.bfloat16()).dtype == torch.float32
     generator.image_range = (1.0, 1.0)
     with pytest.raises(ValueError, match=r"image_range must be \(low, high\), got \(1.0, 1.0\)"):
@@ -219,7 +219,7 @@ def test_a_norm_over_the_batch_that_has_no_eval_mode_is_refused(mlp: Nets) -> No
     norm = nn.Sequential(
         mlp(), nn.Unflatten(1, (3, 4)), nn.BatchNorm1d(3, track_running_stats=False)
     )
-    with pytest.raises(ValueError, match="generator must treat samples independently"):
+    with pytest.raises(ValueError, match="generator must make each image from its own"):
         _check(norm.eval())
 
 
@@ -376,3 +376,15 @@ def test_a_hold_that_gives_other_images_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"generator\.hold must give the images of the generator"):
         aw.find_directions(Wrong(4, 6), "random", subspace=(1, 4))
+
+
+def test_images_that_depend_on_the_others_in_the_batch_are_refused() -> None:
+    weight = torch.randn(4, 6)
+    with pytest.raises(ValueError, match="generator must make each image from its own latents"):
+        aw.find_directions(lambda z: (z - z.mean(0)) @ weight, "random", latent_dim=4)
+
+
+def test_a_range_that_cannot_be_guessed_is_asked_for() -> None:
+    bytes_ = torch.tensor([0.0, 128.0, 255.0]).view(1, 1, 1, 3)
+    with pytest.raises(ValueError, match=r"generator must have an attribute image_range"):
+        in_unit_range(object(), bytes_)

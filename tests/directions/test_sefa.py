@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions import sefa
-from axiswise.nets import SimpleGenerator
+from axiswise.directions import match_directions, sefa
+from axiswise.nets import BigGAN, SimpleGenerator
 
 LATENT = 5
 
@@ -177,3 +177,12 @@ def test_a_search_refuses_layers_that_do_not_take_the_latents() -> None:
         aw.find_directions(Styles(), "sefa", layer="first, second")
     with pytest.raises(TypeError, match=r"must be an nn\.Module for method 'sefa', .*got function"):
         aw.find_directions(lambda z: z.sin(), "sefa", latent_dim=2)
+
+
+def test_a_layer_of_other_latents_than_those_searched_is_refused() -> None:
+    """BigGAN's first layer takes the first part of z: of the same width as any other part."""
+    generator = BigGAN(12, hidden=[8, 8, 4], classes=5, embedding=4, attention=8).fold()
+    found = aw.find_directions(generator, "sefa", subspace=(0, 4), layer="linear")
+    assert match_directions(found.matrix[:, :4], sefa(generator.linear)[0]).mean > 0.999
+    with pytest.raises(ValueError, match=r"layer must take .* but 'linear' takes 4 other inputs"):
+        aw.find_directions(generator, "sefa", subspace=(4, 8), layer="linear")

@@ -202,7 +202,9 @@ def open_directions(
         raise FileNotFoundError(
             f"{folder} does not say which generator its directions belong to: add --generator SPEC"
         )
-    classes = None if source is None else source.classes
+    # What the folder says of classes is said of the generator that it names.
+    same = source is not None and generator in (None, source.generator)
+    classes = source.classes if source is not None and same else None
     name = generator or (source.generator if source is not None else "")
     try:
         loaded = load_generator(name, found.latent_dim, classes, may_import=generator is not None)

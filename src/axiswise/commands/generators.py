@@ -236,7 +236,7 @@ def _built(found: Any, spec: str) -> ImageGenerator:
     if isinstance(found, type) or _is_factory(found):
         try:
             found = found()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failure(spec, error) from error
     if not callable(found) or isinstance(found, type):
         raise TypeError(

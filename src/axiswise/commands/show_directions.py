@@ -130,7 +130,7 @@ class _View:
         """Mean |cos| between the columns of w ↦ G(z + wA) at w = 0, A the directions."""
         probes = self.found.matrix[list(indices)].to(self.z)
         settings = self.found.settings
-        sums = torch.zeros(len(indices), len(indices), dtype=torch.float64)
+        cosines = []
         for row in range(len(self.z)):  # one at a time, as columns of large images are large
             at = slice(row, row + 1)
             products = jacobian_products(
@@ -144,9 +144,10 @@ class _View:
             )
             if not isinstance(products, Tensor):
                 raise TypeError(f"generator must return one tensor, got {len(products)}")
-            columns = functional.normalize(flat_outputs(products)[:, 0].double())
-            sums += (columns @ columns.T).abs().clamp(max=1).cpu()
-        return sums / len(self.z)
+            columns = flat_outputs(products)[:, 0].double()
+            columns = columns / columns.norm(dim=1, keepdim=True)  # NaN where nothing changes
+            cosines.append((columns @ columns.T).abs().clamp(max=1).cpu())
+        return torch.stack(cosines).nanmean(0)
 
     @cached_property
     def _start(self) -> Tensor:
@@ -155,7 +156,7 @@ class _View:
     @torch.no_grad()
     def _generated(self, z: Tensor, conditioning: dict[str, Any]) -> Tensor:
         """Images, small enough to be held, on the CPU."""
-        images = self.generator(z, **conditioning)
+        images = self.generator(z.clone(), **conditioning)  # which may work in place
         if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(z):
             given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(

@@ -32,7 +32,7 @@ def first_layer(generator: nn.Module, latent_dim: int) -> str:
             if inputs != latent_dim:
                 raise ValueError(
                     f"generator must take its {latent_dim} latents in its first layer, but "
-                    f"{name!r} takes {inputs} inputs"
+                    f"{name!r} takes {inputs} inputs: name another with layer="
                 )
             return str(name)
     raise ValueError("generator must have a linear or convolutional layer, got none")

@@ -30,6 +30,7 @@ from axiswise.jacobian import Method, flat_outputs, jacobian_columns, jacobian_p
 from axiswise.precision import full_precision
 
 ImageGenerator = Callable[..., Tensor]
+_FARTHEST = 2.0  # a pixel of a generator whose range is guessed
 _ROUNDING = 1e-3  # share of the largest pixel; float32 through dozens of layers stays far below
 
 
@@ -148,11 +149,17 @@ def in_unit_range(generator: object, images: Tensor) -> Tensor:
         images: (batch, channel, height, width).
 
     Returns:
-        The same shape, in [0, 1]; what lies outside the range is cut off.
+        The same shape, in [0, 1]; what lies a little outside the range is cut off.
 
     Raises:
-        ValueError: If the range is none.
+        ValueError: If the range is none, or has to be guessed and cannot be.
     """
+    if getattr(generator, "image_range", None) is None and images.abs().max() > _FARTHEST:
+        raise ValueError(
+            "generator must have an attribute image_range, (low, high), where its pixels lie "
+            f"neither in (0, 1) nor in (−1, 1), got {float(images.min()):.3g} to "
+            f"{float(images.max()):.3g}"
+        )
     low, high = getattr(generator, "image_range", None) or (-1.0 if images.min() < 0 else 0.0, 1.0)
     if not low < high:
         raise ValueError(f"generator.image_range must be (low, high), got {(low, high)}")
@@ -314,6 +321,11 @@ def check_generator(space: SearchSpace, rng: torch.Generator) -> None:
             "generator must return the same images for the same latents: switch off its noise, or "
             "call .eval()"
         )
+    if not _alike(images[:1], alone):
+        raise ValueError(
+            "generator must make each image from its own latents alone, but one that is made with "
+            "others differs from the same made alone"
+        )
     if isinstance(generator, Holds):
         with torch.no_grad():
             whole = generator(z.clone(), **conditioning)
@@ -321,6 +333,10 @@ def check_generator(space: SearchSpace, rng: torch.Generator) -> None:
             raise ValueError("generator.hold must give the images of the generator itself")
     try:
         jacobian = point.jacobian()
+    except torch.OutOfMemoryError as error:
+        raise ValueError(
+            f"chunk_size must be smaller, since the memory is full, got {space.chunk_size}"
+        ) from error
     except RuntimeError as error:  # NotImplementedError is one
         if space.derivative == "finite":
             raise

@@ -79,7 +79,7 @@ def find_directions(
         chunk_size: Bound on the latents times directions in flight at once.
         seed: Fixes all that is random.
         progress: Called with what is done, what is to do, and the terms of the loss by name.
-        **settings: The method's own, as the function of its name in `axiswise.directions` has them.
+        **settings: The method's own; `axiswise discover --help --method NAME` lists them.
 
     Returns:
         Directions, sorted by importance; those of "sefa", "ganspace" and "jacobian-svd" by their
@@ -175,13 +175,17 @@ def _slice(subspace: slice | Sequence[int] | None, latent_dim: int) -> slice:
     if subspace is None:
         return slice(0, latent_dim)
     match subspace:
-        case slice(start=start, stop=stop, step=None | 1) | (start, stop):
+        case slice(start=int() | None as start, stop=int() | None as stop, step=None | 1) | (
+            int() as start,
+            int() as stop,
+        ):
             start = 0 if start is None else start
             stop = latent_dim if stop is None else stop
             if 0 <= start < stop <= latent_dim:
                 return slice(start, stop)
     raise ValueError(
-        f"subspace must be (start, stop) with 0 ≤ start < stop ≤ {latent_dim}, got {subspace!r}"
+        f"subspace must be (start, stop) with 0 ≤ start < stop ≤ {latent_dim}, got "
+        + (f"{subspace.start}:{subspace.stop}" if isinstance(subspace, slice) else repr(subspace))
     )
 
 

@@ -44,7 +44,7 @@ def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
 
 def sefa_directions(
     space: SearchSpace,
-    _rng: torch.Generator,
+    rng: torch.Generator,
     _progress: Progress | None,
     *,
     layer: str | None = None,
@@ -53,6 +53,7 @@ def sefa_directions(
 
     Args:
         space: What is searched; the generator is an `nn.Module`.
+        rng: Source of randomness, to try out what a layer takes.
         layer: Name of the layer that takes the latents, as in `named_modules()`, or names
             separated by commas; the first linear or convolutional one if None.
 
@@ -67,13 +68,14 @@ def sefa_directions(
     names = [first_layer(generator, space.latent_dim)] if layer is None else layer.split(",")
     matrices = []
     for name in names:
-        matrix = latent_matrix(layer_named(generator, name)).detach()
+        layer_ = layer_named(generator, name)
+        matrix = latent_matrix(layer_).detach()
         if matrix.shape[1] == space.latent_dim:
             matrix = matrix[:, space.subspace]
-        if matrix.shape[1] != space.size:
+        elif matrix.shape[1] != space.size or not _takes_searched(space, layer_, rng):
             raise ValueError(
                 f"layer must take the {space.latent_dim} latents, or the {space.size} that are "
-                f"searched, but {name!r} takes {matrix.shape[1]} inputs"
+                f"searched, but {name!r} takes {matrix.shape[1]} other inputs"
             )
         matrices.append(matrix)
     return _stretched(torch.cat(matrices))[0]
@@ -98,6 +100,19 @@ def module_of(space: SearchSpace, method: str) -> nn.Module:
             f"{type(space.generator).__name__}"
         )
     return space.generator
+
+
+@torch.no_grad()
+def _takes_searched(space: SearchSpace, layer: nn.Module, rng: torch.Generator) -> bool:
+    """Whether what a layer is given are the searched latents."""
+    given: list[Tensor] = []
+    handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].clone()))
+    try:
+        (point,) = space.points(1, 1, rng)
+        space.generator(point.z.clone(), **point.conditioning)
+    finally:
+        handle.remove()
+    return len(given) == 1 and torch.equal(given[0].flatten(), point.here.flatten())
 
 
 def _stretched(matrix: Tensor) -> tuple[Tensor, Tensor]:
