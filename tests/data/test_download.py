@@ -307,6 +307,43 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path, nowhere: str) -> 
         fetch(nowhere, tmp_path / "taken" / "file.npz", sha256=CHECKSUM)
 
 
+def test_an_md5_checksum_serves_as_well(tmp_path: Path, server: Server) -> None:
+    right = hashlib.md5(CONTENT).hexdigest()
+    server.plan = ["altered", "altered"]
+    with pytest.raises(DownloadError, match=f"has the MD5 checksum .* but must have {right}"):
+        fetch(server.url, tmp_path / "file.npz", md5=right)
+    fetch(server.url, tmp_path / "file.npz", md5=right)
+    check(tmp_path)
+
+
+def test_with_no_checksum_what_is_there_is_taken(tmp_path: Path, nowhere: str) -> None:
+    (tmp_path / "file.npz").write_bytes(b"whatever")
+    fetch(nowhere, tmp_path / "file.npz")
+    assert (tmp_path / "file.npz").read_bytes() == b"whatever"
+
+
+def test_with_no_checksum_what_comes_must_have_its_announced_length(
+    tmp_path: Path, server: Server
+) -> None:
+    server.plan = ["truncated", "truncated"]
+    with pytest.raises(DownloadError, match="connection broke after 750000 of 1000000 bytes"):
+        fetch(server.url, tmp_path / "file.npz")
+    assert not (tmp_path / "file.npz").exists()
+    fetch(server.url, tmp_path / "file.npz")
+    check(tmp_path)
+    assert server.ranges[-1] == "bytes=750000-"
+
+
+@pytest.mark.parametrize("fault", ["page", "page in disguise"])
+def test_with_no_checksum_a_web_page_is_refused_still(
+    tmp_path: Path, server: Server, fault: str
+) -> None:
+    server.plan = [fault, fault]
+    with pytest.raises(DownloadError, match="a web page"):
+        fetch(server.url, tmp_path / "file.npz")
+    assert not (tmp_path / "file.npz").exists()
+
+
 def test_the_data_folder_follows_the_environment(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

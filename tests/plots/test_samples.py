@@ -105,3 +105,10 @@ def test_wrong_input_is_refused_by_name(groups, error, message):
 def test_columns_below_one_are_refused():
     with pytest.raises(ValueError, match="`columns` must be at least 1, got 0"):
         samples({"a": np.zeros((1, 1, 8, 8))}, columns=0)
+
+
+def test_the_title_can_be_chosen_and_many_counts_are_summed_up():
+    groups = {f"factor {index}": np.zeros((index + 1, 1, 8, 8)) for index in range(5)}
+    figure = samples(groups, 8, "Each factor")
+    said = [text.get_text() for text in figure.texts]
+    assert said == ["Each factor", "1 to 5 images in each group, of 8 × 8 pixels."]

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
 from io import BufferedRandom
 from pathlib import Path
@@ -19,6 +20,7 @@ from axiswise.files import naming
 _ATTEMPTS = 2
 _SILENCE = 30  # seconds without a byte after which a connection counts as broken
 _BLOCK = 2**18  # bytes
+_NAMES = {"sha256": "SHA-256", "md5": "MD5"}
 
 Progress = Callable[[int, int | None], None]
 
@@ -32,7 +34,14 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("AXISWISE_DATA") or "~/.cache/axiswise").expanduser()
 
 
-def fetch(url: str, path: Path, *, sha256: str, progress: Progress | None = None) -> None:
+def fetch(
+    url: str,
+    path: Path,
+    *,
+    sha256: str | None = None,
+    md5: str | None = None,
+    progress: Progress | None = None,
+) -> None:
     """Have a file in place: as it is where its checksum is right, or from the network.
 
     What has come is kept in `NAME.part` beside `path`, from which an interrupted transfer goes on,
@@ -42,10 +51,16 @@ def fetch(url: str, path: Path, *, sha256: str, progress: Progress | None = None
     `NAME.wrong`; a warning says so. Several processes may fetch the same file: one does, the others
     wait for it.
 
+    Some files are published without a checksum. With neither, any file that stands at `path` is
+    taken for the right one, and one from the network if it has come to the length that the server
+    announced and is no web page. Whoever calls this then checks the layout of the file.
+
     Args:
         url: Where from, http or https.
         path: Where to. Its folder is made if need be.
         sha256: The file's checksum, 64 hexadecimal digits in lower case.
+        md5: The same by MD5, 32 digits, where that is all that is known: it tells damage, not
+            malice.
         progress: Called as the file comes with the number of bytes there and in all; the latter is
             None where the server does not say.
 
@@ -54,29 +69,44 @@ def fetch(url: str, path: Path, *, sha256: str, progress: Progress | None = None
             `path`, what is wrong, and the two ways to get the file.
         OSError: The folder cannot be written or the disk is full.
     """
-    if _checksum(path) == sha256:
+    right = _Right("sha256", sha256) if sha256 is not None else _Right("md5", md5)
+    if right.is_met_by(path):
         return
     with naming(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.part")
     with _alone_with(part) as file:
-        if _checksum(path) == sha256:  # another process was faster
+        if right.is_met_by(path):  # another process was faster
             return
-        problem = _fill(file, url, sha256, progress)
+        problem = _fill(file, url, right, progress)
         if problem is not None:
-            raise DownloadError(_explain(url, path, problem))
+            raise DownloadError(_explain(url, path, right.algorithm, problem))
         os.fsync(file.fileno())
         _set_aside(path)
         with naming(path):
             part.replace(path)
 
 
-def _fill(file: BufferedRandom, url: str, sha256: str, progress: Progress | None) -> str | None:
+@dataclass(frozen=True)
+class _Right:
+    """What makes a file the right one: its checksum, or, where None is known, that it is there."""
+
+    algorithm: str
+    digest: str | None
+
+    def is_met_by(self, path: Path) -> bool:
+        """Whether the file at `path` is it."""
+        return (
+            path.exists() if self.digest is None else self.digest == _checksum(path, self.algorithm)
+        )
+
+
+def _fill(file: BufferedRandom, url: str, right: _Right, progress: Progress | None) -> str | None:
     """Make `file` the whole file. Returns what is in the way, if something is."""
     problem = None
     for _ in range(_ATTEMPTS):
         try:
-            problem = _transfer(file, url, progress) or _fault(file, sha256)
+            problem = _transfer(file, url, progress) or _fault(file, right)
         except HTTPError as error:
             with error:  # an error is a response too, to be closed
                 return f"the server answers {error.code} {error.reason}"
@@ -141,29 +171,33 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
         raise _BrokenError(str(error) or type(error).__name__) from error
 
 
-def _fault(file: BufferedRandom, sha256: str) -> str | None:
+def _fault(file: BufferedRandom, right: _Right) -> str | None:
     """What is wrong with a file that has come in full, if something is; then it is emptied."""
     file.seek(0)
-    found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found == sha256:
+    start = file.read(100).lstrip().lower()
+    is_page = start.startswith((b"<!doctype html", b"<html"))
+    if right.digest is None and not is_page:
+        return None
+    file.seek(0)
+    found = hashlib.file_digest(file, right.algorithm).hexdigest()
+    if found == right.digest:
         return None
     size = file.tell()
-    file.seek(0)
-    start = file.read(100).lstrip().lower()
     file.truncate(0)
-    if start.startswith((b"<!doctype html", b"<html")):
+    if is_page:
         return f"what came ({size} bytes) is a web page instead of the file"
-    return f"what came ({size} bytes) has the SHA-256 checksum {found}, but must have {sha256}"
+    name = _NAMES[right.algorithm]
+    return f"what came ({size} bytes) has the {name} checksum {found}, but must have {right.digest}"
 
 
-def _checksum(path: Path) -> str | None:
+def _checksum(path: Path, algorithm: str) -> str | None:
     """A file's checksum, None where there is no file.
 
     Opened without looking first: another process may move it between the look and the opening.
     """
     try:
         with naming(path), path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, algorithm).hexdigest()
     except FileNotFoundError:
         return None
 
@@ -185,8 +219,8 @@ def _set_aside(path: Path) -> None:
     )
 
 
-def _explain(url: str, path: Path, problem: str) -> str:
-    checksum = _checksum(path)
+def _explain(url: str, path: Path, algorithm: str, problem: str) -> str:
+    checksum = _checksum(path, algorithm)
     state = "is missing" if checksum is None else f"is there, but has the checksum {checksum}"
     return (
         f"{path} {state}, and cannot be fetched from {url}: {problem}. Two ways to get it: try "

@@ -7,7 +7,7 @@ import math
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from axiswise.data.canvas import Drawn
 from axiswise.data.download import Progress, default_data_dir, fetch
+from axiswise.data.stored import array_layout
 from axiswise.files import UnreadableFileError, write_atomically
 
 _SIDE = 64  # of the published images, in pixels
@@ -116,14 +117,23 @@ class DSprites(Drawn["_Table"]):
         if self._bits is not None:
             return
         count = math.prod(self.factor_sizes)
-        archive = self.data_dir / self._published.name
-        # Only verified images are unpacked, and whole: a file of this name vouches for itself.
-        path = archive.with_name(f"{archive.stem}.{self._published.sha256[:8]}.bits.npy")
+        archive, path = self._paths
         self._bits = _map(path, count)
         if self._bits is None:
             fetch(self._published.url, archive, sha256=self._published.sha256, progress=progress)
             write_atomically(path, _unpack(archive, self.factor_sizes))
             self._bits = _map(path, count)
+
+    def is_here(self) -> bool:
+        """Whether the file is in `data_dir`, published or unpacked, so that it is not fetched."""
+        return any(path.exists() for path in self._paths)
+
+    @property
+    def _paths(self) -> tuple[Path, Path]:
+        """The published file and the unpacked one."""
+        archive = self.data_dir / self._published.name
+        # Only verified images are unpacked, and whole: a file of this name vouches for itself.
+        return archive, archive.with_name(f"{archive.stem}.{self._published.sha256[:8]}.bits.npy")
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Choose `n` images at random: `sample_factors`, once the images are ready."""
@@ -212,7 +222,7 @@ def _unpack(archive: Path, factor_sizes: tuple[int, ...]) -> bytes:
                 "the last one fastest"
             )
         with members.open("imgs.npy") as member:
-            layout = _header(member)
+            layout = array_layout(member)
             if layout != ((count, _SIDE, _SIDE), False, np.dtype(np.uint8)):
                 raise UnreadableFileError(
                     f"{archive}: imgs must be {count} images of {_SIDE} × {_SIDE} uint8, "
@@ -225,11 +235,3 @@ def _unpack(archive: Path, factor_sizes: tuple[int, ...]) -> bytes:
                     raise UnreadableFileError(f"{archive}: imgs must be whole, and of 0 and 1")
                 content.write(np.packbits(pixels).tobytes())
     return content.getvalue()
-
-
-def _header(member: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, Fortran order and type of the array in an .npy stream, which is left at its data."""
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    return np.lib.format.read_array_header_2_0(member)

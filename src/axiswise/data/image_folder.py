@@ -264,7 +264,7 @@ def open_image(file: Path, channels: int, enough: int | None = None) -> Image:
         warnings.simplefilter("ignore")  # oddities in metadata, of an image that can be read
         if enough is not None:
             opened.draft(None, (enough, enough))
-        return _to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
+        return to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
 
 
 def to_square(image: Image, size: int) -> Tensor:
@@ -284,8 +284,16 @@ def _crop(image: Image, side: int) -> Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _to_mode(image: Image, mode: str) -> Image:
-    """The image in 8 bits, laid on white, as grey ("L") or "RGB"."""
+def to_mode(image: Image, mode: str) -> Image:
+    """Bring an image to 8 bits for each channel.
+
+    Args:
+        image: Of any mode.
+        mode: "L" for grey or "RGB".
+
+    Returns:
+        The same, laid on white where it is transparent.
+    """
     from PIL import Image as images
 
     if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips it at 255

@@ -1,4 +1,4 @@
-"""Images in labelled groups: data over generated ones, or a generator in the course of training."""
+"""Images in labelled groups: data over generated ones, a generator in training, factors' ranges."""
 
 from collections.abc import Mapping
 from math import ceil
@@ -10,9 +10,10 @@ from axiswise.plots import _tiles as tiles
 from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
 
 _SPACE = 10  # pixels between groups
+_NAMED = 4  # groups whose differing numbers of images are told one by one
 
 
-def samples(groups: Mapping[str, ArrayLike], columns: int = 8) -> Figure:
+def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Samples") -> Figure:
     """Draw groups of images, one below the other, each with its name to the left.
 
     Each group starts a row and fills as many as it needs. So the same latents in the course of
@@ -24,6 +25,7 @@ def samples(groups: Mapping[str, ArrayLike], columns: int = 8) -> Figure:
             and "generated", say, or "step 500" and "step 1000". Groups may differ in their number
             of images, not in the images' shape.
         columns: images in a row at most.
+        title: what stands above.
 
     Raises:
         TypeError: images that are not real numbers.
@@ -46,7 +48,7 @@ def samples(groups: Mapping[str, ArrayLike], columns: int = 8) -> Figure:
     rows = sum(ceil(len(group) / across) for group in images.values())
     pixels = tiles.tile_pixels(rows, across)
     cells = {name: tiles.fit(group, pixels) for name, group in images.items()}
-    return _draw(cells, across, f"{_counts(images)} of {shape[1]} × {shape[2]} pixels.")
+    return _draw(cells, across, title, f"{_counts(images)} of {shape[1]} × {shape[2]} pixels.")
 
 
 def _checked(given: ArrayLike, name: str) -> Floats:
@@ -57,22 +59,25 @@ def _counts(images: Mapping[str, Floats]) -> str:
     """Say how many images each group has."""
     counts = {name: len(group) for name, group in images.items()}
     if len(set(counts.values())) > 1:
+        if len(counts) > _NAMED:
+            return f"{min(counts.values())} to {max(counts.values())} images in each group,"
         return ", ".join(f"{name}: {count}" for name, count in counts.items()) + " images"
     count = next(iter(counts.values()))
     each = " in each group," if len(counts) > 1 else ""
     return f"{count} image{'s' if count > 1 else ''}{each}"
 
 
-def _draw(groups: Mapping[str, Floats], across: int, note: str) -> Figure:
+def _draw(groups: Mapping[str, Floats], across: int, title: str, note: str) -> Figure:
     """Draw groups of images (image, channel, height, width), `across` in a row."""
     pictures = [_picture(images, across) for images in groups.values()]
     left = tiles.row_label_width(list(groups))
-    width = max(480, left + pictures[0].shape[1] + 22)
+    width = max(480, left + max(picture.shape[1] for picture in pictures) + 22)
+    title = tiles.wrap_title(title, width)
     note = tiles.wrap_note(note, width)
-    top = tiles.title_height("Samples") + 4
+    top = tiles.title_height(title) + 4
     height = sum(picture.shape[0] + _SPACE for picture in pictures)
     figure = tiles.new_figure(width, top + height + tiles.note_height(note))
-    tiles.write_title(figure, "Samples")
+    tiles.write_title(figure, title)
     tiles.write_note(figure, note)
     for name, picture in zip(groups, pictures, strict=True):
         axes = tiles.place_picture(figure, left, top, picture)

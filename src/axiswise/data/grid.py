@@ -1,0 +1,153 @@
+"""Several independent images side by side: the composition of JL1-VAE's MPI3D-Multi.
+
+Rhodes & Lee, Local Disentanglement in Variational Auto-Encoders Using Jacobian L1 Regularization,
+NeurIPS 2021, arXiv 2106.02923.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from axiswise.data.factors import FactorData, check_factors, uniform_factors
+from axiswise.data.resizing import shrink
+
+_CHUNK = 2**22  # floats of cells, before they are made smaller, that are drawn in one go
+
+
+class Grid:
+    """Images put together from independent ones of any data set with known factors.
+
+    The factors are those of all cells: first all of the cell at the upper left, then all of its
+    neighbour to the right, row by row. `Grid(MPI3D("real"), cell_size=32)` is the paper's
+    MPI3D-Multi: four images of 64 × 64 pixels, averaged down to 32 × 32, in one of 64 × 64.
+
+    Attributes:
+        dataset: What the cells show.
+        rows: How many cells lie one above another.
+        columns: How many lie side by side.
+        cell_size: Height and width of a cell, in pixels; None where cells are as `dataset` draws
+            them.
+        shape: (channel, rows · cell's height, columns · cell's width).
+        factor_sizes: Those of `dataset`, rows · columns times.
+        factor_names: Such as "cell 0,1: x" for factor x of the cell in row 0 and column 1.
+    """
+
+    def __init__(
+        self, dataset: FactorData, rows: int = 2, columns: int = 2, cell_size: int | None = None
+    ) -> None:
+        """Describe the images; nothing is read or drawn yet.
+
+        Args:
+            dataset: What the cells show.
+            rows: How many cells lie one above another, at least 1.
+            columns: How many lie side by side, at least 1.
+            cell_size: Height and width to average square images down to, in pixels; None leaves
+                them as they are.
+
+        Raises:
+            TypeError: `dataset` has no known factors.
+            ValueError: `rows` or `columns` is below 1, or `cell_size` is larger than the images of
+                `dataset`, or these are not square.
+        """
+        if not isinstance(dataset, FactorData):
+            raise TypeError(
+                "dataset must have known factors (axiswise.data.FactorData), "
+                f"got {type(dataset).__name__}"
+            )
+        for name, given in (("rows", rows), ("columns", columns)):
+            if given < 1:
+                raise ValueError(f"{name} must be at least 1, got {given}")
+        channels, height, width = dataset.shape
+        if cell_size is not None:
+            if height != width or not 1 <= cell_size <= width:
+                raise ValueError(
+                    "cell_size must be in 1 ... the side of square images, "
+                    f"got {cell_size} for {height} × {width} pixels"
+                )
+            height = width = cell_size
+        self.dataset = dataset
+        self.rows = rows
+        self.columns = columns
+        self.cell_size = cell_size
+        self.shape = (channels, rows * height, columns * width)
+        self.factor_sizes = tuple(dataset.factor_sizes) * (rows * columns)
+        self.factor_names = tuple(
+            f"cell {row},{column}: {name}"
+            for row in range(rows)
+            for column in range(columns)
+            for name in dataset.factor_names
+        )
+
+    def __repr__(self) -> str:
+        smaller = "" if self.cell_size is None else f", cell_size={self.cell_size}"
+        return f"Grid({self.dataset!r}, rows={self.rows}, columns={self.columns}{smaller})"
+
+    def load(self, progress: Callable[[int, int | None], None] | None = None) -> None:
+        """Make the cells' images ready, where `dataset` has something to read or download.
+
+        Args:
+            progress: Called with how much is done and of how much, as by `dataset.load`.
+
+        Raises:
+            OSError: As `dataset.load` does.
+        """
+        load = getattr(self.dataset, "load", None)
+        if callable(load):
+            load(progress)
+
+    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw `n` rows of factors, each uniform and independent.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+        """
+        return uniform_factors(self.factor_sizes, n, rng)
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random: `sample_factors`, once the cells' images are ready."""
+        self.load()
+        return self.sample_factors(n, rng)
+
+    def render(self, factors: Tensor) -> Tensor:
+        """Draw the images that have these factors, in bounded memory beside the result.
+
+        Args:
+            factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
+
+        Returns:
+            (n, *shape), float32 in [0, 1], on the device of `factors`.
+
+        Raises:
+            TypeError: `factors` is not a tensor of integers.
+            ValueError: `factors` has another shape, or a value out of range.
+        """
+        factors = check_factors(factors, self.factor_sizes)
+        images = torch.empty((len(factors), *self.shape), device=factors.device)
+        channels, height, width = self.dataset.shape
+        chunk = max(1, _CHUNK // (channels * height * width * self.rows * self.columns))
+        for part, into in zip(factors.split(chunk), images.split(chunk), strict=True):
+            self._draw(part, into)
+        return images
+
+    def _draw(self, factors: Tensor, images: Tensor) -> None:
+        """Write the images of `factors`, (n, factor), into `images`, (n, *shape)."""
+        channels, height, width = self.shape
+        cell = (height // self.rows, width // self.columns)
+        each = len(self.dataset.factor_sizes)
+        cells = self.dataset.render(factors.reshape(-1, each))
+        if self.cell_size is not None:
+            cells = shrink(cells, self.cell_size)
+        tiles = images.view(-1, channels, self.rows, cell[0], self.columns, cell[1])
+        tiles.copy_(
+            cells.view(-1, self.rows, self.columns, channels, *cell).permute(0, 3, 1, 4, 2, 5)
+        )

@@ -1,0 +1,298 @@
+"""Whitened patches of natural images, as sparse coding takes them.
+
+Olshausen & Field, Emergence of simple-cell receptive field properties by learning a sparse code for
+natural images, Nature 381, 1996; JL1-VAE (Rhodes & Lee 2021, arXiv 2106.02923) trains on the same.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from axiswise.data.download import default_data_dir
+from axiswise.data.factors import check_count, uniform_integers
+from axiswise.data.image_folder import open_image
+from axiswise.data.indexed import check_index
+from axiswise.files import UnreadableFileError
+
+_PUBLISHED = "IMAGES.mat"
+_CUTOFF = 200 / 512  # f₀ in cycles per pixel
+_MARGIN = 4  # pixels at the edges of a picture, where the filter wraps around
+_REACH = 5  # standard deviations from grey to black or white
+
+# The photographs of the papers' kind that come inside the packages, with nothing to download.
+_PHOTOGRAPHS = {
+    ("skimage", "data"): (
+        "astronaut.png",
+        "brick.png",
+        "camera.png",
+        "chelsea.png",
+        "coffee.png",
+        "grass.png",
+        "gravel.png",
+        "motorcycle_left.png",
+        "rocket.jpg",
+    ),
+    ("sklearn", "datasets/images"): ("china.jpg", "flower.jpg"),
+}
+
+_Picture = npt.NDArray[np.float64]
+
+
+class NaturalPatches:
+    """Square patches of whitened grey pictures, at all places alike.
+
+    The pictures are Olshausen & Field's ten where their file of whitened images, `IMAGES.mat`, lies
+    in `data_dir`. Otherwise they are eleven photographs that scikit-image (`pip install
+    'axiswise[natural]'`) and scikit-learn carry inside: astronaut, brick, camera, chelsea, coffee,
+    grass, gravel, motorcycle, rocket, china and flower. These are made grey and whitened with the
+    paper's filter, whose amplitude at frequency f is f·exp(−(f/f₀)⁴), f₀ = 200 cycles per 512
+    pixels; that is 0.39 cycles a pixel, whatever a picture's size. Nothing is downloaded.
+
+    Whitened pictures have both signs. Each is scaled to a variance of 1, then value v becomes the
+    grey value 0.5 + v/10, cut off at 0 and 1: at five standard deviations, which 3 pixels in 1,000
+    of the photographs pass. So the standard deviation of grey values is close to 0.1, and a
+    Gaussian likelihood is the fitting one.
+
+    Attributes:
+        size: Height and width of the patches, in pixels.
+        data_dir: The folder that may hold `IMAGES.mat`.
+        pictures: Which pictures are wanted: "auto", "olshausen" or "photographs".
+        shape: (1, size, size).
+    """
+
+    def __init__(
+        self,
+        size: int = 16,
+        data_dir: str | Path | None = None,
+        pictures: Literal["auto", "olshausen", "photographs"] = "auto",
+    ) -> None:
+        """Describe the patches; nothing is read yet.
+
+        Args:
+            size: Height and width of the patches in pixels, at least 1.
+            data_dir: The folder that may hold `IMAGES.mat`; None is the one that the environment
+                variable AXISWISE_DATA names, or ~/.cache/axiswise.
+            pictures: "olshausen" asks for `IMAGES.mat`, "photographs" for the others; "auto" takes
+                the former where it is.
+
+        Raises:
+            ValueError: `size` is below 1, or `pictures` is none of these.
+        """
+        if size < 1:
+            raise ValueError(f"size must be at least 1, got {size}")
+        if pictures not in ("auto", "olshausen", "photographs"):
+            raise ValueError(
+                f"pictures must be 'auto', 'olshausen' or 'photographs', got {pictures!r}"
+            )
+        self.size = size
+        self.data_dir = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
+        self.pictures = pictures
+        self.shape = (1, size, size)
+        self._album: _Album | None = None
+
+    def __repr__(self) -> str:
+        return (
+            f"NaturalPatches(size={self.size}, data_dir={str(self.data_dir)!r}, "
+            f"pictures={self.pictures!r})"
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_album": None}
+
+    def __len__(self) -> int:
+        """How many different patches there are."""
+        return self._loaded().count
+
+    def is_here(self) -> bool:
+        """Whether the pictures that are wanted are there."""
+        packages = all(importlib.util.find_spec(package) for package, _ in _PHOTOGRAPHS)
+        return self._takes_published() or (self.pictures != "olshausen" and packages)
+
+    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
+        """Read and whiten the pictures, if that has not been done.
+
+        Args:
+            progress: Called after each picture with the number of pictures done and of all.
+
+        Raises:
+            FileNotFoundError: `pictures` is "olshausen" and `data_dir` has no `IMAGES.mat`.
+            ImportError: The photographs are wanted and scikit-image is not installed.
+            UnreadableFileError: `IMAGES.mat` is damaged, or is no stack of square pictures.
+            ValueError: Some picture is smaller than a patch.
+        """
+        if self._album is None:
+            self._album = _make_album(self._whitened(progress), self.size)
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` patches at random, each one as likely as any other, with replacement.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n,), int64 in 0 ... len(self) − 1, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+            OSError, ImportError: As `load`.
+        """
+        check_count(n)
+        return uniform_integers(len(self), n, rng)
+
+    def render(self, index: Tensor) -> Tensor:
+        """Look up patches.
+
+        Args:
+            index: (n,), any integer type, each in 0 ... len(self) − 1. Patches are counted row by
+                row through one picture after another.
+
+        Returns:
+            (n, 1, size, size), float32 in [0, 1], on the device of `index`.
+
+        Raises:
+            TypeError: `index` is not a tensor of integers.
+            ValueError: `index` has another shape or a value out of range.
+            OSError, ImportError: As `load`.
+        """
+        rows = check_index(index, len(self))
+        return self._loaded().patches(rows, self.size).to(index.device)
+
+    def _loaded(self) -> _Album:
+        self.load()
+        assert self._album is not None
+        return self._album
+
+    def _takes_published(self) -> bool:
+        return self.pictures != "photographs" and (self.data_dir / _PUBLISHED).is_file()
+
+    def _whitened(self, progress: Callable[[int, int], None] | None) -> list[_Picture]:
+        if self._takes_published() or self.pictures == "olshausen":
+            return _read_published(self.data_dir / _PUBLISHED)
+        files = _photographs()
+        whitened = []
+        for done, file in enumerate(files, start=1):
+            whitened.append(whiten(np.asarray(open_image(file, channels=1), np.float64) / 255))
+            if progress is not None:
+                progress(done, len(files))
+        return whitened
+
+
+def whiten(picture: _Picture) -> _Picture:
+    """Flatten the spectrum of a natural picture, up to a cut-off (Olshausen & Field 1996).
+
+    The amplitude at spatial frequency f is multiplied by f·exp(−(f/f₀)⁴), f₀ = 200 / 512 cycles a
+    pixel: f undoes the 1/f of natural images, the rest keeps noise and aliases out.
+
+    Args:
+        picture: (height, width), grey values on any scale.
+
+    Returns:
+        (height, width), of mean 0, on the filter's scale.
+    """
+    height, width = picture.shape
+    frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
+    spectrum = np.fft.rfft2(picture) * frequency * np.exp(-((frequency / _CUTOFF) ** 4))
+    return np.fft.irfft2(spectrum, s=picture.shape)
+
+
+@dataclass(frozen=True)
+class _Album:
+    """All pictures in one row of pixels.
+
+    Attributes:
+        pixels: (pixel,) float32 in [0, 1], one picture after another.
+        starts: (picture,), the first pixel of each.
+        widths: (picture,), pixels in a row of each.
+        across: (picture,), patches side by side in each.
+        ends: (picture,), how many patches there are up to its end.
+    """
+
+    pixels: Tensor
+    starts: Tensor
+    widths: Tensor
+    across: Tensor
+    ends: Tensor
+
+    @property
+    def count(self) -> int:
+        """Patches in all."""
+        return int(self.ends[-1])
+
+    def patches(self, index: Tensor, size: int) -> Tensor:
+        """Those of these numbers, (n,): (n, 1, size, size)."""
+        picture = torch.searchsorted(self.ends, index, right=True)
+        first = torch.cat((self.ends.new_zeros(1), self.ends[:-1]))
+        place = index - first[picture]
+        row, column = place // self.across[picture], place % self.across[picture]
+        corner = self.starts[picture] + row * self.widths[picture] + column
+        steps = torch.arange(size, device="cpu")
+        down = steps[:, None] * self.widths[picture].view(-1, 1, 1, 1)
+        return self.pixels[corner.view(-1, 1, 1, 1) + down + steps]
+
+
+def _make_album(pictures: list[_Picture], size: int) -> _Album:
+    inner = [picture[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] for picture in pictures]
+    shapes = torch.tensor([picture.shape for picture in inner], device="cpu")
+    fitting = shapes - (size - 1)
+    if fitting.min() < 1:
+        raise ValueError(
+            f"size must be at most {int(shapes.min())}, the shortest side of the pictures without "
+            f"their margins, got {size}"
+        )
+    grey = [np.clip(0.5 + picture / (2 * _REACH * picture.std()), 0, 1) for picture in inner]
+    pixels = np.concatenate([picture.ravel() for picture in grey]).astype(np.float32)
+    areas = shapes.prod(1)
+    return _Album(
+        pixels=torch.from_numpy(pixels),
+        starts=areas.cumsum(0) - areas,
+        widths=shapes[:, 1],
+        across=fitting[:, 1],
+        ends=fitting.prod(1).cumsum(0),
+    )
+
+
+def _read_published(path: Path) -> list[_Picture]:
+    """Olshausen & Field's whitened pictures, as they are."""
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{path} is missing. Two ways to go on: fetch IMAGES.mat from the page of sparsenet "
+            f"(Bruno Olshausen, rctn.org) by hand and put it into {path.parent}, or take "
+            "pictures='photographs', which need no file"
+        )
+    from scipy.io import loadmat
+
+    try:
+        stack = np.asarray(loadmat(path, variable_names=["IMAGES"])["IMAGES"], np.float64)
+    except Exception as error:  # damaged files make the reader raise almost anything
+        raise UnreadableFileError(
+            f"{path} holds no pictures IMAGES that can be read: {error}"
+        ) from error
+    if stack.ndim != 3 or not np.isfinite(stack).all():
+        raise UnreadableFileError(
+            f"{path}: IMAGES must be finite and (height, width, picture), got shape {stack.shape}"
+        )
+    return list(stack.transpose(2, 0, 1))
+
+
+def _photographs() -> list[Path]:
+    """The files inside the installed packages, neither of which is imported for that."""
+    files = []
+    for (package, folder), names in _PHOTOGRAPHS.items():
+        found = importlib.util.find_spec(package)
+        if found is None or found.origin is None:
+            raise ImportError(
+                f"the photographs of natural patches need the package {package}: "
+                "pip install 'axiswise[natural]'"
+            )
+        files += [Path(found.origin).parent / folder / name for name in names]
+    return files

@@ -1,0 +1,70 @@
+"""3D Shapes as it was published, downloaded once (Burgess & Kim 2018)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from axiswise.data.download import Progress
+from axiswise.data.stored import PublishedFile, Stored, unpacking
+from axiswise.files import UnreadableFileError
+
+_UNPACKED = 4096  # images at once
+
+_FILE = PublishedFile(
+    name="3dshapes.h5",
+    url="https://storage.googleapis.com/3d-shapes/3dshapes.h5",
+    md5="099a2078d58cec4daad0702c55d06868",  # as several unrelated projects record it
+    page="https://github.com/google-deepmind/3d-shapes",
+)
+
+
+class Shapes3D(Stored):
+    """The 480,000 published images: a shape in a coloured room, from several sides.
+
+    The factors, in the published order: floor hue, wall hue, object hue (10 values each), scale (8,
+    from 0.75 to 1.25), shape (cube, cylinder, sphere, capsule) and orientation (15, from −30 to 30
+    degrees). Images are RGB, 64 × 64 pixels.
+
+    The published file, `3dshapes.h5` (268 MB), is taken from `data_dir`, or downloaded into it, by
+    `load` or at first use. Its MD5 checksum is verified and its images are unpacked into a second
+    file beside it (5.9 GB), which is mapped into memory from then on: the published file is then
+    not looked at again. Unpacking needs h5py (`pip install 'axiswise[data]'`).
+    """
+
+    _names: ClassVar = ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
+    _sizes: ClassVar = (10, 10, 10, 8, 4, 15)
+    _file: ClassVar[PublishedFile] = _FILE
+
+    def _published(self) -> tuple[PublishedFile, ...]:
+        return (self._file,)
+
+    def _unpack(self, progress: Progress | None) -> None:
+        path = self._file.have(self.data_dir, progress)
+        h5py = _h5py(path)
+        try:
+            file = h5py.File(path, "r")
+        except OSError as error:
+            raise UnreadableFileError(f"{path} is no HDF5 file: {error}") from error
+        with file, unpacking(self._array_path, self._array_shape) as images:
+            published = file.get("images")
+            if published is None or published.shape != images.shape or published.dtype != "uint8":
+                found = None if published is None else (published.shape, str(published.dtype))
+                raise UnreadableFileError(
+                    f"{path}: images must be uint8 of shape {images.shape}, got {found}"
+                )
+            for start in range(0, len(images), _UNPACKED):
+                part = slice(start, start + _UNPACKED)
+                images[part] = published[part]
+                if progress is not None:
+                    progress(min(part.stop, len(images)), len(images))
+
+
+def _h5py(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            f"to read {path} 3D Shapes needs the package h5py: pip install 'axiswise[data]'"
+        ) from error
+    return h5py
