@@ -10,19 +10,29 @@ import pytest
 import torch
 
 from axiswise.metrics import (
+    dci,
     discretize,
     explicitness,
     factor_entropies,
+    irs,
     mig,
     modularity,
     mutual_information,
+    sap,
 )
 
 RNG = np.random.default_rng(0)
 FACTORS = RNG.integers(0, 3, (60, 2))
 CODES = FACTORS + RNG.normal(size=(60, 2))
 
-pairwise = pytest.mark.parametrize("metric", [mutual_information, mig, modularity, explicitness])
+
+def forest_dci(codes, factors):
+    return dci(codes, factors, model="forest", rng=torch.Generator().manual_seed(0))
+
+
+pairwise = pytest.mark.parametrize(
+    "metric", [mutual_information, mig, modularity, explicitness, sap, irs, forest_dci]
+)
 binned = pytest.mark.parametrize("metric", [mutual_information, mig, modularity])
 
 
@@ -138,7 +148,10 @@ def test_importing_the_metrics_does_not_import_scikit_learn():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["mig", "modularity", "local"])
+@pytest.mark.parametrize(
+    "name",
+    ["mig", "modularity", "local", "sap", "irs", "dci", "factor_vae_score", "beta_vae_score"],
+)
 def test_examples_in_docstrings_hold(name):
     result = doctest.testmod(importlib.import_module(f"axiswise.metrics.{name}"))
     assert result.attempted > 0

@@ -14,15 +14,20 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 
 def as_codes(codes: ArrayLike) -> FloatArray:
     """Returns codes (samples, latent) as finite float64, or says what is wrong with them."""
-    given = _as_matrix(codes, "codes", "(samples, latent)")
-    if given.dtype.kind not in "fiub":
-        raise TypeError(f"codes must be real numbers, got {given.dtype}")
-    checked = given.astype(np.float64, copy=False)
+    checked = as_real_codes(codes)
     finite = np.isfinite(checked)
     if not finite.all():
         axes = np.flatnonzero(~finite.all(axis=0)).tolist()
         raise ValueError(f"codes must be finite, got NaN or infinity on axes {axes}")
     return checked
+
+
+def as_real_codes(codes: ArrayLike) -> FloatArray:
+    """Returns codes (samples, latent) as float64, finite or not."""
+    given = _as_matrix(codes, "codes", "(samples, latent)")
+    if given.dtype.kind not in "fiub":
+        raise TypeError(f"codes must be real numbers, got {given.dtype}")
+    return given.astype(np.float64, copy=False)
 
 
 def as_factors(factors: ArrayLike) -> IntArray:

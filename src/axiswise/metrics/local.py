@@ -1,7 +1,7 @@
 """Local scores: what codes tell about factors in a small part of factor space."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import SupportsFloat, TypeAlias
@@ -11,13 +11,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_codes, as_count, as_numpy
+from axiswise.metrics._factor_space import Encode, check_sizes, encode_factors
+from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_numpy
 from axiswise.metrics._repeated import RepeatedScore
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity
 
-Encode: TypeAlias = Callable[[Tensor], ArrayLike]
-Metric: TypeAlias = Callable[[FloatArray, IntArray], SupportsFloat]
+Found: TypeAlias = SupportsFloat | Mapping[str, SupportsFloat]
+Metric: TypeAlias = Callable[[FloatArray, IntArray], Found]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ def local_factors(
         ValueError: `factor_sizes` is empty or has entries below 1; `radius` is negative or not
             finite; `samples` is below 1; `centre` has another length or is out of range.
     """
-    sizes = _check_sizes(factor_sizes)
+    sizes = check_sizes(factor_sizes)
     reaches = _reaches(sizes, radius, continuity_cutoff)
     samples = as_count(samples, "samples", 1)
     middle = _check_centre(centre, sizes)
@@ -71,6 +72,22 @@ def local_factors(
         for value, size, reach in zip(middle, sizes, reaches, strict=True)
     ]
     return torch.stack([_uniform(low, high, samples, rng) for low, high in ranges], dim=1)
+
+
+def moves_factors(factor_sizes: Sequence[int], radius: float, continuity_cutoff: int = 10) -> bool:
+    """Whether `local_factors` would draw any factor from more than the centre's value.
+
+    Args:
+        factor_sizes: (factor,), the number of values of each factor.
+        radius: The reach in shares of a factor's number of values, at least 0.
+        continuity_cutoff: The least number of values of a factor that is drawn.
+
+    Raises:
+        TypeError: `factor_sizes` are not integers.
+        ValueError: `factor_sizes` is empty or has entries below 1, or `radius` is negative or not
+            finite.
+    """
+    return max(_reaches(check_sizes(factor_sizes), radius, continuity_cutoff)) > 0
 
 
 def local_metrics(bins: int = 5, active: npt.ArrayLike | Tensor | None = None) -> dict[str, Metric]:
@@ -130,9 +147,9 @@ def local_scores(
         factor_sizes: (factor,), the number of values of each factor.
         radius: The reach in shares of a factor's number of values, above 0.
         metrics: By name, functions of codes (samples, latent), float64, and factors
-            (samples, factor), int64, both NumPy, that return what `float()` takes. None:
-            `local_metrics()`, MIG and modularity with 5 bins. Scores over active axes too:
-            `local_metrics(active=mask)`.
+            (samples, factor), int64, both NumPy, that return what `float()` takes, or several such
+            by names of their own. None: `local_metrics()`, MIG and modularity with 5 bins. Scores
+            over active axes too: `local_metrics(active=mask)`.
         samples: Samples around each centre.
         centres: How many centres.
         continuity_cutoff: The least number of values of a factor that is drawn around the centre.
@@ -154,8 +171,8 @@ def local_scores(
         >>> sorted(scores), float(scores["modularity"]) > 0.95
         (['mig', 'modularity'], True)
     """
-    sizes = _check_sizes(factor_sizes)
-    if max(_reaches(sizes, radius, continuity_cutoff)) == 0:
+    sizes = check_sizes(factor_sizes)
+    if not moves_factors(sizes, radius, continuity_cutoff):
         raise ValueError(
             f"radius {radius} moves no factor: factor_sizes {sizes}, of which those of at least "
             f"{continuity_cutoff} values (continuity_cutoff) move by floor(radius · values)"
@@ -166,15 +183,17 @@ def local_scores(
     centres = as_count(centres, "centres", 1)
     batch_size = as_count(batch_size, "batch_size", 1)
     middles = torch.stack([_uniform(0, size - 1, centres, rng) for size in sizes], dim=1)
-    values = np.empty((len(metrics), centres))
+    values: dict[str, list[float]] = {}
     for done, middle in enumerate(middles):
         factors = local_factors(sizes, radius, samples, middle, continuity_cutoff, rng)
-        codes = _encode(encode, factors, batch_size)
+        codes = encode_factors(encode, factors, batch_size)
         truth = factors.cpu().numpy()
-        values[:, done] = [float(metric(codes, truth)) for metric in metrics.values()]
+        for name, metric in metrics.items():
+            for own_name, value in _by_name(name, metric(codes, truth)):
+                values.setdefault(own_name, []).append(float(value))
         if progress is not None:
             progress(done + 1, centres)
-    return {name: LocalScore(row) for name, row in zip(metrics, values, strict=True)}
+    return {name: LocalScore(np.array(row)) for name, row in values.items()}
 
 
 def local_mig(
@@ -245,6 +264,10 @@ def local_modularity(
     )["modularity"]
 
 
+def _by_name(name: str, found: Found) -> Iterable[tuple[str, SupportsFloat]]:
+    return found.items() if isinstance(found, Mapping) else [(name, found)]
+
+
 def _uniform(low: int, high: int, samples: int, rng: torch.Generator | None) -> Tensor:
     """Draws integers from low to high, both included, on the device of `rng`."""
     device = "cpu" if rng is None else rng.device
@@ -257,13 +280,6 @@ def _reaches(sizes: Sequence[int], radius: float, continuity_cutoff: int) -> lis
         raise ValueError(f"radius must be finite and at least 0, got {radius}")
     # The margin makes 0.29 · 100, which rounds to 28.999…, reach 29.
     return [math.floor(radius * size + 1e-9) if size >= continuity_cutoff else 0 for size in sizes]
-
-
-def _check_sizes(factor_sizes: Sequence[int]) -> list[int]:
-    sizes = [as_count(size, "factor_sizes", 1) for size in factor_sizes]
-    if not sizes:
-        raise ValueError("factor_sizes must name at least one factor, got none")
-    return sizes
 
 
 def _check_centre(centre: Tensor | Sequence[int], sizes: Sequence[int]) -> list[int]:
@@ -291,23 +307,9 @@ def _check_active(active: npt.ArrayLike | Tensor) -> npt.NDArray[np.bool_]:
 
 def _over_axes(
     metric: Metric, active: npt.NDArray[np.bool_], codes: FloatArray, factors: IntArray
-) -> SupportsFloat:
+) -> Found:
     if codes.shape[1] != len(active):
         raise ValueError(
             f"active must have one entry for each of {codes.shape[1]} axes, got {len(active)}"
         )
     return metric(codes[:, active], factors)
-
-
-def _encode(encode: Encode, factors: Tensor, batch_size: int) -> FloatArray:
-    """Returns the codes (samples, latent), encoded batch by batch."""
-    with torch.no_grad():
-        codes = np.concatenate(
-            [as_codes(encode(batch)) for batch in torch.split(factors, batch_size)]
-        )
-    if len(codes) != len(factors):
-        raise ValueError(
-            f"encode must give one row of codes for each of {len(factors)} rows of factors, "
-            f"got {len(codes)}"
-        )
-    return codes

@@ -1,0 +1,94 @@
+"""Softmax regression to its optimum, by Newton's method.
+
+scikit-learn's default solver stops after 100 iterations, often short of the optimum, and takes
+several times as long: here points are many, and features and classes few.
+"""
+
+import numpy as np
+
+from axiswise.metrics._inputs import FloatArray, IntArray
+
+_STEPS, _HALVINGS = 100, 30
+_CLOSE = 1e-9  # how close to the least loss, for each point
+_LOOSE = 1e-9  # penalty on intercepts, for each point: only their differences are determined
+
+
+def fit_softmax(points: FloatArray, labels: IntArray, classes: int, c: float) -> FloatArray:
+    """Fits weights (class, feature + 1), the last of each class its intercept.
+
+    They have the least c · Σ cross-entropy + ½ Σ weight², intercepts not penalised: the optimum of
+    scikit-learn's LogisticRegression.
+    """
+    weights = np.zeros((classes, points.shape[1] + 1))
+    centre = points.mean(axis=0)
+    centred = points - centre
+    # A tenth of the points comes close at a tenth of the price.
+    for count in (len(points) // 10, len(points)):
+        if count > 0:
+            weights = _descend(weights, centred[:count], labels[:count], 1 / c)
+    weights[:, -1] -= weights[:, :-1] @ centre
+    return weights
+
+
+def predict_softmax(weights: FloatArray, points: FloatArray) -> IntArray:
+    """Returns the likeliest class (point,); of several alike, the first."""
+    likeliest: IntArray = (weights[:, :-1] @ points.T + weights[:, -1:]).argmax(axis=0)
+    return likeliest
+
+
+def _descend(weights: FloatArray, points: FloatArray, labels: IntArray, ridge: float) -> FloatArray:
+    """Takes Newton's steps, halved until they do not go up."""
+    design = np.vstack([points.T, np.ones(len(points))])
+    target = (labels == np.arange(len(weights))[:, None]).astype(np.float64)
+    penalty = np.full_like(weights, ridge)
+    penalty[:, -1] = _LOOSE * len(points)
+    first, second = np.triu_indices(len(design))
+    products = design[first] * design[second]
+    loss, chances = _loss(weights, design, target, penalty)
+    for _ in range(_STEPS):
+        gradient = (chances - target) @ design.T + penalty * weights
+        hessian = _hessian(chances, products, len(design))
+        hessian[np.diag_indices_from(hessian)] += penalty.ravel()
+        step = np.linalg.solve(hessian, gradient.ravel()).reshape(weights.shape)
+        if (gradient * step).sum() <= _CLOSE * len(points):
+            return weights - step
+        for _ in range(_HALVINGS):
+            moved, chances = _loss(weights - step, design, target, penalty)
+            if moved <= loss:
+                break
+            step /= 2
+        weights, loss = weights - step, moved
+    return weights
+
+
+def _loss(
+    weights: FloatArray, design: FloatArray, target: FloatArray, penalty: FloatArray
+) -> tuple[float, FloatArray]:
+    """Returns the loss, and the chance of each class for each point (class, point)."""
+    logits = weights @ design
+    logits -= logits.max(axis=0)
+    chances = np.exp(logits)
+    total = chances.sum(axis=0)
+    chances /= total
+    misses = np.log(total).sum() - np.vdot(target, logits)
+    return float(misses + (penalty * weights**2).sum() / 2), chances
+
+
+def _hessian(chances: FloatArray, products: FloatArray, size: int) -> FloatArray:
+    """Returns the second derivatives, both sides (class, feature) flattened.
+
+    Args:
+        chances: (class, point).
+        products: (pair of features, point), the upper triangle of each point's outer product.
+        size: The number of features.
+    """
+    classes = len(chances)
+    one, other = np.triu_indices(classes)
+    curvature = -chances[one] * chances[other]
+    curvature[one == other] += chances
+    blocks = np.empty((len(one), size, size))
+    first, second = np.triu_indices(size)
+    blocks[:, first, second] = blocks[:, second, first] = curvature @ products.T
+    hessian = np.empty((classes, size, classes, size))
+    hessian[one, :, other] = hessian[other, :, one] = blocks
+    return hessian.reshape(classes * size, classes * size)

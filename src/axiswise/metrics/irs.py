@@ -1,0 +1,95 @@
+"""The interventional robustness score: does a code stay where it is while other factors move?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+
+
+@dataclass(frozen=True, eq=False)
+class IRS:
+    """An interventional robustness score; `float()` gives the score.
+
+    Attributes:
+        score: The mean of `per_code`, weighted by `deviations`, from 0 to 1.
+        per_code: (latent,), the largest of the code's row of `robustness`; NaN for a constant code.
+        robustness: (latent, factor), at most 1: how little the code moves while the factor is held.
+            NaN for a constant code or a factor of a single value.
+        deviations: (latent,), the largest distance of a code from its mean, in its own units.
+    """
+
+    score: float
+    per_code: FloatArray
+    robustness: FloatArray
+    deviations: FloatArray
+
+    def __float__(self) -> float:
+        return self.score
+
+
+def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
+    """Measures how little codes move while their factor is held and all others change.
+
+    Among the samples with one value of a factor, the `quantile` of a code's distances from its
+    mean there; the mean over values; over the largest distance that the code ever has from its mean
+    over all samples; and 1 less that. A code scores by the factor that holds it best, and counts by
+    its largest distance. Constant codes are left out (if all are, the score is 0), and so are
+    factors of a single value: nobody holds them. A duplicated code costs nothing.
+
+    Take enough samples for each value: a lone sample never leaves its own mean.
+
+    Source: Suter et al., ICML 2019, arXiv 1811.00007, as in disentanglement_lib (Locatello et al.,
+    ICML 2019, arXiv 1811.12359), but for factors in bins: each value counts by itself.
+
+    Args:
+        codes: (samples, latent), finite.
+        factors: (samples, factor), integers.
+        quantile: The share of distances that the one taken is not below, from 0 to 1.
+
+    Returns:
+        The score with what it was made of.
+
+    Raises:
+        TypeError: `codes` are not real numbers, or `factors` not integers.
+        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
+            numbers of samples differ, `codes` are not finite, `factors` hold fractions, every
+            factor has a single value, or `quantile` is out of range.
+
+    Example:
+        >>> import numpy as np
+        >>> factors = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+        >>> float(irs(codes=factors, factors=factors))
+        1.0
+    """
+    checked_codes, checked_factors = as_pair(codes, factors)
+    checked_codes = np.ascontiguousarray(checked_codes)  # sums must not depend on the layout
+    if not 0 <= quantile <= 1:
+        raise ValueError(f"quantile must be from 0 to 1, got {quantile}")
+    held = (checked_factors != checked_factors[:1]).any(axis=0)
+    if not held.any():
+        raise ValueError("factors must have one factor that varies, got a single value for each")
+    # A constant's distance from its mean need not round to 0.
+    moves = (checked_codes != checked_codes[:1]).any(axis=0)
+    deviations = np.abs(checked_codes - checked_codes.mean(axis=0)).max(axis=0) * moves
+    robustness = np.full((checked_codes.shape[1], checked_factors.shape[1]), np.nan)
+    per_code = np.full(checked_codes.shape[1], np.nan)
+    moves &= deviations > 0
+    if not moves.any():
+        return IRS(0.0, per_code, robustness, deviations)
+    for index in np.flatnonzero(held):
+        reach = _reach(checked_codes[:, moves], checked_factors[:, index], quantile)
+        robustness[moves, index] = 1.0 - reach / deviations[moves]
+    per_code[moves] = robustness[np.ix_(moves, held)].max(axis=1)
+    score = float(np.average(per_code[moves], weights=deviations[moves]))
+    return IRS(min(max(score, 0.0), 1.0), per_code, robustness, deviations)
+
+
+def _reach(codes: FloatArray, factor: IntArray, quantile: float) -> FloatArray:
+    """Returns how far codes get from their mean, (latent,), mean over the factor's values."""
+    reaches = []
+    for value in np.unique(factor):
+        group = codes[factor == value]
+        reaches.append(np.quantile(np.abs(group - group.mean(axis=0)), quantile, axis=0))
+    mean: FloatArray = np.mean(reaches, axis=0)
+    return mean

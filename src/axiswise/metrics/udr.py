@@ -1,0 +1,166 @@
+"""Unsupervised disentanglement ranking: do models of one kind find the same axes?"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from axiswise.metrics._inputs import ArrayLike, FloatArray, as_codes, as_numpy
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class UDR:
+    """An unsupervised disentanglement ranking; `float()` gives the mean over models.
+
+    Attributes:
+        per_model: (model,), from 0 to 1: the median of a model's pairs.
+        pairs: (model, model), from 0 to 1: how alike the axes of two models are; the diagonal is
+            NaN. Entry (i, j) explains the axes of j by those of i.
+    """
+
+    per_model: FloatArray
+    pairs: FloatArray
+
+    def __float__(self) -> float:
+        return float(self.per_model.mean())
+
+
+def udr(
+    codes: Sequence[ArrayLike],
+    informative: Sequence[ArrayLike],
+    similarity: Literal["lasso", "spearman"] = "lasso",
+    alpha: float = 0.1,
+) -> UDR:
+    """Measures how alike the axes of several models are, each model against all others.
+
+    A model whose axes are disentangled finds, up to order and sign, those that others find, and an
+    entangled one some mixture of its own. For two models, each axis of one is compared with each of
+    the other: by the sizes of the weights of a Lasso regression that explains the standardised
+    codes of the one by all of the other's, or by Spearman's rank correlation. Among informative
+    axes, the largest similarity of an axis, squared, over the sum of its similarities is 1 for an
+    axis with one equal and small for a mixture; the pair's score is its mean over the axes of the
+    one and of the other. A model's score is the median over its pairs (as the one explained).
+    A pair in which a model has no informative axis scores 0, and so does an axis like no other.
+
+    Source: Duan et al., ICLR 2020, arXiv 1905.12614, section 4 (UDR_L and UDR_S), as in
+    disentanglement_lib: 1,000 images, α 0.1, axes of more than 0.01 nat.
+
+    Args:
+        codes: For each of two models or more, which differ in their seeds alone, the codes
+            (samples, latent) of the same images in the same order, finite.
+        informative: For each model, (latent,): a boolean mask of its informative axes, or the KL
+            divergence of each axis from the prior in nats, of which more than 0.01 is informative.
+        similarity: "lasso" or "spearman".
+        alpha: The weight of the Lasso's L1 norm, above 0.
+
+    Returns:
+        Each model's score, and that of each pair.
+
+    Raises:
+        TypeError: `codes` are not real numbers.
+        ValueError: There are fewer than two models, not as many masks, codes of different numbers
+            of samples, too small, or not finite, a mask of another length than its model has axes,
+            or `similarity` or `alpha` is none of those allowed.
+
+    Example:
+        >>> import numpy as np
+        >>> codes = np.random.default_rng(0).standard_normal((1000, 3))
+        >>> ranking = udr([codes, -codes[:, [2, 0, 1]]], [np.ones(3), np.ones(3)])
+        >>> float(ranking) > 0.75
+        True
+    """
+    compare = _similarity(similarity, alpha)
+    standardised = _standardised(codes)
+    masks = _masks(informative, standardised)
+    count = len(standardised)
+    pairs = np.full((count, count), np.nan)
+    for i in range(count):
+        for j in range(count):
+            if i != j:
+                alike = compare(standardised[i], standardised[j])
+                pairs[i, j] = _strength(alike[np.ix_(masks[i], masks[j])])
+    return UDR(np.nanmedian(pairs, axis=0), pairs)
+
+
+def _similarity(name: str, alpha: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
+    """What compares two models' codes, giving (latent of one, latent of the other), ≥ 0."""
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0, got {alpha}")
+    if name == "lasso":
+        return lambda one, other: _lasso(one, other, alpha)
+    if name == "spearman":
+        return _spearman
+    raise ValueError(f"similarity must be 'lasso' or 'spearman', got {name!r}")
+
+
+def _lasso(one: FloatArray, other: FloatArray, alpha: float) -> FloatArray:
+    from sklearn.linear_model import Lasso
+
+    weights = np.atleast_2d(Lasso(alpha=alpha).fit(one, other).coef_)
+    alike: FloatArray = np.abs(weights).T
+    return alike
+
+
+def _spearman(one: FloatArray, other: FloatArray) -> FloatArray:
+    from scipy.stats import rankdata
+
+    ranks = [_scaled(rankdata(codes, axis=0)) for codes in (one, other)]
+    alike: FloatArray = np.abs(ranks[0].T @ ranks[1]) / len(one)
+    return alike
+
+
+def _strength(alike: FloatArray) -> float:
+    """How far each axis has one equal: the mean over both sides of the matrix."""
+    if alike.size == 0:
+        return 0.0
+    return float(np.mean([_one_side(alike), _one_side(alike.T)]))
+
+
+def _one_side(alike: FloatArray) -> float:
+    total = alike.sum(axis=1)
+    strength = np.zeros(len(alike))
+    np.divide(np.square(alike.max(axis=1)), total, out=strength, where=total > 0)
+    return float(strength.mean())
+
+
+def _standardised(codes: Sequence[ArrayLike]) -> list[FloatArray]:
+    if len(codes) < 2:
+        raise ValueError(f"codes must be those of at least two models, got {len(codes)}")
+    checked = [as_codes(given) for given in codes]
+    samples = {len(given) for given in checked}
+    if len(samples) > 1 or max(samples) < 2:
+        raise ValueError(
+            "codes must be of the same images for all models, two or more, "
+            f"got {', '.join(str(len(given)) for given in checked)} rows"
+        )
+    return [_scaled(given) for given in checked]
+
+
+def _scaled(values: FloatArray) -> FloatArray:
+    """Columns of mean 0 and deviation 1; of zeros where they are constant."""
+    deviations = np.where((values == values[0]).all(axis=0), 0.0, values.std(axis=0))
+    centred = np.where(deviations > 0, values - values.mean(axis=0), 0.0)
+    scaled: FloatArray = centred / np.where(deviations > 0, deviations, 1.0)
+    return scaled
+
+
+def _masks(informative: Sequence[ArrayLike], codes: Sequence[FloatArray]) -> list[Mask]:
+    if len(informative) != len(codes):
+        raise ValueError(
+            f"informative must have one entry for each of {len(codes)} models, "
+            f"got {len(informative)}"
+        )
+    arrays = [as_numpy(given) for given in informative]
+    for array, of_model in zip(arrays, codes, strict=True):
+        if array.shape != of_model.shape[1:]:
+            raise ValueError(
+                f"informative must have shape (latent,) = {of_model.shape[1:]}, got {array.shape}"
+            )
+    return [
+        array.astype(np.bool_) if array.dtype == np.bool_ else np.greater(array, 0.01)
+        for array in arrays
+    ]
