@@ -89,6 +89,28 @@ def test_the_gradients_of_a_gan_in_two_processes_are_those_of_one(
         assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-6), name
 
 
+def test_the_gradients_of_factor_vae_in_two_processes_are_those_of_one(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """Of its discriminator as well, whose second batch is permuted as a whole."""
+    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--objective", "FactorVAE"]
+    words += ["--objective.features", "16"]
+    one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
+    assert main(["train", *words, "--out", str(one.path)]) == 0
+    _train_in_two(words, two)
+    assert main(["train", *words, "--batch_size", "4", "--out", str(half.path)]) == 0
+    for network, beta in (("vae", 0.9), ("discriminator", 0.5)):
+        whole = _gradients(one, network, beta)
+        for ours, theirs in zip(_gradients(two, network, beta), whole, strict=True):
+            scale = float(theirs.abs().max())
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * scale + 1e-7)
+        assert not torch.allclose(_gradients(half, network, beta)[0], whole[0], rtol=1e-2)
+    alone, together = one.read_metrics(), two.read_metrics()
+    assert together.keys() == alone.keys()
+    for name in alone.keys() - {"images_per_second"}:
+        assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-6), name
+
+
 def test_ctrl_c_stops_both_processes_after_the_same_step_and_resume_goes_on(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:

@@ -1,10 +1,20 @@
 """Networks: torch modules and nothing else, one architecture a file."""
 
 from axiswise.nets.biggan import BigGAN
+from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.generator import Generator
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import VAE
 
-__all__ = ["VAE", "BigGAN", "ConvVAE", "Generator", "Pretrained", "SimpleCritic", "SimpleGenerator"]
+__all__ = [
+    "VAE",
+    "BigGAN",
+    "CodeDiscriminator",
+    "ConvVAE",
+    "Generator",
+    "Pretrained",
+    "SimpleCritic",
+    "SimpleGenerator",
+]

@@ -1,12 +1,23 @@
 """What a model minimises: one paper a file."""
 
+from axiswise.objectives.annealed_vae import AnnealedVAE
+from axiswise.objectives.beta_tcvae import BetaTCVAE, stratified_weights, total_correlation
 from axiswise.objectives.beta_vae import BetaVAE
+from axiswise.objectives.dip_vae import DIPVAE, covariance_of_means
+from axiswise.objectives.factor_vae import (
+    FactorVAE,
+    discriminator_loss,
+    draw_order,
+    log_density_ratio,
+    permuted,
+)
 from axiswise.objectives.game import Game
 from axiswise.objectives.infogan import InfoGAN
 from axiswise.objectives.jacobian_term import JacobianTerm
 from axiswise.objectives.non_saturating import NonSaturating
 from axiswise.objectives.schedule import Scheduled
 from axiswise.objectives.vae import (
+    VAEObjective,
     VAEPass,
     WeightedTerms,
     kl_divergence,
@@ -17,18 +28,30 @@ from axiswise.objectives.variation_predictability import VariationPredictability
 from axiswise.objectives.wgan_gp import WGANGP
 
 __all__ = [
+    "DIPVAE",
     "WGANGP",
+    "AnnealedVAE",
+    "BetaTCVAE",
     "BetaVAE",
+    "FactorVAE",
     "Game",
     "InfoGAN",
     "JacobianTerm",
     "NonSaturating",
     "Scheduled",
+    "VAEObjective",
     "VAEPass",
     "VariationPredictability",
     "WeightedTerms",
     "changed",
+    "covariance_of_means",
+    "discriminator_loss",
+    "draw_order",
     "kl_divergence",
+    "log_density_ratio",
     "negative_log_likelihood",
+    "permuted",
     "sample_codes",
+    "stratified_weights",
+    "total_correlation",
 ]

@@ -2,17 +2,11 @@
 
 from dataclasses import dataclass
 
-from axiswise.objectives.vae import (
-    Likelihood,
-    VAEPass,
-    WeightedTerms,
-    kl_divergence,
-    negative_log_likelihood,
-)
+from axiswise.objectives.vae import VAEObjective, VAEPass, WeightedTerms, check_weights
 
 
-@dataclass(frozen=True)
-class BetaVAE:
+@dataclass(frozen=True, kw_only=True)
+class BetaVAE(VAEObjective):
     """Negative log-likelihood plus β times the KL divergence from the prior.
 
     Args:
@@ -25,31 +19,19 @@ class BetaVAE:
     """
 
     beta: float = 4.0
-    likelihood: Likelihood = "bernoulli"
-    sigma: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:  # so that NaN is refused too
-            raise ValueError(f"beta must be ≥ 0, got {self.beta}")
-        if not self.sigma > 0:
-            raise ValueError(f"sigma must be > 0, got {self.sigma}")
-        if self.likelihood not in ("bernoulli", "gaussian"):
-            raise ValueError(
-                f"likelihood must be 'bernoulli' or 'gaussian', got {self.likelihood!r}"
-            )
+        super().__post_init__()
+        check_weights(self, "beta")
 
-    def __call__(self, batch: VAEPass, ramp: float) -> WeightedTerms:
-        """The terms of the loss.
+    def code_terms(self, batch: VAEPass, ramp: float) -> WeightedTerms:
+        """The terms beyond the likelihood.
 
         Args:
             batch: What the VAE made of a batch.
             ramp: How far annealing has come, 0…1; scales β.
 
         Returns:
-            "nll" and "kl", nats, means over the batch.
+            "kl", nats, mean over the batch.
         """
-        likelihood = negative_log_likelihood(
-            batch.images, batch.logits, self.likelihood, self.sigma
-        )
-        divergence = kl_divergence(batch.mean, batch.log_variance).sum(1)
-        return {"nll": (1.0, likelihood.mean()), "kl": (ramp * self.beta, divergence.mean())}
+        return {"kl": (ramp * self.beta, batch.kl)}

@@ -1,6 +1,7 @@
 """What all variational autoencoders share: the likelihood, the KL divergence, the sampled codes."""
 
 import math
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,12 +18,17 @@ WeightedTerms = dict[str, tuple[float, Tensor]]
 class VAEPass:
     """One pass of a batch through a VAE: all that an objective may look at.
 
+    Where several processes share a batch out, each has its own images and the codes of all, so that
+    what depends on a whole batch does not depend on their number.
+
     Attributes:
         images: (batch, channel, height, width), in [0, 1].
         logits: What the decoder gives before its sigmoid, of the same shape.
         mean: Means of the codes, (batch, latent).
         log_variance: Their log-variances, (batch, latent).
         z: The codes that were sampled and decoded, (batch, latent).
+        log_ratio: For each image's z, the log of how much likelier it is among codes than among
+            permuted ones, (batch,), as FactorVAE's discriminator says; None for other objectives.
     """
 
     images: Tensor
@@ -30,6 +36,79 @@ class VAEPass:
     mean: Tensor
     log_variance: Tensor
     z: Tensor
+    log_ratio: Tensor | None = None
+
+    @property
+    def kl(self) -> Tensor:
+        """KL divergence from the prior, a scalar, nats, mean over the batch."""
+        return kl_divergence(self.mean, self.log_variance).sum(1).mean()
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEObjective(ABC):
+    """What a VAE minimises: a likelihood, and terms on the codes; inherit for one of your own.
+
+    Args:
+        likelihood: "bernoulli" or "gaussian", as in `negative_log_likelihood`.
+        sigma: Standard deviation of the Gaussian likelihood, in grey values, > 0.
+
+    Raises:
+        ValueError: If sigma is out of range or the likelihood unknown.
+    """
+
+    likelihood: Likelihood = "bernoulli"
+    sigma: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:  # so that NaN is refused too
+            raise ValueError(f"sigma must be > 0, got {self.sigma}")
+        if self.likelihood not in ("bernoulli", "gaussian"):
+            raise ValueError(
+                f"likelihood must be 'bernoulli' or 'gaussian', got {self.likelihood!r}"
+            )
+
+    def __call__(self, batch: VAEPass, ramp: float) -> WeightedTerms:
+        """The terms of the loss.
+
+        Args:
+            batch: What the VAE made of a batch.
+            ramp: How far annealing has come, 0…1.
+
+        Returns:
+            "nll", nats, mean over the batch, with weight 1; and `code_terms`.
+        """
+        likelihood = negative_log_likelihood(
+            batch.images, batch.logits, self.likelihood, self.sigma
+        )
+        return {"nll": (1.0, likelihood.mean())} | self.code_terms(batch, ramp)
+
+    @abstractmethod
+    def code_terms(self, batch: VAEPass, ramp: float) -> WeightedTerms:
+        """The terms beyond the likelihood.
+
+        Args:
+            batch: What the VAE made of a batch.
+            ramp: How far annealing has come, 0…1.
+
+        Returns:
+            The terms, means over the batch; "kl" is among them.
+        """
+
+
+def check_weights(objective: VAEObjective, *names: str) -> None:
+    """Refuse a weight out of range.
+
+    Args:
+        objective: What has them.
+        *names: Attributes of it, numbers.
+
+    Raises:
+        ValueError: If one of them is negative or no number.
+    """
+    for name in names:
+        value = getattr(objective, name)
+        if not value >= 0:  # so that NaN is refused too
+            raise ValueError(f"{name} must be ≥ 0, got {value}")
 
 
 def sample_codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from axiswise.objectives import (
     Game,
     InfoGAN,
     JacobianTerm,
+    VAEObjective,
     VariationPredictability,
 )
 
@@ -31,6 +32,8 @@ class EvaluationConfig:
         images: Real images, and generated ones, of FID and KID, ≥ 2.
         paths: Points on paths of the perceptual path length, ≥ 100.
         features: What perceptual scores look at: "efficientnet-lite0", "inception" or "lpips".
+        dci: DCI's trees: "forest", fast, or "boosted", as published: on three-dots two minutes for
+            each of its factors of 64 values, and once more where not all axes are active.
 
     Raises:
         ValueError: On a number out of range.
@@ -45,6 +48,7 @@ class EvaluationConfig:
     images: int = 2000
     paths: int = 2000
     features: Literal["efficientnet-lite0", "inception", "lpips"] = "efficientnet-lite0"
+    dci: Literal["forest", "boosted"] = "forest"
 
     def __post_init__(self) -> None:
         least = {"centres": 1, "samples": 2, "bins": 2, "vp_latents": 2, "images": 2, "paths": 100}
@@ -164,8 +168,8 @@ class TrainConfig:
 class VAEConfig(TrainConfig):
     """A recipe that trains a VAE. The defaults are JL1-VAE's experiment on three-dots.
 
-    `anneal` and `delay` hold for β as well: a network that has not found yet what to encode loses
-    its codes to the smallest β, for good.
+    `anneal` and `delay` hold for the objective's weights as well (AnnealedVAE: its capacity): a
+    network that has not found yet what to encode loses its codes to the smallest β, for good.
 
     Args:
         kind: What is trained.
@@ -175,7 +179,7 @@ class VAEConfig(TrainConfig):
 
     kind: Literal["vae"] = "vae"
     model: VAE
-    objective: BetaVAE = field(default_factory=BetaVAE)
+    objective: VAEObjective = field(default_factory=BetaVAE)
     anneal: float = 1 / 3
 
     @property

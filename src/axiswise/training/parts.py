@@ -79,6 +79,29 @@ class Training(Protocol):
         ...
 
 
+def whole_batch(own: Tensor, fabric: Fabric) -> Tensor:
+    """What all processes made of a batch, differentiable in this one's part.
+
+    Gradients of the processes are averaged in the end: this one's part counts as many times as
+    there are processes, so that the average is the gradient of one process with the whole batch.
+
+    Args:
+        own: This process's part, (batch of the process, …).
+        fabric: The processes.
+
+    Returns:
+        All parts, in the order of the batch, alike in all processes.
+    """
+    if fabric.world_size == 1:
+        return own
+    parts = own.new_zeros(fabric.world_size, *own.shape)
+    parts[fabric.global_rank] = own.detach()
+    everyone = fabric.all_reduce(parts, reduce_op="sum")
+    assert isinstance(everyone, Tensor)
+    everyone[fabric.global_rank] = own.detach() + fabric.world_size * (own - own.detach())
+    return everyone.flatten(0, 1)
+
+
 def weighted_sum(terms: WeightedTerms) -> Tensor:
     """The loss that terms make up."""
     return torch.stack([weight * value for weight, value in terms.values()]).sum()

@@ -1,12 +1,16 @@
 """Training a VAE."""
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from axiswise.nets import VAE
 from axiswise.objectives import (
-    BetaVAE,
+    FactorVAE,
     JacobianTerm,
+    VAEObjective,
     VAEPass,
     WeightedTerms,
     kl_divergence,
@@ -15,6 +19,7 @@ from axiswise.objectives import (
 from axiswise.precision import full_precision
 from axiswise.shared_pass import SharedPass
 from axiswise.training.config import VAEConfig
+from axiswise.training.discriminator import DiscriminatorTraining
 from axiswise.training.parts import (
     Figures,
     Machine,
@@ -23,13 +28,14 @@ from axiswise.training.parts import (
     set_learning_rate,
     unweighted,
     weighted_sum,
+    whole_batch,
 )
 
 ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
 
 
 class VAETraining:
-    """Encoder and decoder by one optimiser.
+    """Encoder and decoder by one optimiser; FactorVAE's discriminator by another.
 
     Args:
         config: The recipe.
@@ -42,14 +48,27 @@ class VAETraining:
         self.networks: dict[str, nn.Module] = {"vae": self.model}
         optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
         self.optimizers: dict[str, torch.optim.Optimizer] = {"vae": optimizer}
-        step_module = VAEStep(self.model.train(), config.objective, config.penalties)
+        self._scheduled = dict(self.optimizers)
+        self._discriminator = log_ratio = None
+        if isinstance(config.objective, FactorVAE):
+            self._discriminator = DiscriminatorTraining(config.objective, config, machine)
+            log_ratio = self._discriminator.log_ratio
+            self.networks["discriminator"] = self._discriminator.network
+            self.optimizers["discriminator"] = self._discriminator.optimizer
+        step_module = VAEStep(
+            self.model.train(),
+            config.objective,
+            config.penalties,
+            partial(whole_batch, fabric=machine.fabric),
+            log_ratio,
+        )
         self._step, self._optimizer = machine.fabric.setup(step_module, optimizer)
         self._z = torch.empty(0)
 
     def step(self, step: int) -> Figures:
         """Take a step; see `Training`."""
         config, rng, share = self.config, self.machine.rng, self.machine.share
-        set_learning_rate(self.optimizers, step, config)
+        set_learning_rate(self._scheduled, step, config)
         draws = config.data.draw(config.batch_size, rng)
         shape = (config.batch_size, self.model.latent_dim)
         noise = torch.randn(shape, generator=rng, device=rng.device)
@@ -62,7 +81,8 @@ class VAETraining:
         self._optimizer.zero_grad()
         self.machine.fabric.backward(loss)
         self._optimizer.step()
-        return Figures({**unweighted(terms), "loss": loss.detach()}, axes)
+        more = {} if self._discriminator is None else self._discriminator.step(self.model, self._z)
+        return Figures({**unweighted(terms), **more, "loss": loss.detach()}, axes)
 
     def summary(self, step: int) -> dict[str, float]:
         """More figures; see `Training`."""
@@ -80,11 +100,21 @@ class VAEStep(nn.Module):
         vae: The network.
         objective: What it minimises.
         penalties: The terms on the decoder's Jacobian.
+        gather: One process's codes → those of the whole batch; the same if there is one only.
+        log_ratio: What FactorVAE's discriminator says of codes; None for other objectives.
     """
 
-    def __init__(self, vae: VAE, objective: BetaVAE, penalties: list[JacobianTerm]) -> None:
+    def __init__(
+        self,
+        vae: VAE,
+        objective: VAEObjective,
+        penalties: list[JacobianTerm],
+        gather: Callable[[Tensor], Tensor] = lambda codes: codes,
+        log_ratio: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         super().__init__()
         self.vae, self.objective, self.penalties = vae, objective, penalties
+        self.gather, self.log_ratio = gather, log_ratio
 
     def forward(
         self, images: Tensor, noise: Tensor, drawn: list[dict[str, Tensor]], ramps: list[float]
@@ -95,7 +125,7 @@ class VAEStep(nn.Module):
             images: (batch, channel, height, width).
             noise: Standard normal, (batch, latent).
             drawn: What each penalty drew.
-            ramps: How far β, then each penalty's weight has risen, 0…1.
+            ramps: How far the objective's, then each penalty's weight has risen, 0…1.
 
         Returns:
             The terms; each axis's KL divergence, (latent,), mean over the batch, nats; and the
@@ -111,7 +141,9 @@ class VAEStep(nn.Module):
             logits = _kept_logits(self.vae.decoder, shared) if logits is None else logits
         if logits is None:
             logits = decoder_logits(self.vae.decoder, z)
-        batch = VAEPass(images, logits, mean, log_variance, z)
+        ratio = None if self.log_ratio is None else self.log_ratio(z)
+        codes = self.gather(mean), self.gather(log_variance), self.gather(z)
+        batch = VAEPass(images, logits, *codes, ratio)
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
         return self.objective(batch, ramps[0]) | penalised, axes, z.detach()
 
