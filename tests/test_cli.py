@@ -341,7 +341,7 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(
 @pytest.mark.parametrize(
     ("words", "phrases"),
     [
-        (["--metrics", "dci"], ("metrics must be out of local, mig", "'dci'")),
+        (["--metrics", "mug"], ("metrics must be out of local, mig", "'mug'")),
         (["--radius", "0.001"], ("radius 0.001 moves no factor",)),
         (["--radius", "-1"], ("radius", "-1")),
     ],

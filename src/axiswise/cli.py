@@ -97,7 +97,9 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
 
     evaluate = commands.add_parser("evaluate", help="score a run, or directions")
     evaluate.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
-    evaluate.add_argument("--metrics", nargs="+", metavar="NAME", help="the usual ones, if none")
+    evaluate.add_argument(
+        "--metrics", nargs="+", metavar="NAME", help="or all; the usual ones, if none"
+    )
     evaluate.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
     evaluate.add_argument(
         "--features", metavar="NAME", help="of FID, KID, PPL: efficientnet-lite0, inception, lpips"
@@ -125,13 +127,55 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "sources",
         nargs="+",
         metavar="FOLDER",
-        help="evaluated runs, or evaluation.json files; or folders of directions",
+        help="evaluated runs, evaluation.json files, or a sweep's CSV; or folders of directions",
     )
     compare.add_argument("--scores", nargs="+", metavar="NAME", help="all, if none")
+    compare.add_argument(
+        "--udr", action="store_true", default=None, help="score VAEs of one recipe by each other"
+    )
     compare.add_argument(
         "--out", type=Path, default=Path("runs/comparison"), help="for table and plots"
     )
     compare.set_defaults(run=_compare)
+
+    sweep = commands.add_parser("sweep", help="train and score many runs from one file")
+    sweep.add_argument("file", metavar="FILE", help="recipes, values of their keys, seeds, in YAML")
+    sweep.add_argument("--out", metavar="FOLDER", help="of the runs and sweep.csv; runs/FILE")
+    sweep.add_argument("--workers", type=int, metavar="N", help="runs at once; all that fit")
+    sweep.add_argument("--engine", choices=["local", "ray"], default="local", help="(local)")
+    sweep.set_defaults(run=_sweep)
+
+    reproduce = commands.add_parser(
+        "reproduce",
+        help="a figure of a paper: train what is missing, score, draw",
+        description="Train what is missing for a figure of a paper, score it, and write a page "
+        "with our numbers beside the paper's. Without FIGURE, list the figures.",
+    )
+    reproduce.add_argument("figure", nargs="?", metavar="FIGURE", help="such as jl1-figure5")
+    reproduce.add_argument("--scale", choices=["fast", "paper"], default="fast", help="(fast)")
+    reproduce.add_argument("--seeds", nargs="+", type=int, metavar="S", help="the figure's own")
+    reproduce.add_argument(
+        "--out",
+        type=Path,
+        default=Path("runs/figures"),
+        metavar="FOLDER",
+        help="of pages, scores and runs, which figures share (runs/figures)",
+    )
+    reproduce.add_argument("--workers", type=int, metavar="N", help="runs at once; all that fit")
+    reproduce.add_argument(
+        "--draw-only", action="store_true", help="train nothing: draw what is there"
+    )
+    reproduce.set_defaults(run=_reproduce)
+
+    data = commands.add_parser("data", help="list the data sets, or draw pictures of one")
+    data.set_defaults(run=_data)
+    data_show = data.add_subparsers(metavar="COMMAND").add_parser(
+        "show", help="draw samples, and the range of each factor"
+    )
+    data_show.add_argument("name", metavar="NAME", help="as `axiswise data` lists it")
+    data_show.add_argument("--out", metavar="FOLDER", help="for the pictures; runs/data-NAME")
+    data_show.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
+    data_show.set_defaults(run=_show_data)
 
     options, overrides = parser.parse_known_args(words)
     if overrides and options.run not in (_train, _discover):
@@ -177,6 +221,21 @@ def _recipes(_options: argparse.Namespace, _overrides: list[str]) -> None:
     width = max(map(len, descriptions))
     for name, description in descriptions.items():
         print(f"{name:{width}}  {description}")
+
+
+def _data(_options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.data import data_rows
+
+    _print_table(data_rows())
+
+
+def _show_data(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.data import show_data
+    from axiswise.commands.progress import counting_bar
+
+    with counting_bar() as start_bar:
+        paths = show_data(options.name, options.out, options.seed, start_bar)
+    print(*paths, sep="\n")
 
 
 def _discover(options: argparse.Namespace, words: list[str]) -> None:
@@ -298,7 +357,7 @@ def _compare(options: argparse.Namespace, _overrides: list[str]) -> None:
 def _compare_directions(options: argparse.Namespace) -> None:
     from axiswise.commands.compare_directions import compare_directions, write_agreement
 
-    _only_for("runs", options, "scores")
+    _only_for("runs", options, "scores", "udr")
     agreement = compare_directions(options.sources)
     write_agreement(agreement, options.sources, options.out)
     _print_table(agreement.rows)
@@ -312,12 +371,50 @@ def _compare_runs(options: argparse.Namespace) -> None:
         read_evaluations,
         write_comparison,
     )
+    from axiswise.commands.progress import counting_bar
 
     evaluations = read_evaluations(options.sources)
+    if options.udr:
+        from axiswise.commands.udr import add_udr
+
+        with counting_bar() as start_bar:
+            evaluations = add_udr(evaluations, start_bar)
     if options.scores:
         evaluations = choose_scores(evaluations, options.scores)
     write_comparison(evaluations, options.sources, options.out)
     _print_table(comparison_rows(group_by_recipe(evaluations)))
+
+
+def _sweep(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.commands.sweep import sweep
+
+    print(sweep(options.file, options.out, options.workers, options.engine))
+
+
+def _reproduce(options: argparse.Namespace, _overrides: list[str]) -> None:
+    from axiswise.figures import figure_names, read_figure
+
+    if options.figure is None:
+        names = figure_names()
+        _print_table([["figure", "what"], *([name, read_figure(name).title] for name in names)])
+        return
+    from axiswise.commands.reproduce import reproduce
+    from axiswise.commands.sweep import sweep_bars
+    from axiswise.training.stops import TrainingStoppedError
+
+    made = reproduce(
+        options.figure,
+        options.scale,
+        options.out,
+        options.seeds,
+        workers=options.workers,
+        train=not options.draw_only,
+        bars=sweep_bars,
+    )
+    print(made.page)
+    if made.missing:
+        lacking = "; ".join(f"{run.folder} ({reason})" for run, reason in made.missing)
+        raise TrainingStoppedError(f"the page lacks {len(made.missing)} runs: {lacking}")
 
 
 def _only_for(kind: str, options: argparse.Namespace, *names: str) -> None:
@@ -329,9 +426,9 @@ def _only_for(kind: str, options: argparse.Namespace, *names: str) -> None:
 
 def _print_table(rows: list[list[str]]) -> None:
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(*rows[0])
+    table = Table(Column(rows[0][0], no_wrap=True), *rows[0][1:])
     for row in rows[1:]:
         table.add_row(*row)
     Console().print(table)

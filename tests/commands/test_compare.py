@@ -224,3 +224,92 @@ def test_scores_by_different_protocols_are_not_compared(
         read_evaluations(paths)
     Path(paths[1]).write_text(_evaluation("gan", 1, mig=0.5))  # has none of these scores
     assert len(read_evaluations(paths)) == 2
+
+
+SWEEP = """\
+recipe,seed,folder,penalty.weight,description,steps,evaluation.vp,evaluation.vp_latents,status,mig,local_mig 0.1
+jl1,0,runs/a,0.1,one,10,dsprites,null,finished,0.2,0.5
+jl1,1,runs/b,0.1,two,10,dsprites,null,there,0.4,0.3
+jl1,0,runs/c,0.3,one,10,dsprites,null,finished,0.6,
+jl1,1,runs/d,0.3,one,10,dsprites,null,failed,,
+beta,0,runs/e,,one,20,dsprites,null,finished,0.1,0.2
+"""  # noqa: E501
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.csv"
+    path.write_text(SWEEP)
+    return path
+
+
+def test_runs_of_a_sweep_go_by_their_recipe_and_what_it_varied(sweep: Path) -> None:
+    assert read_values([str(sweep)]) == {
+        "mig": {
+            "beta": [0.1],
+            "jl1 penalty.weight=0.1": [0.2, 0.4],
+            "jl1 penalty.weight=0.3": [0.6],
+        },
+        "local_mig 0.1": {"beta": [0.2], "jl1 penalty.weight=0.1": [0.5, 0.3]},
+    }
+    found = read_evaluations([str(sweep)])
+    assert [(run["seed"], run["step"], run["folder"]) for run in found] == [
+        (0, 20, "runs/e"),
+        (0, 10, "runs/a"),
+        (1, 10, "runs/b"),
+        (0, 10, "runs/c"),
+    ]
+
+
+def test_a_sweep_and_runs_are_compared_together(
+    sweep: Path, sources: list[str], tmp_path: Path
+) -> None:
+    both = [str(sweep), *sources]
+    assert read_values(both)["mig"]["beta"] == [0.1, 0.05]
+    write_comparison(read_evaluations(both), both, tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+
+
+def test_a_sweep_s_protocols_are_checked_too(sweep: Path, tmp_path: Path) -> None:
+    """Its config is text: null is no protocol's name."""
+    sweep.write_text(SWEEP.replace(",mig,", ",vp,"))
+    run = tmp_path / "run.json"
+    evaluation = json.loads(_evaluation("gan", 0, vp=0.5))
+    run.write_text(json.dumps({**evaluation, "protocol": {"vp": "dsprites", "vp_latents": None}}))
+    assert len(read_evaluations([str(sweep), str(run)])) == 5
+    run.write_text(json.dumps({**evaluation, "protocol": {"vp": "dsprites", "vp_latents": 3}}))
+    with pytest.raises(ValueError, match=r"evaluation\.vp_latents 3 and None"):
+        read_evaluations([str(sweep), str(run)])
+
+
+def test_a_sweep_without_scores_is_refused(sweep: Path) -> None:
+    header, *rows = SWEEP.splitlines()
+    sweep.write_text("\n".join([header, rows[3]]) + "\n")
+    with pytest.raises(ValueError, match=f"{sweep} has no run that was evaluated"):
+        read_evaluations([str(sweep)])
+
+
+def test_another_table_is_refused(sweep: Path) -> None:
+    sweep.write_text("a,b\n1,2\n")
+    with pytest.raises(UnreadableFileError, match=f"{sweep} is no table of `axiswise sweep`"):
+        read_evaluations([str(sweep)])
+
+
+@pytest.mark.parametrize("score", ["dci_completeness", "local_dci_disentanglement_active 0.1"])
+def test_dci_by_different_trees_is_not_compared(tmp_path: Path, score: str) -> None:
+    paths = []
+    for seed, trees in enumerate(("forest", "boosted")):
+        evaluation = json.loads(_evaluation("jl1", seed, **{score: 0.5}))
+        paths.append(str(tmp_path / f"{seed}.json"))
+        Path(paths[-1]).write_text(json.dumps({**evaluation, "protocol": {"dci": trees}}))
+    with pytest.raises(ValueError, match=r"evaluation\.dci boosted and forest"):
+        read_evaluations(paths)
+
+
+def test_local_scores_that_are_infinite_have_no_place_on_a_curve(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    local = {"local_total_correlation": _local(math.inf, 0.5, 0.2)}
+    path.write_text(_evaluation("jl1", 0, **local))
+    write_comparison(read_evaluations([str(path)]), [str(path)], tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+    assert "inf (1)" in (tmp_path / "out" / "comparison.md").read_text()

@@ -1,8 +1,10 @@
 """`axiswise evaluate`: its numbers, from the encoder and by hand."""
 
+import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,8 @@ from torch import Tensor
 import axiswise as aw
 from axiswise.commands.evaluate import evaluate_run
 from axiswise.commands.loading import VAERun, load_run
-from axiswise.commands.scores import JACOBIAN_SAMPLES, Subject
-from axiswise.data import ImageFolder
+from axiswise.commands.scores import JACOBIAN_SAMPLES, OF_GENERATORS, OWN_DRAWS, Subject
+from axiswise.data import ImageFolder, ThreeDots
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE
 
@@ -127,6 +129,7 @@ def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
         "images": 2000,
         "paths": 2000,
         "features": "efficientnet-lite0",
+        "dci": "forest",
         "evaluation_seed": SEED,
     }
 
@@ -202,7 +205,7 @@ def test_another_seed_scores_other_samples(run: VAERun) -> None:
     assert first == pytest.approx(second, abs=0.2)
 
 
-@pytest.mark.parametrize("name", ["dci", "MIG", ""])
+@pytest.mark.parametrize("name", ["mug", "MIG", "local_jacobian", ""])
 def test_unknown_metrics_are_refused_with_the_known_ones(run: VAERun, name: str) -> None:
     with pytest.raises(ValueError, match=f"metrics must be out of local, mig.*got '{name}'"):
         evaluate_run(run, ["mig", name])
@@ -291,3 +294,266 @@ def test_scores_of_something_else_do_not_stay(run: VAERun, change: str) -> None:
     result = evaluate_run(run, ["reconstruction"], seed=1 if change == "seed" else 0)
     assert "mig" not in result["scores"]
     assert json.loads(run.folder.evaluation.read_text()) == result
+
+
+def test_scores_by_a_version_that_knew_fewer_choices_stay(run: VAERun) -> None:
+    evaluate_run(run, ["mig"])
+    written = json.loads(run.folder.evaluation.read_text())
+    del written["protocol"]["dci"]
+    run.folder.evaluation.write_text(json.dumps(written))
+    assert "mig" in evaluate_run(run, ["reconstruction"])["scores"]
+
+
+def test_dci_by_other_trees_takes_the_place_of_the_first(run: VAERun) -> None:
+    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=2)))
+    first = evaluate_run(run, ["dci"], seed=SEED)["scores"]
+    protocol = replace(run.config.evaluation, dci="boosted")
+    changed = replace(run, config=replace(run.config, evaluation=protocol))
+    second = evaluate_run(changed, ["dci"], seed=SEED)["scores"]
+    factors = run.config.data.draw(200, _rng())
+    expected = aw.metrics.dci(_codes(run, factors), factors, model="boosted", rng=_rng())
+    assert second["dci_disentanglement"] == pytest.approx(expected.disentanglement, rel=1e-6)
+    assert second["dci_disentanglement"] != first["dci_disentanglement"]
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(SEED)
+
+
+def _encoded(run: VAERun, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What fills with the number of images of each call of the encoder."""
+    counts: list[int] = []
+    hook = run.network.encoder.register_forward_pre_hook(
+        lambda _, images: counts.append(len(images[0]))
+    )
+    monkeypatch.setattr(run.network, "_hook_to_keep", hook, raising=False)
+    return counts
+
+
+BY_ARRAYS: dict[str, tuple[str, Callable[[Tensor, Tensor], object]]] = {
+    "sap": ("sap", lambda codes, factors: aw.metrics.sap(codes, factors)),
+    "irs": ("irs", lambda codes, factors: aw.metrics.irs(codes, factors)),
+    "dci_disentanglement": (
+        "dci",
+        lambda codes, factors: aw.metrics.dci(codes, factors, model="forest", rng=_rng()),
+    ),
+    "dci_completeness": (
+        "dci",
+        lambda codes, factors: (
+            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).completeness
+        ),
+    ),
+    "dci_informativeness": (
+        "dci",
+        lambda codes, factors: (
+            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).informativeness
+        ),
+    ),
+    "total_correlation": (
+        "total_correlation",
+        lambda codes, _: aw.metrics.total_correlation(codes),
+    ),
+    "wasserstein_correlation": (
+        "wasserstein_correlation",
+        lambda codes, _: aw.metrics.wasserstein_correlation(codes),
+    ),
+    "mean_mutual_information": (
+        "mean_mutual_information",
+        lambda codes, _: aw.metrics.mean_mutual_information(codes, bins=20),
+    ),
+}
+
+
+@pytest.mark.parametrize("key", BY_ARRAYS)
+def test_scores_of_arrays_are_those_of_the_encoder_s_means(trained_copy: Path, key: str) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    name, metric = BY_ARRAYS[key]
+    scores = evaluate_run(run, [name], seed=SEED)["scores"]
+    factors = _factors(200)
+    codes = _codes(run, factors)
+    assert scores[key] == pytest.approx(float(metric(codes, factors)), rel=1e-4)
+    alive = float(metric(codes[:, [0, 1, 3]], factors))
+    assert scores[f"{key}_active"] == pytest.approx(alive, rel=1e-4)
+
+
+def test_infomec_chooses_its_axes_by_itself(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    scores = evaluate_run(run, ["infomec"], seed=SEED)["scores"]
+    factors = _factors(200)
+    expected = aw.metrics.infomec(_codes(run, factors), factors, rng=_rng())
+    assert not expected.active[2]
+    assert scores == {
+        "active_axes": 3,
+        "infom": pytest.approx(expected.infom, rel=1e-3),
+        "infoc": pytest.approx(expected.infoc, rel=1e-3),
+        "infoe": pytest.approx(expected.infoe, rel=1e-3),
+    }
+
+
+SMALL = {"train": 60, "test": 30, "batch_size": 8}
+
+
+@pytest.fixture
+def small_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published protocols encode a million images and two."""
+    for name, settings in (("factor_vae", {**SMALL, "variance_samples": 100}), ("beta_vae", SMALL)):
+        draw, score = OWN_DRAWS[name]
+        monkeypatch.setitem(OWN_DRAWS, name, (partial(draw, **settings), score))
+
+
+@pytest.mark.usefixtures("small_draws")
+def test_scores_that_draw_for_themselves_are_those_of_their_own_calls(run: VAERun) -> None:
+    scores = evaluate_run(run, ["beta_vae", "factor_vae"], seed=SEED)["scores"]
+
+    def encode(factors: Tensor) -> Tensor:
+        return _codes(run, factors)
+
+    sizes = (16,) * 6
+    factor_vae = aw.metrics.factor_vae_score(
+        encode, sizes, **SMALL, variance_samples=100, rng=_rng()
+    )
+    beta_vae = aw.metrics.beta_vae_score(encode, sizes, **SMALL, rng=_rng())
+    assert scores == {
+        "active_axes": scores["active_axes"],
+        "factor_vae": float(factor_vae),
+        "beta_vae": float(beta_vae),
+    }
+
+
+@pytest.mark.usefixtures("small_draws")
+def test_all_global_scores_share_one_pass_of_encoding(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = _encoded(run, monkeypatch)
+    bars: list[str] = []
+    rows = 200 + (100 + 90 * 8) + 2 * 90 * 8
+    seen: list[int] = []
+
+    def start_bar(name: str) -> Callable[[int, int], None]:
+        bars.append(name)
+        return lambda _done, total: seen.append(total) if name == "codes" else None
+
+    chosen = ["mig", "sap", "total_correlation", "factor_vae", "beta_vae"]
+    evaluate_run(run, chosen, seed=SEED, start_bar=start_bar)
+    assert sum(counts) == 1000 + rows  # a thousand tell which axes are active
+    assert bars.count("codes") == 1
+    assert set(seen) == {rows}
+    assert len(seen) > 10  # the bar moves
+
+
+def test_local_scores_share_one_pass_for_each_radius(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = _encoded(run, monkeypatch)
+    chosen = ["local_sap", "local", "local_infomec", "local_total_correlation"]
+    scores = evaluate_run(run, chosen, seed=SEED)["scores"]
+    assert sum(counts) == 1000 + 2 * 2 * 200  # radii, centres, samples
+    wanted = {
+        "sap": aw.metrics.sap,
+        "total_correlation": lambda codes, _: aw.metrics.total_correlation(codes),
+        "mig": partial(aw.metrics.mig, bins=5),
+    }
+    expected = aw.metrics.local_scores(
+        lambda factors: _codes(run, factors),
+        (16,) * 6,
+        0.3,
+        wanted,
+        samples=200,
+        centres=2,
+        rng=_rng(),
+    )
+    for name, score in expected.items():
+        values = scores[f"local_{name}"]["0.3"]["values"]
+        assert values == pytest.approx(score.values.tolist(), rel=1e-4)
+    assert {"local_infom", "local_infoc", "local_infoe"} < scores.keys()
+    assert "local_infom_active" not in scores
+    assert "sap" not in scores
+
+
+def test_a_local_score_by_name_comes_alone(run: VAERun) -> None:
+    scores = evaluate_run(run, ["local_modularity"], seed=SEED)["scores"]
+    assert scores.keys() - {"local_modularity_active"} == {"active_axes", "local_modularity"}
+    both = evaluate_run(run, ["local"], seed=SEED)["scores"]
+    assert both["local_modularity"] == scores["local_modularity"]
+
+
+def test_images_that_are_asked_for_often_are_made_once(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine distinct images in 200."""
+    data = ThreeDots(size=16, values=3, dots=1)
+    run = replace(run, config=replace(run.config, data=data))
+    counts = _encoded(run, monkeypatch)
+    subject = Subject(run, run.config.evaluation, SEED, chosen=("mig",))
+    factors, codes = subject.factors_and_codes
+    assert sum(counts) == 9
+    with torch.no_grad():
+        expected = run.network.encoder(data.render(factors))[0]
+    torch.testing.assert_close(codes, expected)
+
+
+PERCEPTUAL = {"ppl", "kid", "fid"}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that take long, done in no time: which ones are taken is the question."""
+    for name in ("vp", *PERCEPTUAL):
+        monkeypatch.setitem(OF_GENERATORS, name, lambda _, name=name: {name: 0.5})
+
+
+@pytest.mark.usefixtures("small_draws", "quick")
+@pytest.mark.parametrize("missing", [True, False])
+def test_all_are_all_scores_that_can_be_had(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    def no_features(*_: object) -> object:
+        if missing:
+            raise ImportError("pip install 'axiswise[scores]'")
+        return None
+
+    monkeypatch.setattr(aw.metrics, "features", no_features)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    scores = evaluate_run(run, ["all"], seed=SEED)["scores"]
+    of_codes = {
+        *("local_mig", "local_modularity", "mig", "modularity", "explicitness", "sap", "irs"),
+        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+        *("total_correlation", "wasserstein_correlation", "mean_mutual_information"),
+    }
+    others = {"active_axes", "infom", "infoc", "infoe", "factor_vae", "beta_vae", "vp"}
+    others |= {"nll_of_means", "mean_absolute_error", "activeness", "activeness_max", *JACOBIAN}
+    others |= set() if missing else PERCEPTUAL
+    expected = of_codes | {f"{name}_active" for name in of_codes} | others
+    assert {name for name in scores if not name.startswith("column_")} == expected - {
+        "column_length"
+    }
+    assert {"column_length", "column_hoyer"} < scores.keys()
+
+
+@pytest.mark.usefixtures("quick")
+def test_all_of_images_without_factors_are_those_that_need_none(
+    run: VAERun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    scores = evaluate_run(run, ["all"])["scores"]
+    assert {"nll_of_means", "activeness", "vp", "ppl"} < scores.keys()
+    assert not {"mig", "factor_vae", "total_correlation", "kid"} & scores.keys()
+
+
+@pytest.mark.usefixtures("small_draws", "quick")
+@pytest.mark.parametrize(
+    ("values", "radius"),
+    [(9, [0.3, 1.0]), (16, [0.05, 1.0])],
+    ids=["fewer than ten values", "no other value within reach"],
+)
+def test_all_leaves_out_local_scores_where_no_factor_moves(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch, values: int, radius: list[float]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
+    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=values)))
+    scores = evaluate_run(run, ["all"], radius, seed=SEED)["scores"]
+    assert not {"local_mig", "local_modularity"} & scores.keys()
+    assert {"mig", "dci_completeness", "factor_vae"} < scores.keys()

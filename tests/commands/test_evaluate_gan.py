@@ -3,6 +3,7 @@
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from axiswise import metrics
 from axiswise.commands.evaluate import evaluate_run
 from axiswise.commands.loading import GANRun, load_run
-from axiswise.commands.scores import JACOBIAN_SAMPLES, known_scores, usual_scores
+from axiswise.commands.scores import JACOBIAN_SAMPLES, OWN_DRAWS, known_scores, usual_scores
 from axiswise.commands.show import show_run
 from axiswise.nets import SimpleGenerator
 
@@ -79,13 +80,21 @@ def test_codes_are_those_of_an_encoder_of_generated_images(
         return lambda images: images.flatten(1)[:, 100 : 100 + latent_dim]
 
     monkeypatch.setattr(metrics, "train_inverse", inverse)
-    scores = evaluate_run(run, ["mig", "modularity"], seed=SEED)["scores"]
+    draw, score = OWN_DRAWS["factor_vae"]
+    few = partial(draw, train=50, test=20, batch_size=4, variance_samples=50)
+    monkeypatch.setitem(OWN_DRAWS, "factor_vae", (few, score))
+    chosen = ["mig", "modularity", "total_correlation", "factor_vae"]
+    scores = evaluate_run(run, chosen, seed=SEED)["scores"]
     data = run.config.data
     factors = data.draw(300, torch.Generator().manual_seed(SEED))
     codes = data.render(factors).flatten(1)[:, 100 : 100 + run.latent_dim]
     assert asked == [(run.latent_dim, data.shape)]
     assert scores["mig"] == pytest.approx(float(metrics.mig(codes, factors)), rel=1e-6)
     assert scores["modularity"] == pytest.approx(float(metrics.modularity(codes, factors)))
+    assert scores["total_correlation"] == pytest.approx(metrics.total_correlation(codes), rel=1e-4)
+    draws = few(data.factor_sizes, rng=torch.Generator().manual_seed(SEED))
+    pixels = data.render(draws.factors).flatten(1)[:, 100 : 100 + run.latent_dim]
+    assert scores["factor_vae"] == float(metrics.factor_vae_of_codes(pixels, draws))
 
 
 def test_vp_is_about_the_most_active_latents_where_asked(

@@ -49,7 +49,8 @@ def test_the_config_in_the_folder_says_all_that_was_decided(
     run = train_recipe(str(tiny_recipe), overrides, str(tmp_path / "run"))
     told = yaml.safe_load(run.config.read_text())
     assert told["precision"] in ("32-true", "bf16-mixed")  # what auto was on this machine
-    assert (told["steps"], told["penalty"]["weight"], told["objective"]["beta"]) == (2, 0.7, 2.0)
+    beta = told["objective"]["init_args"]["beta"]
+    assert (told["steps"], told["penalty"]["weight"], beta) == (2, 0.7, 2.0)
     assert told["name"] == "tiny"
 
 

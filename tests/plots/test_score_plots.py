@@ -136,6 +136,14 @@ def test_comparison_shows_every_seed_the_mean_and_the_spread():
     assert set(sap.lines[-1].get_ydata()) == {1}
 
 
+def test_a_reference_is_a_diamond_in_its_recipes_row():
+    groups = {"jl1": {"MIG": [0.2]}, "beta": {"MIG": [0.05], "SAP": [0.1]}}
+    mig, sap = comparison(groups, {"beta": {"MIG": 0.07}, "other": {"MIG": 0.9}}).axes
+    [diamond] = [line for line in mig.lines if line.get_marker() == "D"]
+    np.testing.assert_array_equal(diamond.get_xydata(), [[0.07, 1]])
+    assert all(line.get_marker() != "D" for line in sap.lines)
+
+
 def test_equal_seeds_still_count_as_seeds():
     axes = comparison({"a": {"MIG": [0.5, 0.5]}}).axes[0]
     assert axes.texts[0].get_text() == "0.500 ± 0.000  (n = 2)"
@@ -167,5 +175,6 @@ def test_labels_neither_overlap_nor_leave_the_figures(assert_legible):
         loss_curves(history),
         comparison(many),
         comparison({"a": {"MIG": [0.5]}}),
+        comparison({"a": {"MIG": [0.5]}, "b": {"MIG": [0.4]}}, {"a": {"MIG": 0.6}}),
     ):
         assert_legible(figure)

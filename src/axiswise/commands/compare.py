@@ -4,9 +4,11 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from axiswise import plots
 from axiswise.commands.loading import read_evaluation_file
@@ -21,25 +23,80 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     """Read the evaluations of runs, by recipe and seed.
 
     Args:
-        sources: Run folders that were evaluated, or evaluation.json files.
+        sources: Run folders that were evaluated, evaluation.json files, or the CSV files of sweeps.
 
     Returns:
-        What `axiswise evaluate` wrote for each; its scores flat, local ones by radius, as
-        "local_mig 0.1".
+        What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
+        "local_mig 0.1". Runs of a sweep go by their recipe and what else the sweep varied, as
+        "three-dots-jl1 penalty.weight=0.1"; those without scores are left out. Where the run's
+        folder is known, it stands there as "folder".
 
     Raises:
         FileNotFoundError: If a source is missing or was not evaluated.
         UnreadableFileError: If a file is damaged.
-        ValueError: If scores of one name were taken by different protocols.
+        ValueError: If scores of one name were taken by different protocols, or a sweep has no
+            scores yet.
     """
-    found = [read_evaluation_file(_evaluation_path(Path(source))) for source in sources]
+    found = [evaluation for source in sources for evaluation in _read(Path(source))]
     _check_protocols(found)
-    flat = [{**evaluation, "scores": _flat(evaluation["scores"])} for evaluation in found]
-    return sorted(flat, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
+    return sorted(found, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
 
+
+def _read(source: Path) -> list[dict[str, Any]]:
+    if source.suffix == ".csv" and source.is_file():
+        return _read_sweep(source)
+    evaluation = read_evaluation_file(_evaluation_path(source))
+    folder = {"folder": str(source)} if source.is_dir() else {}
+    return [{**evaluation, **folder, "scores": flat_scores(evaluation["scores"])}]
+
+
+def _read_sweep(path: Path) -> list[dict[str, Any]]:
+    from axiswise.sweeps import TableRow, read_table
+
+    by_recipe: dict[str, list[TableRow]] = {}
+    for row in read_table(path):
+        by_recipe.setdefault(row.recipe, []).append(row)
+    found = [
+        _evaluation(row, _varied(rows)) for rows in by_recipe.values() for row in rows if row.scores
+    ]
+    if not found:
+        raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
+    return found
+
+
+def _varied(rows: Sequence[Any]) -> list[str]:
+    """The keys of the config in which runs of one recipe differ."""
+    keys = [key for key in rows[0].config if key not in _PROSE]
+    return [key for key in keys if len({row.config[key] for row in rows}) > 1]
+
+
+def _evaluation(row: Any, varied: Sequence[str]) -> dict[str, Any]:
+    """A row of a sweep's table, as `axiswise evaluate` would have written it."""
+    under = "evaluation."
+    return {
+        "name": " ".join([row.recipe, *(f"{key}={row.config[key]}" for key in varied)]),
+        "seed": row.seed,
+        "step": int(row.config["steps"]),
+        "folder": row.folder,
+        "protocol": {
+            key.removeprefix(under): yaml.safe_load(value)
+            for key, value in row.config.items()
+            if key.startswith(under)
+        },
+        "scores": row.scores,
+    }
+
+
+_PROSE = ("description", "source")  # keys that change nothing about a run
 
 # What makes scores of one name, or one beginning of a name, comparable.
-_PROTOCOLS = {"vp": ("vp", "vp_latents"), "kid": ("images",), "fid": ("images",), "ppl": ("paths",)}
+_PROTOCOLS = {
+    "vp": ("vp", "vp_latents"),
+    "kid": ("images",),
+    "fid": ("images",),
+    "ppl": ("paths",),
+    "dci": ("dci",),
+}
 
 
 def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
@@ -48,7 +105,10 @@ def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
             values = {
                 str(evaluation.get("protocol", {}).get(key))
                 for evaluation in evaluations
-                if any(name.split("_")[0] == score for name in evaluation["scores"])
+                if any(
+                    name.removeprefix("local_").split("_")[0] == score
+                    for name in evaluation["scores"]
+                )
             }
             if len(values) > 1:
                 raise ValueError(
@@ -195,7 +255,12 @@ def _evaluation_path(source: Path) -> Path:
     return path
 
 
-def _flat(scores: dict[str, Any]) -> dict[str, float]:
+def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of an evaluation, each a number; local ones by radius, as "local_mig 0.1".
+
+    Args:
+        scores: Its scores: numbers, or rows of mean and spread by radius.
+    """
     flat: dict[str, float] = {}
     for name, value in scores.items():
         if isinstance(value, dict):
@@ -208,12 +273,16 @@ def _flat(scores: dict[str, Any]) -> dict[str, float]:
 def _cell(seeds: list[float]) -> str:
     if not seeds:
         return "–"
-    spread = f" ± {_spread(seeds):.2g}" if len(seeds) > 1 else ""
+    spread = f" ± {spread_of(seeds):.2g}" if len(seeds) > 1 else ""
     return f"{statistics.mean(seeds):.4g}{spread} ({len(seeds)})"
 
 
-def _spread(seeds: list[float]) -> float:
-    """Sample standard deviation; 0 for one value, NaN where one is infinite."""
+def spread_of(seeds: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for one value, NaN where one is infinite.
+
+    Args:
+        seeds: At least one value.
+    """
     if not all(map(math.isfinite, seeds)):
         return math.nan
     return statistics.stdev(seeds) if len(seeds) > 1 else 0.0
@@ -227,9 +296,9 @@ def _curves(scores: dict[str, list[float]]) -> dict[str, Curve]:
     curves: dict[str, Curve] = {}
     for name, seeds in scores.items():
         score, _, radius = name.partition(" ")
-        if radius:
+        if radius and all(map(math.isfinite, seeds)):
             radii, means, spreads = curves.setdefault(score, ([], [], []))
             radii.append(float(radius))
             means.append(statistics.mean(seeds))
-            spreads.append(_spread(seeds))
+            spreads.append(spread_of(seeds))
     return curves

@@ -1,23 +1,25 @@
 """`axiswise evaluate`: the scores of a run."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
 
+from axiswise.commands.code_scores import CODE_SCORES
 from axiswise.commands.loading import TrainedRun, VAERun, read_evaluation
 from axiswise.commands.scores import (
     StartBar,
     Subject,
     check_features,
     known_scores,
+    possible_scores,
     usual_scores,
 )
-from axiswise.data import FactorData
 from axiswise.files import UnreadableFileError, write_atomically
 from axiswise.metrics import FEATURES
+from axiswise.training.allocator import keep_freed_memory
 
 
 def evaluate_run(
@@ -34,7 +36,8 @@ def evaluate_run(
 
     Args:
         run: The run.
-        chosen: Names out of `known_scores`; the usual ones for its kind and data if None.
+        chosen: Names out of `known_scores`, or "all" for all that the run can have; the usual ones
+            for its kind and data if None. What several need is encoded together.
         radius: Radii of the local scores; the recipe's if None.
         seed: Fixes what is sampled.
         start_bar: Starts a progress bar.
@@ -57,13 +60,15 @@ def evaluate_run(
     if radius is not None:
         protocol = replace(protocol, radius=list(radius))
     known = known_scores(run)
-    chosen = usual_scores(run, protocol.features) if chosen is None else chosen
+    chosen = usual_scores(run, protocol.features) if chosen is None else list(chosen)
+    if "all" in chosen:
+        chosen = possible_scores(Subject(run, protocol, seed)) + chosen
+        chosen = [name for name in chosen if name != "all"]
     for name in chosen:
         if name not in known:
-            unknown = not isinstance(run.config.data, FactorData)
-            why = " (the true factors of these images are not known)" if unknown else ""
-            raise ValueError(f"metrics must be out of {', '.join(known)}{why}; got {name!r}")
-    subject = Subject(run, protocol, seed, start_bar)
+            raise ValueError(f"metrics must be out of {_shown(known)}; got {name!r}")
+    keep_freed_memory()
+    subject = Subject(run, protocol, seed, start_bar, tuple(chosen))
     check_features(subject, chosen)
 
     of_axes = "kl_per_axis" if isinstance(run, VAERun) else "activeness_per_axis"
@@ -87,6 +92,14 @@ def evaluate_run(
     return result
 
 
+def _shown(known: Iterable[str]) -> str:
+    """The names of scores for people: with the local form of each there would be too many."""
+    names = [name for name in known if not name.startswith("local_")] + ["all"]
+    if "local" not in names:
+        return ", ".join(names) + " (the true factors of these images are not known)"
+    return ", ".join(names) + f"; or local_NAME, of {', '.join(CODE_SCORES)}"
+
+
 def _rounded(values: Tensor) -> list[float]:
     return [float(f"{value:.5g}") for value in values.tolist()]
 
@@ -100,7 +113,9 @@ def _with_earlier(run: TrainedRun, result: dict[str, Any]) -> dict[str, Any]:
 
     def kind(evaluation: dict[str, Any]) -> list[Any]:
         # Features stand in the names of the scores that look at them.
-        protocol = {**evaluation.get("protocol", {}), "radius": None, "features": None}
+        # What an earlier version had no choice of, it did not use.
+        protocol = {**result["protocol"], **evaluation.get("protocol", {})}
+        protocol |= {"radius": None, "features": None}
         return [*(evaluation.get(key) for key in ("name", "seed", "step", "weights")), protocol]
 
     if earlier is None or kind(earlier) != kind(result):

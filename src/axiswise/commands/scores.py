@@ -1,17 +1,20 @@
 """What `axiswise evaluate` can score, by name."""
 
 import importlib.util
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, SupportsFloat
 
 import torch
 from torch import Tensor
 
 from axiswise import metrics
+from axiswise.commands.code_scores import CODE_SCORES, NEED_TWO_FACTORS, code_score
 from axiswise.commands.loading import TrainedRun, VAERun
-from axiswise.data import FactorData
+from axiswise.data import FactorData, Grid
+from axiswise.jacobian import jacobian_columns
 from axiswise.metrics import JacobianDiagnostics
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.penalties import jl1_penalty
@@ -21,13 +24,21 @@ from axiswise.training.vae import ACTIVE, decoder_logits
 StartBar = Callable[[str], Callable[[int, int], None]]
 Scores = dict[str, Any]
 
-# Perceptual scores that features cannot give: Inception has no distance, LPIPS nothing else.
+_PERCEPTUAL = ("ppl", "kid", "fid")
+# Those that features cannot give: Inception has no distance, LPIPS nothing else.
 _NOT_BY = {"inception": ("ppl",), "lpips": ("kid", "fid")}
 # Encoded or generated at once. On a CPU, more fall out of its cache and take twice as long.
 _BATCH = {"cpu": 64, "cuda": 4096}
 JACOBIAN_SAMPLES = 500
+_JACOBIANS = 50  # of them held at once
 _ACTIVITY_SAMPLES = 1000
 _LEAST_ACTIVENESS = 1e-3
+
+# Scores that draw factors by a protocol of their own: what draws them, and what scores the codes.
+OWN_DRAWS: dict[str, tuple[Callable[..., Any], Callable[..., SupportsFloat]]] = {
+    "factor_vae": (metrics.factor_vae_draws, metrics.factor_vae_of_codes),
+    "beta_vae": (metrics.beta_vae_draws, metrics.beta_vae_of_codes),
+}
 
 
 @dataclass(frozen=True)
@@ -39,12 +50,14 @@ class Subject:
         protocol: How to score it.
         seed: Fixes what is sampled.
         start_bar: Starts a progress bar.
+        chosen: Names of all scores that will be taken: what they need is encoded together.
     """
 
     run: TrainedRun
     protocol: EvaluationConfig
     seed: int
     start_bar: StartBar = lambda _: lambda *_: None
+    chosen: Sequence[str] = ()
 
     def rng(self) -> torch.Generator:
         """Randomness for a score, on the run's device: the same for each."""
@@ -118,52 +131,142 @@ class Subject:
         )
 
     @torch.no_grad()
-    def codes(self, factors: Tensor) -> Tensor:
+    def codes(
+        self, factors: Tensor, progress: Callable[[int, int], None] = lambda *_: None
+    ) -> Tensor:
         """Codes of the images that have these factors, (sample, latent), on the CPU."""
-        parts = factors.to(self.run.device).split(_BATCH.get(self.run.device.type, 1024))
-        render = self.run.config.data.render
-        return torch.cat([self.encode(render(part)) for part in parts]).cpu()
+        rows, places = _distinct(factors, self.data.factor_sizes)
+        parts, done = [], 0
+        for part in rows.split(self._batch):
+            parts.append(self.encode(self.data.render(part.to(self.run.device))).cpu())
+            done += len(part)
+            progress(done, len(rows))
+        codes = torch.cat(parts)
+        return codes if places is None else codes[places.cpu()]
+
+    @torch.no_grad()
+    def codes_of_images(self, images: Tensor) -> Tensor:
+        """Codes of images on the run's device, (image, latent), on the CPU."""
+        return torch.cat([self.encode(part).cpu() for part in images.split(self._batch)])
+
+    @property
+    def _batch(self) -> int:
+        return _BATCH.get(self.run.device.type, 1024)
+
+    @property
+    def data(self) -> FactorData:
+        """The run's data, the factors of which are known."""
+        assert isinstance(self.run.config.data, FactorData)
+        return self.run.config.data
 
     @cached_property
+    def _draws(self) -> dict[str, Any]:
+        """What the scores that draw their own factors have drawn, by name."""
+        rng = torch.Generator
+        sizes = self.data.factor_sizes
+        return {
+            name: draw(sizes, rng=rng().manual_seed(self.seed))
+            for name, (draw, _) in OWN_DRAWS.items()
+            if name in self.chosen
+        }
+
+    @cached_property
+    def _encoded(self) -> dict[str, tuple[Tensor, Tensor]]:
+        """Factors and their codes, by score: of all that are chosen, encoded in one pass."""
+        factors = {name: draws.factors for name, draws in self._draws.items()}
+        if any(name in CODE_SCORES for name in self.chosen):
+            rng = torch.Generator().manual_seed(self.seed)
+            factors["sample"] = self.data.sample_factors(self.protocol.samples, rng)
+        codes = self.codes(torch.cat([*factors.values()]), self.start_bar("codes"))
+        parts = codes.split([len(rows) for rows in factors.values()])
+        return dict(zip(factors, zip(factors.values(), parts, strict=True), strict=True))
+
+    @property
     def factors_and_codes(self) -> tuple[Tensor, Tensor]:
         """A sample for global scores: factors (sample, factor) and codes (sample, latent)."""
-        data = self.run.config.data
-        assert isinstance(data, FactorData)
-        rng = torch.Generator().manual_seed(self.seed)
-        factors = data.sample_factors(self.protocol.samples, rng)
-        return factors, self.codes(factors)
+        return self._encoded["sample"]
+
+    def draws_and_codes(self, name: str) -> tuple[Any, Tensor]:
+        """What a score has drawn by its own protocol, and its codes (row, latent)."""
+        return self._draws[name], self._encoded[name][1]
+
+    @cached_property
+    def local(self) -> Scores:
+        """All local scores that are chosen, by name and radius: one pass for each radius."""
+        protocol, active = self.protocol, self.active
+        wanted = {
+            name: code_score(name, protocol, active, self.seed, protocol.bins)
+            for name in _taken_locally(self.chosen)
+        }
+        table: Scores = {}
+        for value in protocol.radius:
+            found = metrics.local_scores(
+                self.codes,
+                self.data.factor_sizes,
+                value,
+                wanted,
+                samples=protocol.samples,
+                centres=protocol.centres,
+                batch_size=protocol.samples,
+                rng=torch.Generator().manual_seed(self.seed),
+                progress=self.start_bar(f"local scores, radius {value:g}"),
+            )
+            for name, score in found.items():
+                row = {"mean": score.mean, "std": score.std, "values": score.values.tolist()}
+                table.setdefault(f"local_{name}", {})[f"{value:g}"] = row
+        return table
 
 
-def local(subject: Subject) -> Scores:
-    """MIG and modularity around centres, by radius."""
-    data, protocol = subject.run.config.data, subject.protocol
-    assert isinstance(data, FactorData)
-    active = subject.active
-    table: Scores = {}
-    for value in protocol.radius:
-        found = metrics.local_scores(
-            subject.codes,
-            data.factor_sizes,
-            value,
-            metrics.local_metrics(protocol.bins, active if active.any() else None),
-            samples=protocol.samples,
-            centres=protocol.centres,
-            rng=torch.Generator().manual_seed(subject.seed),
-            progress=subject.start_bar(f"local scores, radius {value:g}"),
-        )
-        for name, score in found.items():
-            row = {"mean": score.mean, "std": score.std, "values": score.values.tolist()}
-            table.setdefault(f"local_{name}", {})[f"{value:g}"] = row
-    return table
+def _distinct(factors: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """Rows without those that are there twice, and where each row went.
+
+    Only where this saves half of them or more: small data sets, and small parts of factor space.
+    """
+    if math.prod(sizes) > 2**62:
+        return factors, None
+    index = torch.zeros_like(factors[:, 0])
+    for column, size in zip(factors.unbind(1), sizes, strict=True):
+        index = index * size + column
+    found, places = index.unique(return_inverse=True)
+    if 2 * len(found) > len(factors):
+        return factors, None
+    rows = factors.new_empty(len(found), factors.shape[1])
+    rows[places] = factors
+    return rows, places
 
 
-def _of_codes(name: str, metric: Callable[[Tensor, Tensor], Any]) -> Callable[[Subject], Scores]:
+def _taken_locally(chosen: Sequence[str]) -> list[str]:
+    """The scores of codes that are to be taken locally."""
+    names = [name for name in CODE_SCORES if f"local_{name}" in chosen]
+    if "local" in chosen:
+        names += ["mig", "modularity"]
+    return list(dict.fromkeys(names))
+
+
+def _local(subject: Subject) -> Scores:
+    """All that are chosen: they are taken together."""
+    return subject.local
+
+
+def _of_codes(name: str) -> Callable[[Subject], Scores]:
     def score(subject: Subject) -> Scores:
         factors, codes = subject.factors_and_codes
-        scores = {name: float(metric(codes, factors))}
-        if subject.active.any():
-            scores[f"{name}_active"] = float(metric(codes[:, subject.active], factors))
-        return scores
+        take = code_score(
+            name,
+            subject.protocol,
+            subject.active,
+            subject.seed,
+            start_bar=subject.start_bar,
+        )
+        return take(codes, factors)
+
+    return score
+
+
+def _of_own_draws(name: str) -> Callable[[Subject], Scores]:
+    def score(subject: Subject) -> Scores:
+        draws, codes = subject.draws_and_codes(name)
+        return {name: float(OWN_DRAWS[name][1](codes, draws))}
 
     return score
 
@@ -197,6 +300,37 @@ def jacobian(subject: Subject) -> Scores:
     if found.active.sum() > 1:
         scores["mean_cosine"] = found.mean_cosine
     return scores
+
+
+@torch.no_grad()
+def columns(subject: Subject) -> Scores:
+    """What single columns of active axes look like, mean over them and over latents.
+
+    Of images that are put together from independent ones, also the share of a column's energy in
+    its strongest cell: of each column alone, and with each weighted by its energy, since an axis
+    that does next to nothing at some latent does it anywhere.
+    """
+    run, active = subject.run, subject.active
+    if not active.any():
+        return {}
+    data = run.config.data
+    parts: dict[str, list[Tensor]] = {}
+    for z in run.latents(JACOBIAN_SAMPLES, subject.seed).split(_JACOBIANS):
+        found = jacobian_columns(run.generator, z)
+        assert isinstance(found, Tensor)
+        found = found[:, active.to(found.device)].cpu()
+        shapes = metrics.column_shapes(found)
+        values = {name: getattr(shapes, name) for name in ("hoyer", "spread", "orientation")}
+        if isinstance(data, Grid):
+            energy = found.double().square().sum((2, 3, 4))
+            share = metrics.cell_shares(found, data.rows, data.columns).amax(2)
+            values |= {"cell_share": share, "energy": energy, "in_cell": share * energy}
+        for name, value in values.items():
+            parts.setdefault(name, []).append(value)
+    means = {name: float(torch.cat(values).nanmean()) for name, values in parts.items()}
+    if "energy" in means:
+        means["cell_share_by_energy"] = means.pop("in_cell") / means.pop("energy")
+    return {f"column_{name}": value for name, value in means.items()}
 
 
 def activeness(subject: Subject) -> Scores:
@@ -275,14 +409,15 @@ Score = Callable[[Subject], Scores]
 
 # Scores that need the true factors; that need an encoder and a decoder; that any generator has.
 OF_FACTORS: dict[str, Score] = {
-    "local": local,
-    "mig": _of_codes("mig", metrics.mig),
-    "modularity": _of_codes("modularity", metrics.modularity),
-    "explicitness": _of_codes("explicitness", metrics.explicitness),
+    "local": _local,
+    **{name: _of_codes(name) for name in CODE_SCORES},
+    **{name: _of_own_draws(name) for name in OWN_DRAWS},
+    **{f"local_{name}": _local for name in CODE_SCORES},
 }
 OF_AUTOENCODERS: dict[str, Score] = {"reconstruction": reconstruction}
 OF_GENERATORS: dict[str, Score] = {
     "jacobian": jacobian,
+    "columns": columns,
     "activeness": activeness,
     "vp": vp,
     "ppl": ppl,
@@ -319,10 +454,34 @@ def usual_scores(run: TrainedRun, features: str) -> list[str]:
         Names out of `known_scores`: the papers' of its kind, but for those that these features
         cannot give.
     """
-    left_out = {"activeness", "vp", "ppl", "kid", "fid"}
-    if not isinstance(run, VAERun):
-        left_out = {"local", "fid", *_NOT_BY.get(features, ())}
-    return [name for name in known_scores(run) if name not in left_out]
+    usual = {"mig", "modularity", "explicitness", "reconstruction", "jacobian"}
+    if isinstance(run, VAERun):
+        usual.add("local")
+    else:
+        usual |= {"activeness", "vp", "ppl", "kid"}.difference(_NOT_BY.get(features, ()))
+    return [name for name in known_scores(run) if name in usual]
+
+
+def possible_scores(subject: Subject) -> list[str]:
+    """All scores that a run can have with the features and packages at hand.
+
+    Args:
+        subject: What is to be scored.
+
+    Returns:
+        Names out of `known_scores`, but for the forms of scores of codes that are taken locally, of
+        which `local` stands for the papers' two.
+    """
+    known = known_scores(subject.run)
+    left_out = {name for name in known if name.startswith("local_")}
+    left_out |= {name for name in _PERCEPTUAL if _hindrance(subject, name) is not None}
+    if isinstance(subject.run.config.data, FactorData):
+        sizes = subject.data.factor_sizes
+        if sum(size > 1 for size in sizes) < 2:
+            left_out |= {"local", *NEED_TWO_FACTORS, *OWN_DRAWS}
+        if not metrics.moves_factors(sizes, min(subject.protocol.radius)):
+            left_out.add("local")
+    return [name for name in known if name not in left_out]
 
 
 def check_features(subject: Subject, chosen: Sequence[str]) -> None:
@@ -336,15 +495,22 @@ def check_features(subject: Subject, chosen: Sequence[str]) -> None:
         ValueError: If one of them cannot be had by these features.
         ImportError: If a package is missing.
     """
-    wanted = [name for name in chosen if name in ("ppl", "kid", "fid")]
-    for name in wanted:
-        if name in _NOT_BY.get(subject.protocol.features, ()):
-            raise ValueError(
-                f"features must be others for {name}, got {subject.protocol.features!r}"
-            )
-    if wanted:
-        _ = subject.features  # loaded once, now
-        if wanted != ["ppl"] and importlib.util.find_spec("torchmetrics") is None:
-            raise ImportError(
-                "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"
-            )
+    for name in _PERCEPTUAL:
+        if name in chosen and (error := _hindrance(subject, name)) is not None:
+            raise error
+
+
+def _hindrance(subject: Subject, name: str) -> ValueError | ImportError | None:
+    """Why a perceptual score cannot be had, if so; features are loaded once, now."""
+    features = subject.protocol.features
+    if name in _NOT_BY.get(features, ()):
+        return ValueError(f"features must be others for {name}, got {features!r}")
+    try:
+        _ = subject.features
+    except ImportError as error:
+        return error
+    if name != "ppl" and importlib.util.find_spec("torchmetrics") is None:
+        return ImportError(
+            "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"
+        )
+    return None

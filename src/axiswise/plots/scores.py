@@ -98,7 +98,10 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
     return figure
 
 
-def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
+def comparison(
+    groups: Mapping[str, Mapping[str, ArrayLike]],
+    references: Mapping[str, Mapping[str, float]] | None = None,
+) -> Figure:
     """Draw each score of each recipe: every seed a dot, the mean a line, ± std a bar.
 
     One panel for each score, a row for each recipe; beside the row stand mean, standard deviation
@@ -106,6 +109,7 @@ def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
 
     Args:
         groups: recipe → score → values, (seed,).
+        references: recipe → score → a value to compare with, as the paper's: a diamond.
 
     Raises:
         TypeError: values that are not real numbers.
@@ -120,8 +124,9 @@ def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         raise ValueError(f"`groups` must hold at least one score of one recipe, got {groups}")
     across = min(4, len(panels))
     down = ceil(len(panels) / across)
+    known = references or {}
     figure = Figure(
-        figsize=(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values))),
+        figsize=(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values)) + 0.3 * bool(known)),
         dpi=DPI,
         layout="constrained",
         facecolor="white",
@@ -129,9 +134,11 @@ def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
     for number, (axes, score) in enumerate(
         zip(_panels(figure, len(panels), across), panels, strict=True)
     ):
-        for row, scores in enumerate(values.values()):
+        for row, (recipe, scores) in enumerate(values.items()):
             if score in scores:
                 _seeds(axes, row, scores[score], SERIES[row % len(SERIES)])
+            if score in known.get(recipe, {}):
+                _reference(axes, row, known[recipe][score])
         axes.set_title(score, fontsize=11, loc="left")
         axes.set_yticks(
             range(len(values)), list(values) if number % across == 0 else [""] * len(values)
@@ -139,6 +146,8 @@ def comparison(groups: Mapping[str, Mapping[str, ArrayLike]]) -> Figure:
         axes.set_ylim(len(values) - 0.45, -0.65)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
+    if known:
+        _shared_legend(figure)
     return figure
 
 
@@ -262,3 +271,8 @@ def _seeds(axes: Axes, row: int, values: Floats, colour: str) -> None:
     text = f"{mean:.3f} ± {spread:.3f}  (n = {len(values)})" if several else f"{mean:.3f}  (n = 1)"
     axes.text(0.02, row - 0.25, text, transform=axes.get_yaxis_transform(), va="bottom",
               fontsize=8.5, color="0.25")  # fmt: skip
+
+
+def _reference(axes: Axes, row: int, value: float) -> None:
+    axes.plot([value], [row], "D", color="0.25", markersize=6, markerfacecolor="none",
+              markeredgewidth=1.3, linestyle="none", label="reference")  # fmt: skip

@@ -1,0 +1,94 @@
+"""`axiswise evaluate` at JL1-VAE's local protocol, on its encoder: seconds, against a target.
+
+Scored is an untrained network with one dead axis, so that all axes and the active ones are scored
+apart. By default a fifth of the centres is timed and the time scaled; --whole takes them all.
+
+Run: python benchmarks/bench_evaluate.py [--whole]
+"""
+
+import argparse
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from axiswise.commands.evaluate import evaluate_run
+from axiswise.commands.loading import VAERun, load_run
+from axiswise.commands.scores import Subject
+from axiswise.metrics import local_factors, local_metrics
+from axiswise.nets import ConvVAE
+from axiswise.recipes import build, dump_recipe, read_recipe, recipe_path
+from timing import machine
+
+RECIPE, CENTRES, SAMPLES, RADII = "three-dots-jl1", 20, 10_000, [0.1, 0.2, 0.3, 0.6, 1.0]
+SHARE = 4  # centres of the 20
+TARGET = 180.0  # seconds on two cores
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--whole", action="store_true", help="all centres")
+    centres = CENTRES if parser.parse_args().whole else SHARE
+    with tempfile.TemporaryDirectory() as folder:
+        run = make_run(Path(folder))
+        evaluate_run(with_protocol(run, centres=1, samples=500), ["local"])  # does not count
+        start = time.perf_counter()
+        evaluate_run(with_protocol(run, centres=centres, samples=SAMPLES), ["local"])
+        seconds = (time.perf_counter() - start) * CENTRES / centres
+        print(machine())
+        print(
+            f"local MIG and modularity, {len(RADII)} radii x {CENTRES} centres x {SAMPLES} samples "
+            f"(timed: {centres} centres)"
+        )
+        show_parts(run)
+    print(f"target: at most {TARGET:.0f} s, took {seconds:.0f} s")
+
+
+def make_run(folder: Path) -> VAERun:
+    """Makes the folder of a run whose network was never trained, and opens it."""
+    torch.manual_seed(0)
+    config = read_recipe(recipe_path(RECIPE))
+    network = build(config).network
+    assert isinstance(network, ConvVAE)
+    with torch.no_grad():
+        for layer in (network.encoder.mean, network.encoder.log_variance):
+            layer.weight[0] = 0.0
+            layer.bias[0] = 0.0
+    (folder / "config.yaml").write_text(dump_recipe(config), encoding="utf-8")
+    network.save_pretrained(folder)
+    run = load_run(folder)
+    assert isinstance(run, VAERun)
+    return run
+
+
+def with_protocol(run: VAERun, centres: int, samples: int) -> VAERun:
+    protocol = replace(
+        run.config.evaluation, radius=RADII, centres=centres, samples=samples, bins=5
+    )
+    return replace(run, config=replace(run.config, evaluation=protocol))
+
+
+def show_parts(run: VAERun) -> None:
+    """Prints where the time goes, for one centre's samples."""
+    sizes = run.config.data.factor_sizes
+    rng = torch.Generator().manual_seed(0)
+    factors = local_factors(sizes, RADII[0], SAMPLES, [size // 2 for size in sizes], rng=rng)
+    subject = Subject(run, run.config.evaluation, 0)
+    started = time.perf_counter()
+    for part in factors.split(64):
+        run.config.data.render(part)
+    drawn = time.perf_counter()
+    codes = subject.codes(factors)
+    encoded = time.perf_counter()
+    for metric in local_metrics(active=subject.active).values():
+        metric(codes.double().numpy(), factors.numpy())
+    scored = time.perf_counter()
+    print(f"  drawing {SAMPLES} images     {drawn - started:.2f} s")
+    print(f"  drawing and encoding them {encoded - drawn:.2f} s")
+    print(f"  scoring their codes       {scored - encoded:.2f} s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,23 @@
+"""Many runs from one file: what they are, who trains them, and the table that comes of it.
+
+Above the commands that train and evaluate one run, below those that need many.
+"""
+
+from axiswise.sweeps.plan import Sweep, plan, read_sweep
+from axiswise.sweeps.planned import Outcome, PlannedRun, Progress, Resources
+from axiswise.sweeps.run_all import run_all
+from axiswise.sweeps.table import TableRow, read_table, write_table
+
+__all__ = [
+    "Outcome",
+    "PlannedRun",
+    "Progress",
+    "Resources",
+    "Sweep",
+    "TableRow",
+    "plan",
+    "read_sweep",
+    "read_table",
+    "run_all",
+    "write_table",
+]
