@@ -33,7 +33,18 @@ def test_python_of_the_page_runs(
 def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
     monkeypatch.setattr(cli, "_train", lambda options, overrides: seen.append((options, overrides)))
-    for other in ("_recipes", "_discover", "_evaluate", "_show", "_sefa", "_compare"):
+    others = (
+        "recipes",
+        "discover",
+        "evaluate",
+        "show",
+        "sefa",
+        "compare",
+        "sweep",
+        "reproduce",
+        "data",
+    )
+    for other in (f"_{name}" for name in others):
         monkeypatch.setattr(cli, other, lambda options, _overrides: seen.append((options, [])))
     lines = [
         shlex.split(line, comments=True)

@@ -35,7 +35,7 @@ def folder(tmp_path: Path, stack: Stack) -> Path:
 
 def grey(picture: Stack) -> Stack:
     inner = picture[MARGIN:-MARGIN, MARGIN:-MARGIN]
-    return np.asarray((0.5 + inner / inner.std() / 25).clip(0, 1))
+    return np.asarray((0.5 + inner / inner.std() / 10).clip(0, 1))
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (40, 81)])
@@ -92,10 +92,10 @@ def test_the_photographs_of_the_packages_are_whitened_and_need_no_network(tmp_pa
     images = data.render(data.draw(4000, torch.Generator().manual_seed(0)))
     assert images.shape == (4000, 1, 16, 16)
     assert images.dtype == torch.float32
-    assert 0.036 < images.std() < 0.044
+    assert 0.09 < images.std() < 0.11
     assert abs(float(images.mean()) - 0.5) < 0.01
     cut = ((images == 0) | (images == 1)).float().mean()
-    assert cut < 0.0005
+    assert 0 < cut < 0.005
     # Of photographs as they are, power falls more than tenfold from 1 to 4 cycles a patch.
     power = torch.fft.rfft2(images[:, 0] - 0.5).abs().square().mean(0)
     assert 0.25 < power[4, 0] / power[1, 0] < 4

@@ -59,15 +59,39 @@ def test_modularity_and_compactness_by_hand(factors):
     assert float(found) == found.infom
 
 
-def test_explicitness_is_that_of_scikit_learn_s_classifier(factors):
+def test_explicitness_is_that_of_the_published_classifier(factors):
+    """With no penalty and balanced values, against the same classifier of codes that are all 0."""
+    factors = np.column_stack([factors[:, :2], factors[:, 2] ** 2 // 4])  # 0 twice as often as 1
     codes = factors @ _noise((3, 4)) + _noise((SAMPLES, 4))
     standardised = StandardScaler().fit_transform(codes)
     shares = []
     for factor in factors.T:
-        classifier = LogisticRegression(max_iter=1000).fit(standardised, factor)
-        entropy = log_loss(factor, np.tile(np.bincount(factor) / SAMPLES, (SAMPLES, 1)))
-        shares.append(1 - log_loss(factor, classifier.predict_proba(standardised)) / entropy)
-    assert infomec(codes, factors, rng=_rng()).infoe == pytest.approx(np.mean(shares), rel=1e-6)
+        losses = []
+        for inputs in (standardised, np.zeros_like(codes)):
+            classifier = LogisticRegression(C=np.inf, class_weight="balanced").fit(inputs, factor)
+            losses.append(log_loss(factor, classifier.predict_proba(inputs)))
+        shares.append((losses[1] - losses[0]) / losses[1])
+    assert infomec(codes, factors, rng=_rng()).infoe == pytest.approx(np.mean(shares), rel=1e-9)
+
+
+def test_explicitness_of_gaussians_is_what_their_densities_leave():
+    """Of one variance, so that the chances of the values are a linear classifier's."""
+    factors = np.random.default_rng(0).integers(0, (6, 2), size=(20_000, 2))
+    codes = 2.0 * factors + _noise((20_000, 2))
+    expected = []
+    for code, factor, size in zip(codes.T, factors.T, (6, 2), strict=True):
+        densities = np.exp(-((code[:, None] - 2.0 * np.arange(size)) ** 2) / 2)
+        chances = densities[np.arange(len(factor)), factor] / densities.sum(axis=1)
+        expected.append(1 + np.log(chances).mean() / np.log(size))
+    assert infomec(codes, factors, rng=_rng()).infoe == pytest.approx(np.mean(expected), abs=3e-3)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_codes_that_say_all_of_many_values_are_explicit(turned):
+    """A penalty would leave half: to tell so many values the weights have to be large."""
+    factors = np.random.default_rng(0).integers(0, (16, 12), size=(SAMPLES, 2))
+    codes = factors @ np.array([[1.0, 1.0], [-1.0, 1.0]]) if turned else factors
+    assert infomec(codes, factors, rng=_rng()).infoe > 0.99
 
 
 def _one_hot(factors):
@@ -77,16 +101,16 @@ def _one_hot(factors):
 
 ORACLES = {
     # codes of factors, then bounds of InfoM, InfoC and InfoE
-    "identity": (lambda f: f, (0.97, 1), (0.97, 1), (0.75, 1)),
-    "permuted": (lambda f: f[:, [2, 0, 1]] * [-2, 1, 0.5], (0.97, 1), (0.97, 1), (0.75, 1)),
+    "identity": (lambda f: f, (0.97, 1), (0.97, 1), (0.99, 1)),
+    "permuted": (lambda f: f[:, [2, 0, 1]] * [-2, 1, 0.5], (0.97, 1), (0.97, 1), (0.99, 1)),
     # each factor is told twice: (1/2 − 1/6) / (1 − 1/6)
-    "duplicated": (lambda f: np.hstack([f, f]), (0.97, 1), (0.38, 0.42), (0.75, 1)),
+    "duplicated": (lambda f: np.hstack([f, f]), (0.97, 1), (0.38, 0.42), (0.99, 1)),
     "noise": (lambda f: _noise(f.shape), (0, 1), (0, 1), (0, 0.01)),
     "constant": (lambda f: np.full(f.shape, 0.1), (0, 0), (0, 0), (0, 0)),
     # one code tells of one factor, of the three
-    "one code": (lambda f: f[:, :1], (0.97, 1), (1 / 3, 1), (0.2, 1 / 3)),
+    "one code": (lambda f: f[:, :1], (0.97, 1), (1 / 3, 1), (0.33, 0.335)),
     # a classifier has it easy; each factor is told by several codes
-    "one hot": (_one_hot, (0.9, 1), (0.1, 0.5), (0.97, 1)),
+    "one hot": (_one_hot, (0.9, 1), (0.1, 0.5), (0.99, 1)),
 }
 
 

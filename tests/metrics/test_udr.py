@@ -87,6 +87,15 @@ def test_only_informative_axes_count(codes):
     assert float(by_mask) == pytest.approx(0.9, abs=0.02)
 
 
+def test_axes_that_are_not_informative_explain_nothing(codes):
+    """Tiny, but straight where the informative ones are turned: the Lasso would take them."""
+    more = np.column_stack([_turned(codes), 1e-3 * codes])
+    divergences = [np.repeat([2.0, 1e-6], 3), np.full(3, 2.0)]
+    expected = udr([_turned(codes), codes], [ALL, ALL])
+    np.testing.assert_allclose(udr([more, codes], divergences).pairs, expected.pairs, atol=1e-9)
+    assert 0.2 < expected.per_model[1] < 0.8
+
+
 def test_a_collapsed_model_scores_zero(codes):
     found = udr([codes, codes, np.full((SAMPLES, 3), 0.3)], [ALL, ALL, np.zeros(3)])
     assert found.per_model[2] == 0

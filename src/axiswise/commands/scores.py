@@ -136,12 +136,15 @@ class Subject:
     ) -> Tensor:
         """Codes of the images that have these factors, (sample, latent), on the CPU."""
         rows, places = _distinct(factors, self.data.factor_sizes)
-        parts, done = [], 0
+        # Written to one place: kept one by one, small tensors would hold gigabytes of freed memory
+        # around them that the allocator cannot join.
+        codes = torch.empty(len(rows), self.run.latent_dim)
+        done = 0
         for part in rows.split(self._batch):
-            parts.append(self.encode(self.data.render(part.to(self.run.device))).cpu())
+            found = self.encode(self.data.render(part.to(self.run.device)))
+            codes[done : done + len(part)] = found
             done += len(part)
             progress(done, len(rows))
-        codes = torch.cat(parts)
         return codes if places is None else codes[places.cpu()]
 
     @torch.no_grad()

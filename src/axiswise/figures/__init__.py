@@ -36,7 +36,7 @@ class Figure:
             side; the first model is the one that others are compared with.
         metrics: What its runs are scored by, as `axiswise evaluate --metrics` has it. Figures that
             share runs ask for the same.
-        scores: The scores that it shows, or how their names begin.
+        scores: Scores that a run must have to be shown.
         scales: "fast" for two hours of two cores at most, "paper" for the paper's own budget.
         published: Score → model → radius → the paper's number.
     """

@@ -40,10 +40,10 @@ def udr(
     A model whose axes are disentangled finds, up to order and sign, those that others find, and an
     entangled one some mixture of its own. For two models, each axis of one is compared with each of
     the other: by the sizes of the weights of a Lasso regression that explains the standardised
-    codes of the one by all of the other's, or by Spearman's rank correlation. Among informative
-    axes, the largest similarity of an axis, squared, over the sum of its similarities is 1 for an
-    axis with one equal and small for a mixture; the pair's score is its mean over the axes of the
-    one and of the other. A model's score is the median over its pairs (as the one explained).
+    codes of the one by all of the other's, or by Spearman's rank correlation. Only informative axes
+    take part. The largest similarity of an axis, squared, over the sum of its similarities is 1 for
+    an axis with one equal and small for a mixture; the pair's score is its mean over the axes of
+    the one and of the other. A model's score is the median over its pairs (as the one explained).
     A pair in which a model has no informative axis scores 0, and so does an axis like no other.
 
     Source: Duan et al., ICLR 2020, arXiv 1905.12614, section 4 (UDR_L and UDR_S), as in
@@ -76,13 +76,15 @@ def udr(
     compare = _similarity(similarity, alpha)
     standardised = _standardised(codes)
     masks = _masks(informative, standardised)
-    count = len(standardised)
+    # Standardised, an axis that hardly moves explains as much as any: it must not take part.
+    told = [given[:, mask] for given, mask in zip(standardised, masks, strict=True)]
+    count = len(told)
     pairs = np.full((count, count), np.nan)
     for i in range(count):
         for j in range(count):
             if i != j:
-                alike = compare(standardised[i], standardised[j])
-                pairs[i, j] = _strength(alike[np.ix_(masks[i], masks[j])])
+                both = told[i].size and told[j].size
+                pairs[i, j] = _strength(compare(told[i], told[j])) if both else 0.0
     return UDR(np.nanmedian(pairs, axis=0), pairs)
 
 
@@ -115,8 +117,6 @@ def _spearman(one: FloatArray, other: FloatArray) -> FloatArray:
 
 def _strength(alike: FloatArray) -> float:
     """How far each axis has one equal: the mean over both sides of the matrix."""
-    if alike.size == 0:
-        return 0.0
     return float(np.mean([_one_side(alike), _one_side(alike.T)]))
 
 
