@@ -14,7 +14,7 @@ demo: $(VENV)/installed
 	$(BIN)/axiswise show $(RUN)
 
 test: $(VENV)/installed-dev lint
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

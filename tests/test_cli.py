@@ -144,7 +144,8 @@ def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
         ("--model.depth 3", ("depth",), 2),
         ("--model collections.OrderedDict", ("OrderedDict", "VAE"), 2),
         ("--model no.such.Network", ("no.such.Network",), 2),
-        ("--data.size 18", ("size must be a multiple of 4", "got 18"), 1),
+        ("--data.size 18", ("size must be a multiple of 4, at least 10 for 2", "got 18"), 1),
+        ("--data.size 8", ("size must be a multiple of 4, at least 10 for 2", "got 8"), 1),
         ("--data.values 1", ("values must be at least 2, got 1",), 1),
         ("--evaluation.bins 1", ("bins must be at least 2, got 1",), 1),
         ("--data axiswise.data.ImageFolder --data.path /no/where", ("'/no/where' does not",), 1),
@@ -214,6 +215,25 @@ def test_a_folder_that_exists_is_not_trained_into(
     words = ["train", str(tiny_recipe), "--out", str(trained_copy)]
     assert_refused(capsys, words, f"{trained_copy} exists already", "--resume")
     assert snapshot(trained_copy) == before
+
+
+@pytest.mark.parametrize("below", [".", "new/run"])
+@pytest.mark.parametrize(
+    "words",
+    ["train TINY", "sweep SWEEP", "reproduce jl1-figure2", "compare RUN", "data show ThreeDots"],
+)
+def test_a_file_in_place_of_a_folder_is_refused(
+    words: str, below: str, trained: Path, tiny_recipe: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    taken = tmp_path / "taken"
+    taken.write_text("a file of the user's")
+    out = str(taken / below)
+    files = {"TINY": tiny_recipe, "RUN": trained, "SWEEP": tmp_path / "sweep.yaml"}
+    files["SWEEP"].write_text(f"recipe: {tiny_recipe}")
+    command = [str(files.get(word, word)) for word in words.split()]
+    refusal = f"--out must be a folder, got '{out}': {taken} is a file"
+    assert_refused(capsys, [*command, "--out", out], refusal)
+    assert taken.read_text() == "a file of the user's"
 
 
 # ---------------------------------------------------------------- files that are damaged

@@ -28,6 +28,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     try:
         options, overrides = _parse(sys.argv[1:] if words is None else list(words))
+        _check_out(options)
         options.run(options, overrides)
     except SystemExit as stop:  # argparse has said its piece
         return int(stop.code or 0)
@@ -415,6 +416,17 @@ def _reproduce(options: argparse.Namespace, _overrides: list[str]) -> None:
     if made.missing:
         lacking = "; ".join(f"{run.folder} ({reason})" for run, reason in made.missing)
         raise TrainingStoppedError(f"the page lacks {len(made.missing)} runs: {lacking}")
+
+
+def _check_out(options: argparse.Namespace) -> None:
+    """Refuse a file where a folder is to be written, before hours of work and not after."""
+    out = getattr(options, "out", None)
+    if out is None:
+        return
+    whole = Path(out).absolute()
+    there = next(path for path in (whole, *whole.parents) if path.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(f"--out must be a folder, got {str(out)!r}: {there} is a file")
 
 
 def _only_for(kind: str, options: argparse.Namespace, *names: str) -> None:

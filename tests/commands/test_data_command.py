@@ -119,6 +119,15 @@ def test_all_that_can_be_shown_are_made_without_reading(name: str, empty: Path) 
     assert not empty.exists()
 
 
+def test_what_shows_no_progress_writes_no_empty_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["data", "show", "ThreeDots", "--out", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    assert main(["data", "show", "dots"]) == 1
+    assert capsys.readouterr().err.startswith("axiswise: error: NAME must be one of")
+
+
 def test_other_names_are_refused() -> None:
     with pytest.raises(ValueError, match=r"NAME must be one of ThreeDots, .* got 'dots'"):
         show_data("dots")

@@ -166,6 +166,16 @@ def test_what_is_no_sweep_is_said_in_one_line(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("name", ["no-such.yaml", "."])
+def test_a_file_that_is_not_there_is_named(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / name
+    assert main(["sweep", str(file), "--out", str(tmp_path / "out")]) == 1
+    said = f"FILE must be a YAML file of a sweep, there is none at '{file}'"
+    assert capsys.readouterr().err == f"axiswise: error: {said}\n"
+
+
 def test_sweeps_in_the_docs_are_some(tmp_path: Path) -> None:
     page = Path(__file__).parents[2] / "docs" / "sweeps.md"
     grid, entries, resources = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)

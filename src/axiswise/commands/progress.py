@@ -1,7 +1,7 @@
 """Progress bars, on standard error."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -70,9 +70,12 @@ def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]
         A function that starts a bar of the given name, and returns what to call with the number
         done and the number in all, if that is known.
     """
-    with _progress("") as progress:
+    progress = _progress("")
+    with ExitStack() as stack:
 
         def start(name: str) -> Callable[[int, int | None], None]:
+            if not progress.live.is_started:  # one that no bar came to would leave an empty line
+                stack.enter_context(progress)
             task: TaskID = progress.add_task(name, total=None)
 
             def update(done: int, total: int | None) -> None:

@@ -66,8 +66,9 @@ class ConvVAE(VAE):
         decoded = size // 2 ** len(hidden)
         if decoded * 2 ** len(hidden) != size or encoded < 1:
             raise ValueError(
-                f"size must be a multiple of {2 ** len(hidden)} that {len(hidden)} convolutions "
-                f"of kernel 4 and stride 2 leave something of, got {size}"
+                f"size must be a multiple of {2 ** len(hidden)}, at least "
+                f"{3 * 2 ** len(hidden) - 2} for {len(hidden)} convolutions of kernel 4 and "
+                f"stride 2, got {size}"
             )
 
         self.encoder = Encoder(channels, hidden, encoded, features, latent_dim)

@@ -182,6 +182,10 @@ def _check_metrics(config: TrainConfig, metrics: tuple[str, ...]) -> None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"FILE must be a YAML file of a sweep, there is none at {str(path)!r}"
+        )
     try:
         told = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
