@@ -81,7 +81,7 @@ def test_one_s_own_images_with_no_code(tmp_path: Path, capsys: Capture) -> None:
         capsys,
         ["evaluate", str(run), "--metrics", "mig"],
         "metrics must be out of reconstruction, jacobian, ",
-        "fid (the true factors of these images are",
+        "fid, all (the true factors of these images are",
     )
 
 
@@ -101,8 +101,10 @@ def test_help_is_no_error(words: list[str], capsys: Capture) -> None:
 def test_help_on_a_recipe_lists_its_keys(capsys: Capture) -> None:
     assert main(["train", "three-dots-demo", "--help"]) == 0
     output = capsys.readouterr().out
-    for key in ("--steps", "--learning_rate", "--objective.beta", "--penalty.weight", "--resume"):
+    for key in ("--steps", "--learning_rate", "--objective.help", "--penalty.weight", "--resume"):
         assert key in output
+    assert main(["train", "three-dots-demo", "--objective.help", "FactorVAE"]) == 0
+    assert "--objective.gamma" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------- words that are wrong
