@@ -201,9 +201,7 @@ def write_comparison(
     out.mkdir(parents=True, exist_ok=True)
     values = group_by_recipe(evaluations)
     rows = comparison_rows(values)
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---" * len(rows[0]) + "|")
-    lines += ["", "Made by `axiswise compare " + " ".join(sources) + "`."]
+    lines = [markdown_table(rows), "", "Made by `axiswise compare " + " ".join(sources) + "`."]
     write_atomically(out / "comparison.md", ("\n".join(lines) + "\n").encode())
     write_atomically(out / "runs.csv", _csv(evaluations, list(values)).encode())
 
@@ -232,6 +230,17 @@ def write_comparison(
             activeness.setdefault(evaluation["name"], evaluation["activeness_per_axis"])
     if activeness:
         plots.save(plots.activeness(activeness), out / "activeness.png")
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Args:
+        rows: Cells of text, a header first.
+    """
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    return "\n".join(lines)
 
 
 def _csv(evaluations: Sequence[dict[str, Any]], scores: list[str]) -> str:

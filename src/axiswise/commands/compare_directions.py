@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from axiswise import plots
+from axiswise.commands.compare import markdown_table
 from axiswise.commands.evaluate_directions import searched
 from axiswise.directions import Directions, match_directions
 from axiswise.files import write_atomically
@@ -92,10 +93,8 @@ def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> 
         OSError: If something cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    rows = agreement.rows
-    lines = ["| " + " | ".join(row) + " |" for row in rows]
-    lines.insert(1, "|---" * len(rows[0]) + "|")
-    lines += [
+    lines = [
+        markdown_table(agreement.rows),
         "",
         "Mean |cos| after the best matching, and that of random directions, as many and in the "
         "same latents. Made by `axiswise compare " + " ".join(sources) + "`.",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from axiswise import plots
+from axiswise.commands.compare import markdown_table
 from axiswise.commands.figure_pages import Drawing, Part, page_parts
 from axiswise.commands.loading import load_run, read_evaluation_file
 from axiswise.figures import Figure, Scale, read_figure
@@ -196,6 +197,4 @@ def _write(folder: Path, figure: Figure, scale: Scale, parts: Sequence[Part], co
 
 def _markdown(table: plots.Table) -> str:
     rows = [["–" if cell is None else str(cell) for cell in row] for row in table.rows]
-    lines = ["| " + " | ".join(row) + " |" for row in [list(table.header), *rows]]
-    lines.insert(1, "|---" * len(table.header) + "|")
-    return "\n".join(lines)
+    return markdown_table([table.header, *rows])
