@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -333,7 +334,10 @@ def test_the_fast_recipes_differ_from_beta_s_in_penalty_or_objective_alone(kind:
     assert differing == {"name", "description", term}
     built = build(read_recipe(recipe_path(f"three-dots-{kind}-fast")))
     assert isinstance(built, VAEConfig)
-    assert built.objective == THREE_DOTS[kind]
+    expected = THREE_DOTS[kind]
+    if isinstance(expected, AnnealedVAE):  # the paper's γ loses all information in a short run
+        expected = replace(expected, gamma=10.0)
+    assert built.objective == expected
 
 
 # As a run of before there were other objectives left it, and as recipes may still say it.

@@ -128,11 +128,11 @@ def _parse(words: list[str]) -> tuple[argparse.Namespace, list[str]]:
         "sources",
         nargs="+",
         metavar="FOLDER",
-        help="evaluated runs, evaluation.json files, or a sweep's CSV; or folders of directions",
+        help="evaluated runs, evaluation.json files, sweeps' folders; or folders of directions",
     )
     compare.add_argument("--scores", nargs="+", metavar="NAME", help="all, if none")
     compare.add_argument(
-        "--udr", action="store_true", default=None, help="score VAEs of one recipe by each other"
+        "--udr", action="store_true", default=None, help="score VAEs of one config by each other"
     )
     compare.add_argument(
         "--out", type=Path, default=Path("runs/comparison"), help="for table and plots"

@@ -261,6 +261,19 @@ def test_runs_of_a_sweep_go_by_their_recipe_and_what_it_varied(sweep: Path) -> N
     ]
 
 
+def test_runs_of_one_recipe_with_other_settings_are_told_apart(sources: list[str]) -> None:
+    """By folder or by the file in it; one whose config nobody knows keeps the recipe's name."""
+    first, _, second, third = sources
+    for folder, weight in ((first, 0.1), (second, 0.3)):
+        config = f"name: jl1\nseed: {weight}\npenalty:\n  weight: {weight}\ndescription: {folder}\n"
+        (Path(folder) / "config.yaml").write_text(config)
+    assert read_values([first, f"{second}/evaluation.json", third])["mig"] == {
+        "jl1": [0.9],
+        "jl1 penalty.weight=0.1": [0.2],
+        "jl1 penalty.weight=0.3": [0.4],
+    }
+
+
 def test_a_sweep_and_runs_are_compared_together(
     sweep: Path, sources: list[str], tmp_path: Path
 ) -> None:
@@ -280,6 +293,10 @@ def test_a_sweep_s_protocols_are_checked_too(sweep: Path, tmp_path: Path) -> Non
     run.write_text(json.dumps({**evaluation, "protocol": {"vp": "dsprites", "vp_latents": 3}}))
     with pytest.raises(ValueError, match=r"evaluation\.vp_latents 3 and None"):
         read_evaluations([str(sweep), str(run)])
+
+
+def test_a_sweep_s_folder_stands_for_its_table(sweep: Path) -> None:
+    assert read_values([str(sweep.parent)]) == read_values([str(sweep)])
 
 
 def test_a_sweep_without_scores_is_refused(sweep: Path) -> None:

@@ -4,15 +4,20 @@ import csv
 import io
 import math
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from axiswise import plots
-from axiswise.commands.loading import read_evaluation_file
+from axiswise.commands.loading import (
+    flat_config,
+    flat_scores,
+    read_evaluation_file,
+)
 from axiswise.files import write_atomically
+from axiswise.recipes import read_keys
 from axiswise.training.run_folder import RunFolder
 
 # score → recipe → value of each seed
@@ -23,13 +28,15 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     """Read the evaluations of runs, by recipe and seed.
 
     Args:
-        sources: Run folders that were evaluated, evaluation.json files, or the CSV files of sweeps.
+        sources: Run folders that were evaluated, evaluation.json files, or sweeps: folders, or
+            their CSV files.
 
     Returns:
         What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
-        "local_mig 0.1". Runs of a sweep go by their recipe and what else the sweep varied, as
-        "three-dots-jl1 penalty.weight=0.1"; those without scores are left out. Where the run's
-        folder is known, it stands there as "folder".
+        "local_mig 0.1". Runs of one recipe whose configs differ go by its name and what differs,
+        as "three-dots-jl1 penalty.weight=0.1"; a file that lies in no run folder tells no config.
+        Runs of a sweep without scores are left out. Where the run's folder is known, it stands
+        there as "folder".
 
     Raises:
         FileNotFoundError: If a source is missing or was not evaluated.
@@ -37,44 +44,66 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
         ValueError: If scores of one name were taken by different protocols, or a sweep has no
             scores yet.
     """
-    found = [evaluation for source in sources for evaluation in _read(Path(source))]
+    found = _tell_apart([run for source in sources for run in _read(Path(source))])
     _check_protocols(found)
     return sorted(found, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
 
 
-def _read(source: Path) -> list[dict[str, Any]]:
+# A run's evaluation, and its config: dotted keys and values, none where it is not known.
+_Told = tuple[dict[str, Any], dict[str, str]]
+
+
+def _read(source: Path) -> list[_Told]:
+    from axiswise.sweeps import TABLE
+
+    if (source / TABLE).is_file():
+        return _read_sweep(source / TABLE)
     if source.suffix == ".csv" and source.is_file():
         return _read_sweep(source)
-    evaluation = read_evaluation_file(_evaluation_path(source))
+    path = _evaluation_path(source)
+    evaluation = read_evaluation_file(path)
+    evaluation["scores"] = flat_scores(evaluation["scores"])
+    run = RunFolder(path.parent)
+    beside = path == run.evaluation and run.config.is_file()
     folder = {"folder": str(source)} if source.is_dir() else {}
-    return [{**evaluation, **folder, "scores": flat_scores(evaluation["scores"])}]
+    return [({**evaluation, **folder}, flat_config(read_keys(run.config)) if beside else {})]
 
 
-def _read_sweep(path: Path) -> list[dict[str, Any]]:
-    from axiswise.sweeps import TableRow, read_table
+def _read_sweep(path: Path) -> list[_Told]:
+    from axiswise.sweeps import read_table
 
-    by_recipe: dict[str, list[TableRow]] = {}
-    for row in read_table(path):
-        by_recipe.setdefault(row.recipe, []).append(row)
-    found = [
-        _evaluation(row, _varied(rows)) for rows in by_recipe.values() for row in rows if row.scores
-    ]
+    found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
     if not found:
         raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
     return found
 
 
-def _varied(rows: Sequence[Any]) -> list[str]:
-    """The keys of the config in which runs of one recipe differ."""
-    keys = [key for key in rows[0].config if key not in _PROSE]
-    return [key for key in keys if len({row.config[key] for row in rows}) > 1]
+def _tell_apart(runs: Sequence[_Told]) -> list[dict[str, Any]]:
+    """The evaluations, those of one recipe named by the keys in which their configs differ."""
+    by_recipe: dict[str, list[dict[str, str]]] = {}
+    for evaluation, config in runs:
+        by_recipe.setdefault(evaluation["name"], []).append(config)
+    varied = {recipe: _varied(configs) for recipe, configs in by_recipe.items()}
+    named = []
+    for evaluation, config in runs:
+        recipe = evaluation["name"]
+        words = [f"{key}={config[key]}" for key in varied[recipe] if config.get(key)]
+        named.append({**evaluation, "name": " ".join([recipe, *words])})
+    return named
 
 
-def _evaluation(row: Any, varied: Sequence[str]) -> dict[str, Any]:
+def _varied(configs: Sequence[dict[str, str]]) -> list[str]:
+    """The keys in which the configs of one recipe differ, of those that are known."""
+    known = [config for config in configs if config]
+    keys = dict.fromkeys(key for config in known for key in config if key not in _PROSE)
+    return [key for key in keys if len({config.get(key, "") for config in known}) > 1]
+
+
+def _evaluation(row: Any) -> dict[str, Any]:
     """A row of a sweep's table, as `axiswise evaluate` would have written it."""
     under = "evaluation."
     return {
-        "name": " ".join([row.recipe, *(f"{key}={row.config[key]}" for key in varied)]),
+        "name": row.recipe,
         "seed": row.seed,
         "step": int(row.config["steps"]),
         "folder": row.folder,
@@ -262,21 +291,6 @@ def _evaluation_path(source: Path) -> Path:
             f"{source} was not evaluated yet: run `axiswise evaluate {source}` first"
         )
     return path
-
-
-def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Scores of an evaluation, each a number; local ones by radius, as "local_mig 0.1".
-
-    Args:
-        scores: Its scores: numbers, or rows of mean and spread by radius.
-    """
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            flat |= {f"{name} {radius}": row["mean"] for radius, row in value.items()}
-        else:
-            flat[name] = value
-    return flat
 
 
 def _cell(seeds: list[float]) -> str:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure as Picture
 from torch import Tensor
 
 from axiswise import plots
-from axiswise.commands.compare import flat_scores, spread_of
-from axiswise.commands.loading import TrainedRun
+from axiswise.commands.compare import spread_of
+from axiswise.commands.loading import TrainedRun, flat_scores
 from axiswise.commands.scores import Subject
 from axiswise.figures import Figure
 from axiswise.jacobian import jacobian_columns

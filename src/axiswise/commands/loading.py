@@ -1,6 +1,7 @@
 """Reading back what a run left."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,25 @@ def read_config(run: RunFolder) -> TrainConfig:
         raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
 
 
+def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """A config as dotted keys and their values as text, without its name and seed.
+
+    Args:
+        settings: The config, as nested dictionaries.
+        above: What the keys begin with.
+
+    Returns:
+        As {"penalty.weight": "0.1", …}; lists are JSON.
+    """
+    flat: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, dict):
+            flat |= flat_config(value, f"{above}{key}.")
+        elif above or key not in ("name", "seed"):
+            flat[above + key] = value if isinstance(value, str) else json.dumps(value)
+    return flat
+
+
 def load_run(folder: str | Path) -> VAERun | GANRun:
     """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
 
@@ -185,6 +205,21 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of an evaluation, each a number; local ones by radius, as "local_mig 0.1".
+
+    Args:
+        scores: Its scores: numbers, or rows of mean and spread by radius.
+    """
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat |= {f"{name} {radius}": row["mean"] for radius, row in value.items()}
+        else:
+            flat[name] = value
+    return flat
 
 
 def _is_score(value: Any) -> bool:

@@ -10,10 +10,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn
 from rich.progress import Progress as Bars
 
-from axiswise.sweeps import Outcome, PlannedRun, Progress, plan, read_sweep, run_all, write_table
+from axiswise.sweeps import (
+    TABLE,
+    Outcome,
+    PlannedRun,
+    Progress,
+    plan,
+    read_sweep,
+    run_all,
+    write_table,
+)
 from axiswise.training.stops import TrainingStoppedError
-
-TABLE = "sweep.csv"
 
 
 def sweep(

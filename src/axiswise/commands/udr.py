@@ -1,9 +1,7 @@
-"""`axiswise compare --udr`: runs of one recipe scored by each other."""
+"""`axiswise compare --udr`: runs of one recipe and config scored by each other."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
-
-import yaml
 
 from axiswise import metrics
 from axiswise.commands.loading import VAERun, load_run
@@ -16,10 +14,11 @@ _SCORES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_spearma
 def add_udr(
     evaluations: Sequence[dict[str, Any]], start_bar: StartBar = lambda _: lambda *_: None
 ) -> list[dict[str, Any]]:
-    """Evaluations with UDR among their scores: each run against the others of its recipe.
+    """Evaluations with UDR among their scores: each run against the others like it.
 
-    `udr` is by Lasso, `udr_spearman` by rank correlation, of the means of 1,000 images; see
-    `axiswise.metrics.udr`. A run that has no other of its recipe gets none.
+    Runs are alike whose recipe and config are the same but for the seed. `udr` is by Lasso,
+    `udr_spearman` by rank correlation, of the means of 1,000 images; see `axiswise.metrics.udr`. A
+    run that is alone gets none.
 
     Args:
         evaluations: What `read_evaluations` returned.
@@ -31,8 +30,7 @@ def add_udr(
     Raises:
         FileNotFoundError: If the folder of a run is not known or not there.
         UnreadableFileError: If a file of a run is damaged.
-        ValueError: If no recipe has two runs, a run is no VAE, or runs of a recipe were trained on
-            different data.
+        ValueError: If no two runs are alike, or a run is no VAE.
     """
     by_recipe: dict[str, list[dict[str, Any]]] = {}
     found = [{**evaluation, "scores": dict(evaluation["scores"])} for evaluation in evaluations]
@@ -40,7 +38,7 @@ def add_udr(
         by_recipe.setdefault(evaluation["name"], []).append(evaluation)
     groups = [group for group in by_recipe.values() if len(group) > 1]
     if not groups:
-        raise ValueError("FOLDER … must hold two runs or more of one recipe for --udr")
+        raise ValueError("FOLDER … must hold two runs or more of one recipe and config for --udr")
     for group in groups:
         _score(group, start_bar(f"codes for UDR, {group[0]['name']}"))
     return found
@@ -48,17 +46,13 @@ def add_udr(
 
 def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
     """Add the scores of runs of one recipe."""
-    codes, informative, data = [], [], []
+    codes, informative = [], []
     for done, evaluation in enumerate(group, start=1):
         run = _open(evaluation)
         subject = Subject(run, run.config.evaluation, seed=0)
         codes.append(subject.codes_of_images(run.images(IMAGES, seed=0)))
         informative.append(subject.active)
-        data.append(yaml.safe_load(run.folder.config.read_text(encoding="utf-8"))["data"])
         progress(done, len(group))
-    if any(other != data[0] for other in data):
-        name = group[0]["name"]
-        raise ValueError(f"FOLDER … must hold runs on the same data for --udr, {name} does not")
     for score, similarity in _SCORES.items():
         ranking = metrics.udr(codes, informative, similarity)
         for evaluation, value in zip(group, ranking.per_model.tolist(), strict=True):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -72,6 +73,25 @@ def recipe_parser(kind: str = "vae") -> ArgumentParser:
     return parser
 
 
+def read_keys(path: Path) -> dict[str, Any]:
+    """The keys and values of a recipe, as they stand there.
+
+    Args:
+        path: A YAML file.
+
+    Raises:
+        UnreadableFileError: If the file holds no keys and values in YAML.
+        OSError: If it cannot be read.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(content, dict):
+        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
+    return content
+
+
 def recipe_kind(path: Path) -> str:
     """What a recipe trains.
 
@@ -84,13 +104,7 @@ def recipe_kind(path: Path) -> str:
     Raises:
         UnreadableFileError: If the file holds no keys and values in YAML, or another kind.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(content, dict):
-        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
-    kind = content.get("kind", "vae")
+    kind = read_keys(path).get("kind", "vae")
     if kind not in _KINDS:
         raise UnreadableFileError(
             f"{path} is no recipe: kind must be one of {', '.join(_KINDS)}, got {kind!r}"

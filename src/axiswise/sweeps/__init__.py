@@ -6,9 +6,10 @@ Above the commands that train and evaluate one run, below those that need many.
 from axiswise.sweeps.plan import Sweep, plan, read_sweep
 from axiswise.sweeps.planned import Outcome, PlannedRun, Progress, Resources
 from axiswise.sweeps.run_all import run_all
-from axiswise.sweeps.table import TableRow, read_table, write_table
+from axiswise.sweeps.table import TABLE, TableRow, read_table, write_table
 
 __all__ = [
+    "TABLE",
     "Outcome",
     "PlannedRun",
     "Progress",

@@ -2,20 +2,19 @@
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from axiswise.commands.loading import read_evaluation_file
+from axiswise.commands.loading import flat_config, flat_scores, read_evaluation_file
 from axiswise.files import UnreadableFileError, write_atomically
 from axiswise.sweeps.planned import Outcome, PlannedRun
 from axiswise.training.run_folder import RunFolder
 
+TABLE = "sweep.csv"
+
 _FIRST = ["recipe", "seed", "folder"]
 _BETWEEN = "status"
-_TOLD_BEFORE = ("name", "seed")
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def write_table(runs: Sequence[PlannedRun], outcomes: Sequence[Outcome], path: P
         OSError: If it cannot be written.
     """
     status = {outcome.run.folder: outcome.state for outcome in outcomes}
-    configs = [_flat_config(run.settings) for run in runs]
+    configs = [flat_config(run.settings) for run in runs]
     scores = [_scores(run) for run in runs]
     keys = _varying_first(configs)
     names = list(dict.fromkeys(name for found in scores for name in found))
@@ -113,17 +112,6 @@ def _row(header: list[str], row: list[str], middle: int) -> TableRow:
     )
 
 
-def _flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """Dotted keys and their values as text; lists as JSON."""
-    flat: dict[str, str] = {}
-    for key, value in settings.items():
-        if isinstance(value, dict):
-            flat |= _flat_config(value, f"{above}{key}.")
-        elif above or key not in _TOLD_BEFORE:
-            flat[above + key] = value if isinstance(value, str) else json.dumps(value)
-    return flat
-
-
 def _varying_first(configs: Sequence[Mapping[str, str]]) -> list[str]:
     keys = dict.fromkeys(key for config in configs for key in config)
 
@@ -139,12 +127,4 @@ def _scores(run: PlannedRun) -> dict[str, float]:
         found = read_evaluation_file(RunFolder(run.folder).evaluation)["scores"]
     except (OSError, UnreadableFileError):
         return {}
-    return dict(_flat_scores(found.items()))
-
-
-def _flat_scores(scores: Iterable[tuple[str, Any]]) -> Iterable[tuple[str, float]]:
-    for name, value in scores:
-        if isinstance(value, dict):
-            yield from ((f"{name} {radius}", row["mean"]) for radius, row in value.items())
-        else:
-            yield name, value
+    return flat_scores(found)
