@@ -36,6 +36,15 @@ def test_each_score_has_a_panel_with_a_line_for_each_model():
     assert [t.get_text() for t in figure.legends[0].get_texts()] == ["jl1", "beta"]
 
 
+def test_many_scores_go_on_in_further_rows_and_stay_legible():
+    """Four panels in a row, each as large as where there are few."""
+    few = scores_against_radius({"jl1": {"a": (RADII, MIG, [0] * 5)}})
+    many = scores_against_radius({"jl1": {str(i): (RADII, MIG, [0] * 5) for i in range(9)}})
+    assert [many.axes[i].get_subplotspec().rowspan.start for i in (0, 3, 4, 8)] == [0, 0, 1, 2]
+    width, height = few.get_size_inches()
+    assert tuple(many.get_size_inches()) == (4 * width, 3 * height)
+
+
 def test_the_band_is_one_standard_deviation_to_each_side():
     mig = scores_against_radius(CURVES).axes[0]
     corners = mig.collections[0].get_paths()[0].vertices
@@ -130,7 +139,7 @@ def test_comparison_shows_every_seed_the_mean_and_the_spread():
     np.testing.assert_array_equal(dots.get_xydata(), [[0.2, 0], [0.3, 0], [0.4, 0]])
     np.testing.assert_allclose(bar.get_xdata(), [0.2, 0.4])  # 0.3 ± 0.1
     np.testing.assert_allclose(mean.get_xdata(), [0.3, 0.3])
-    assert [t.get_text() for t in mig.texts] == ["0.300 ± 0.100  (n = 3)", "0.050  (n = 1)"]
+    assert [t.get_text() for t in mig.texts] == ["0.3 ± 0.1  (n = 3)", "0.05  (n = 1)"]
     # jl1 has no SAP: its row is empty, beta's keeps its place.
     assert [t.get_text() for t in sap.texts] == ["0.100  (n = 1)"]
     assert set(sap.lines[-1].get_ydata()) == {1}
@@ -146,7 +155,7 @@ def test_a_reference_is_a_diamond_in_its_recipes_row():
 
 def test_equal_seeds_still_count_as_seeds():
     axes = comparison({"a": {"MIG": [0.5, 0.5]}}).axes[0]
-    assert axes.texts[0].get_text() == "0.500 ± 0.000  (n = 2)"
+    assert axes.texts[0].get_text() == "0.5 ± 0  (n = 2)"
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from axiswise.plots._tiles import DPI
 Curves: TypeAlias = Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]]
 References: TypeAlias = Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]
 
+_ACROSS = 4  # panels in a row
 _MARKERS = "osD^vP*"
 _SMOOTH_FROM = 100  # points from which a running mean is drawn over the raw line
 _LOG_FROM = 20.0  # ratio of largest to smallest from which a logarithmic scale tells more
@@ -42,10 +43,14 @@ def scores_against_radius(curves: Curves, references: References | None = None) 
     dashed = _checked_references(references or {})
     panels = list(dict.fromkeys(score for scores in lines.values() for score in scores))
     models = list(dict.fromkeys([*lines, *dashed]))
+    across = min(_ACROSS, len(panels))
     figure = Figure(
-        figsize=(4.6 * len(panels), 4.2), dpi=DPI, layout="constrained", facecolor="white"
+        figsize=(4.6 * across, 4.2 * ceil(len(panels) / across)),
+        dpi=DPI,
+        layout="constrained",
+        facecolor="white",
     )
-    for axes, score in zip(_panels(figure, len(panels), len(panels)), panels, strict=True):
+    for axes, score in zip(_panels(figure, len(panels), across), panels, strict=True):
         for model, scores in lines.items():
             if score in scores:
                 _band(axes, *scores[score], model, models.index(model))
@@ -122,7 +127,7 @@ def comparison(
     panels = list(dict.fromkeys(score for scores in values.values() for score in scores))
     if not panels:
         raise ValueError(f"`groups` must hold at least one score of one recipe, got {groups}")
-    across = min(4, len(panels))
+    across = min(_ACROSS, len(panels))
     down = ceil(len(panels) / across)
     known = references or {}
     figure = Figure(
@@ -146,6 +151,7 @@ def comparison(
         axes.set_ylim(len(values) - 0.45, -0.65)
         axes.tick_params(axis="y", length=0)
         axes.margins(x=0.12)
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=4))  # numbers such as 0.00125 are long
     if known:
         _shared_legend(figure)
     return figure
@@ -268,7 +274,7 @@ def _seeds(axes: Axes, row: int, values: Floats, colour: str) -> None:
     axes.plot([mean, mean], [row - 0.2, row + 0.2], color=colour, linewidth=2)
     axes.plot(values, np.full(len(values), row), "o", color=colour, markersize=5, alpha=0.8,
               markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
-    text = f"{mean:.3f} ± {spread:.3f}  (n = {len(values)})" if several else f"{mean:.3f}  (n = 1)"
+    text = f"{mean:.4g} ± {spread:.2g}  (n = {len(values)})" if several else f"{mean:.4g}  (n = 1)"
     axes.text(0.02, row - 0.25, text, transform=axes.get_yaxis_transform(), va="bottom",
               fontsize=8.5, color="0.25")  # fmt: skip
 
