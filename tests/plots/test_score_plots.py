@@ -141,7 +141,7 @@ def test_comparison_shows_every_seed_the_mean_and_the_spread():
     np.testing.assert_allclose(mean.get_xdata(), [0.3, 0.3])
     assert [t.get_text() for t in mig.texts] == ["0.3 ± 0.1  (n = 3)", "0.05  (n = 1)"]
     # jl1 has no SAP: its row is empty, beta's keeps its place.
-    assert [t.get_text() for t in sap.texts] == ["0.100  (n = 1)"]
+    assert [t.get_text() for t in sap.texts] == ["0.1  (n = 1)"]
     assert set(sap.lines[-1].get_ydata()) == {1}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import check_factors, uniform_factors
+from axiswise.data.factors import UniformFactors, check_factors
 
 
 class Chunked(Protocol):
@@ -23,7 +23,7 @@ class Chunked(Protocol):
 Tables = TypeVar("Tables", bound=Chunked)
 
 
-class Drawn(Generic[Tables]):
+class Drawn(UniformFactors, Generic[Tables]):
     """Images of known factors, drawn on the factors' device from tables that are made once there.
 
     Tables are made at the first drawing on a device, and are not pickled. A subclass sets the
@@ -36,7 +36,6 @@ class Drawn(Generic[Tables]):
     """
 
     shape: tuple[int, int, int]
-    factor_sizes: tuple[int, ...]
     factor_names: tuple[str, ...]
 
     def __init__(self) -> None:
@@ -44,21 +43,6 @@ class Drawn(Generic[Tables]):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tables": {}}
-
-    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
-        return uniform_factors(self.factor_sizes, n, rng)
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Choose `n` images at random: the same as `sample_factors`."""

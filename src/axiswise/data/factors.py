@@ -77,10 +77,35 @@ class FactorData(ImageSource, Protocol):
         ...
 
 
+class UniformFactors:
+    """The `sample_factors` of data sets whose factors are uniform and independent.
+
+    Attributes:
+        factor_sizes: How many values each factor has.
+    """
+
+    factor_sizes: tuple[int, ...]
+
+    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Draw `n` rows of factors, each uniform and independent.
+
+        Args:
+            n: How many, 0 or more.
+            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+
+        Returns:
+            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+        """
+        return uniform_factors(self.factor_sizes, n, rng)
+
+
 def uniform_factors(
     factor_sizes: Sequence[int], n: int, rng: torch.Generator | None = None
 ) -> Tensor:
-    """Draw factors uniformly and independently: the `sample_factors` of most data sets.
+    """Draw factors uniformly and independently.
 
     Args:
         factor_sizes: How many values each factor has.

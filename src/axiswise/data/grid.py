@@ -11,13 +11,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import FactorData, check_factors, uniform_factors
+from axiswise.data.factors import FactorData, UniformFactors, check_factors
 from axiswise.data.resizing import shrink
 
 _CHUNK = 2**22  # floats of cells, before they are made smaller, that are drawn in one go
 
 
-class Grid:
+class Grid(UniformFactors):
     """Images put together from independent ones of any data set with known factors.
 
     The factors are those of all cells: first all of the cell at the upper left, then all of its
@@ -97,21 +97,6 @@ class Grid:
         load = getattr(self.dataset, "load", None)
         if callable(load):
             load(progress)
-
-    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
-        return uniform_factors(self.factor_sizes, n, rng)
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Choose `n` images at random: `sample_factors`, once the cells' images are ready."""

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import check_factors, uniform_factors
+from axiswise.data.factors import UniformFactors, check_factors
 from axiswise.data.indexed import Counted, Indexed, check_memory
 from axiswise.data.stored import array_layout
 from axiswise.files import UnreadableFileError
@@ -69,7 +69,7 @@ class NpzImages(Indexed):
         return channels_last.permute(0, 3, 1, 2).contiguous()
 
 
-class NpzFactorData(NpzImages):
+class NpzFactorData(UniformFactors, NpzImages):
     """The images of an .npz file whose factors are known, each combination of them once.
 
     As :class:`NpzImages`; in addition the array `factors`, or `latents_classes` as dSprites calls
@@ -106,21 +106,6 @@ class NpzFactorData(NpzImages):
             )
         self.factor_names = tuple(given)
         self._places = _places(self.path, factors, self.factor_sizes)
-
-    def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
-        return uniform_factors(self.factor_sizes, n, rng)
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Choose `n` images at random: `sample_factors`, once the images are read."""
