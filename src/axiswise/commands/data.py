@@ -21,6 +21,7 @@ _STEPS = 16  # images of a factor's range at most
 
 _ANYTHING = "yours"
 _OURS = "ours"
+_DRAWN = "drawn"
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def show_data(
 
     source = open_data(name)
     load = getattr(source, "load", None)
-    if callable(load):
+    if callable(load) and _presence(source) != _DRAWN:
         load(start_bar("data"))
     rng = torch.Generator().manual_seed(seed)
     sheets = {"samples": plots.samples({name: source.render(source.draw(_SAMPLES, rng))})}
@@ -185,5 +186,5 @@ def _presence(source: ImageSource) -> str:
     """Whether nothing has to be fetched for it."""
     is_here = getattr(source.dataset if isinstance(source, Grid) else source, "is_here", None)
     if is_here is None:
-        return "drawn"
+        return _DRAWN
     return "yes" if is_here() else "no"
