@@ -140,6 +140,12 @@ def test_the_seed_fixes_the_scores(factors):
     assert (first.normalised_information != other.normalised_information).any()
 
 
+def test_a_code_is_active_from_a_twentieth_of_the_widest_one_s_range(factors):
+    """The bound of the authors' program for continuous codes."""
+    codes = np.column_stack([factors[:, 0], 0.051 * factors[:, 0], 0.049 * factors[:, 0]])
+    assert infomec(codes, factors, rng=_rng()).active.tolist() == [True, True, False]
+
+
 def test_inactive_codes_are_left_out_but_reported(factors):
     codes = np.column_stack([factors, 0.01 * factors[:, 0]])
     found = infomec(codes, factors, rng=_rng())

@@ -44,7 +44,7 @@ def infomec(
     codes: ArrayLike,
     factors: ArrayLike,
     neighbours: int = 10,
-    least_range: float = 1 / 8,
+    least_range: float = 1 / 20,
     rng: torch.Generator | None = None,
 ) -> InfoMEC:
     """Measures modularity, compactness and explicitness by the information that codes hold.
@@ -67,9 +67,8 @@ def infomec(
     one active code InfoC is 1 if it tells about a factor. Where all codes are constant all three
     are 0. Factors of a single value are left out, also where the score is taken locally.
 
-    Source: Hsu et al., NeurIPS 2023, arXiv 2305.18378, section 4, for continuous codes, with the
-    authors' classifier. Of their two programs, one has 10 neighbours and a range of 1/20, the other
-    scikit-learn's 3 neighbours and 1/8.
+    Source: Hsu et al., NeurIPS 2023, arXiv 2305.18378, section 4, for continuous codes; number of
+    neighbours, least range and classifier are those of the authors' program.
 
     Args:
         codes: (samples, latent), finite.
