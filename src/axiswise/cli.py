@@ -376,8 +376,10 @@ def _compare_runs(options: argparse.Namespace) -> None:
 
     evaluations = read_evaluations(options.sources)
     if options.udr:
-        from axiswise.commands.udr import add_udr
+        from axiswise.commands.udr import SIMILARITIES, add_udr
 
+        # A wrong name is to cost no encoding.
+        choose_scores(evaluations, [s for s in options.scores or () if s not in SIMILARITIES])
         with counting_bar() as start_bar:
             evaluations = add_udr(evaluations, start_bar)
     if options.scores:

@@ -90,6 +90,16 @@ def test_the_command_adds_it_to_the_table(runs: list[str], tmp_path: Path) -> No
     assert values == pytest.approx(_expected(runs, "lasso"), rel=1e-3)
 
 
+def test_a_wrong_score_is_refused_before_anything_is_encoded(
+    runs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["compare", *runs, "--udr", "--scores", "udr", "wrong", "--out", str(tmp_path / "out")]
+    assert main(words) == 1
+    said = capsys.readouterr().err
+    assert "scores must be out of mig; got wrong" in said
+    assert "codes for UDR" not in said
+
+
 def test_runs_of_another_config_stand_apart(runs: list[str]) -> None:
     """As here other data, whose codes could not be compared image by image."""
     config = Path(runs[1]) / "config.yaml"

@@ -8,7 +8,8 @@ from axiswise.commands.loading import VAERun, load_run
 from axiswise.commands.scores import StartBar, Subject
 
 IMAGES = 1000
-_SCORES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_spearman": "spearman"}
+# By the score's name.
+SIMILARITIES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_spearman": "spearman"}
 
 
 def add_udr(
@@ -53,7 +54,7 @@ def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
         codes.append(subject.codes_of_images(run.images(IMAGES, seed=0)))
         informative.append(subject.active)
         progress(done, len(group))
-    for score, similarity in _SCORES.items():
+    for score, similarity in SIMILARITIES.items():
         ranking = metrics.udr(codes, informative, similarity)
         for evaluation, value in zip(group, ranking.per_model.tolist(), strict=True):
             evaluation["scores"][score] = value
