@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 
 from axiswise import plots
 from axiswise.commands.compare import (
@@ -19,6 +20,7 @@ from axiswise.commands.compare import (
     write_comparison,
 )
 from axiswise.files import UnreadableFileError
+from axiswise.recipes import dump_recipe, read_recipe, recipe_path
 
 
 def _evaluation(name: str, seed: int, **scores: Any) -> str:
@@ -272,6 +274,18 @@ def test_runs_of_one_recipe_with_other_settings_are_told_apart(sources: list[str
         "jl1 penalty.weight=0.1": [0.2],
         "jl1 penalty.weight=0.3": [0.4],
     }
+
+
+def test_runs_of_an_earlier_version_or_another_machine_are_not_told_apart(
+    sources: list[str],
+) -> None:
+    config = dump_recipe(read_recipe(recipe_path("three-dots-beta-fast")))
+    settings = yaml.safe_load(config)
+    settings |= {"objective": {"beta": 4.0}, "accelerator": "cpu", "log_every": 7}
+    del settings["evaluation"]["dci"]
+    for folder, text in ((sources[0], config), (sources[2], yaml.safe_dump(settings))):
+        (Path(folder) / "config.yaml").write_text(text)
+    assert read_values([sources[0], sources[2]])["mig"] == {"jl1": [0.2, 0.4]}
 
 
 def test_a_sweep_and_runs_are_compared_together(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from jsonargparse import ArgumentError
 
 from axiswise import plots
 from axiswise.commands.loading import (
@@ -17,7 +18,7 @@ from axiswise.commands.loading import (
     read_evaluation_file,
 )
 from axiswise.files import write_atomically
-from axiswise.recipes import read_keys
+from axiswise.recipes import dump_recipe, read_keys, read_recipe
 from axiswise.training.run_folder import RunFolder
 
 # score → recipe → value of each seed
@@ -66,7 +67,15 @@ def _read(source: Path) -> list[_Told]:
     run = RunFolder(path.parent)
     beside = path == run.evaluation and run.config.is_file()
     folder = {"folder": str(source)} if source.is_dir() else {}
-    return [({**evaluation, **folder}, flat_config(read_keys(run.config)) if beside else {})]
+    return [({**evaluation, **folder}, flat_config(_settings(run.config)) if beside else {})]
+
+
+def _settings(config: Path) -> dict[str, Any]:
+    """A run's config as it would be told today, so that runs of earlier versions are alike."""
+    try:
+        return yaml.safe_load(dump_recipe(read_recipe(config)))  # type: ignore[no-any-return]
+    except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
+        return read_keys(config)
 
 
 def _read_sweep(path: Path) -> list[_Told]:
@@ -95,7 +104,7 @@ def _tell_apart(runs: Sequence[_Told]) -> list[dict[str, Any]]:
 def _varied(configs: Sequence[dict[str, str]]) -> list[str]:
     """The keys in which the configs of one recipe differ, of those that are known."""
     known = [config for config in configs if config]
-    keys = dict.fromkeys(key for config in known for key in config if key not in _PROSE)
+    keys = dict.fromkeys(key for config in known for key in config if key not in _ASIDE)
     return [key for key in keys if len({config.get(key, "") for config in known}) > 1]
 
 
@@ -116,7 +125,8 @@ def _evaluation(row: Any) -> dict[str, Any]:
     }
 
 
-_PROSE = ("description", "source")  # keys that change nothing about a run
+# Keys that change nothing about what a run learns.
+_ASIDE = ("description", "source", "accelerator", "devices", "log_every", "checkpoint_every")
 
 # What makes scores of one name, or one beginning of a name, comparable.
 _PROTOCOLS = {
