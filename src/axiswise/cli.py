@@ -416,8 +416,9 @@ def _reproduce(options: argparse.Namespace, _overrides: list[str]) -> None:
     )
     print(made.page)
     if made.missing:
-        lacking = "; ".join(f"{run.folder} ({reason})" for run, reason in made.missing)
-        raise TrainingStoppedError(f"the page lacks {len(made.missing)} runs: {lacking}")
+        first = "; ".join(f"{run.folder} ({reason})" for run, reason in made.missing[:3])
+        more = f"; and {len(made.missing) - 3} more" if len(made.missing) > 3 else ""
+        raise TrainingStoppedError(f"the page lacks {len(made.missing)} runs: {first}{more}")
 
 
 def _check_out(options: argparse.Namespace) -> None:

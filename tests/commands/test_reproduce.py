@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import ttest_ind
 
+from axiswise.cli import main
 from axiswise.commands import reproduce as module
 from axiswise.commands.figure_pages import page_parts
 from axiswise.commands.reproduce import reproduce
@@ -81,6 +82,16 @@ def test_draw_only_trains_nothing_and_says_what_is_missing(tiny_figure, tmp_path
     made = reproduce("one", out=tmp_path / "out", train=False, bars=never)
     assert [reason for _, reason in made.missing] == ["not trained yet"] * 2
     assert "Nobody 1999" in made.page.read_text()
+
+
+def test_the_command_fails_where_runs_are_missing_and_names_the_first(tmp_path, capsys):
+    words = ["reproduce", "jl1-figure4", "--draw-only", "--out", str(tmp_path)]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "jl1-figure4-fast" / "report.html")
+    assert "the page lacks 6 runs: " in said.err
+    assert said.err.count("not trained yet") == 3
+    assert said.err.strip().endswith("; and 3 more")
 
 
 def test_a_failed_run_is_named_and_the_page_has_the_others(tiny_figure, tmp_path):
