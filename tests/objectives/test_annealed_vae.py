@@ -68,12 +68,13 @@ def test_gradients_are_those_of_finite_differences(
 def test_the_capacity_rises_as_the_recipe_says(
     made_pass: MakePass, recipe: str, words: str, capacities: dict[int, float]
 ) -> None:
-    """Of codes that carry nothing the gap is the capacity."""
+    """Of codes that carry nothing the gap is the capacity; γ counts from the first step."""
     config = build(read_recipe(recipe_path(recipe), words.split()))
     objective, silent = config.objective, made_pass(torch.zeros(2, 10))  # type: ignore[attr-defined]
+    assert isinstance(objective, AnnealedVAE)
     for step, capacity in capacities.items():
         weight, gap = objective(silent, ramp_of(None, step, config))["capacity_gap"]
-        assert weight == 1000.0
+        assert weight == objective.gamma
         assert float(gap) == pytest.approx(capacity, abs=1e-5), step
 
 
