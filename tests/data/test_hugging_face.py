@@ -1,8 +1,8 @@
 """Images from Hugging Face `datasets`: a small data set of that layout, with no network."""
 
-import builtins
 import io
 import pickle
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,14 +87,7 @@ def test_an_unknown_split_is_named(folder: Path) -> None:
 
 
 def test_without_the_package_the_error_has_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "datasets":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "datasets", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"pip install 'axiswise\[datasets\]'"):
         HuggingFaceImages("a/b").load()
 

@@ -1,6 +1,5 @@
 """3D Shapes, 3D Cars, SmallNORB and MPI3D from small files of the published layouts."""
 
-import builtins
 import errno
 import gzip
 import hashlib
@@ -9,6 +8,7 @@ import os
 import pickle
 import socket
 import struct
+import sys
 import tarfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -277,14 +277,7 @@ def test_without_h5py_the_error_has_the_pip_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_shapes(tmp_path)
-    real = builtins.__import__
-
-    def without(name: str, *rest: Any) -> Any:
-        if name == "h5py":
-            raise ImportError(name)
-        return real(name, *rest)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "h5py", None)  # as if it were not installed
     with pytest.raises(ImportError, match=r"h5py: pip install 'axiswise\[data\]'"):
         Shapes3D(tmp_path).load()
 

@@ -12,13 +12,10 @@ import yaml
 from jsonargparse import ArgumentError
 
 from axiswise import plots
-from axiswise.commands.loading import (
-    flat_config,
-    flat_scores,
-    read_evaluation_file,
-)
+from axiswise.commands.loading import flat_config, flat_scores, read_evaluation_file
 from axiswise.files import write_atomically
 from axiswise.recipes import dump_recipe, read_keys, read_recipe
+from axiswise.sweeps import TABLE, TableRow, read_table
 from axiswise.training.run_folder import RunFolder
 
 # score → recipe → value of each seed
@@ -55,8 +52,6 @@ _Told = tuple[dict[str, Any], dict[str, str]]
 
 
 def _read(source: Path) -> list[_Told]:
-    from axiswise.sweeps import TABLE
-
     if (source / TABLE).is_file():
         return _read_sweep(source / TABLE)
     if source.suffix == ".csv" and source.is_file():
@@ -79,8 +74,6 @@ def _settings(config: Path) -> dict[str, Any]:
 
 
 def _read_sweep(path: Path) -> list[_Told]:
-    from axiswise.sweeps import read_table
-
     found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
     if not found:
         raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
@@ -108,7 +101,7 @@ def _varied(configs: Sequence[dict[str, str]]) -> list[str]:
     return [key for key in keys if len({config.get(key, "") for config in known}) > 1]
 
 
-def _evaluation(row: Any) -> dict[str, Any]:
+def _evaluation(row: TableRow) -> dict[str, Any]:
     """A row of a sweep's table, as `axiswise evaluate` would have written it."""
     under = "evaluation."
     return {
