@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 
-from axiswise.commands.evaluate import evaluate_run
-from axiswise.commands.loading import VAERun, load_run
-from axiswise.commands.scores import Subject
 from axiswise.metrics import local_factors, local_metrics
 from axiswise.nets import ConvVAE
-from axiswise.recipes import build, dump_recipe, read_recipe, recipe_path
+from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.run import VAERun, load_run
+from axiswise.runs.scores import Subject
+from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
 from timing import machine
 
 RECIPE, CENTRES, SAMPLES, RADII = "three-dots-jl1", 20, 10_000, [0.1, 0.2, 0.3, 0.6, 1.0]

@@ -17,12 +17,12 @@ from torch import Tensor
 
 from axiswise.nets import SimpleGenerator
 from axiswise.objectives import JacobianTerm
-from axiswise.recipes import build, read_recipe, recipe_path
 from axiswise.shared_pass import SharedPass
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.config import GANConfig
 from axiswise.training.gan import GANTraining
 from axiswise.training.parts import Machine
+from axiswise.training.recipe import build, read_recipe, recipe_path
 from bench_orojar import outputs, published_penalty
 from timing import compare, machine, show
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.files import write_atomically
+from axiswise.support.files import write_atomically
 
 FOLDER = Path(__file__).resolve().parents[1] / "results" / "directions"
 SEEDS = range(5)

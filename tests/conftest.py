@@ -102,7 +102,7 @@ def trained_gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _finished(folder: Path, name: str, recipe: str) -> Path:
-    from axiswise.commands.train import train_recipe
+    from axiswise.runs.train import train_recipe
 
     (folder / name).write_text(recipe)
     return train_recipe(str(folder / name), out=str(folder / "run")).path

@@ -9,7 +9,7 @@ import torch
 
 import axiswise as aw
 from axiswise import cli
-from axiswise.recipes import read_recipe, recipe_names, recipe_path
+from axiswise.training.recipe import read_recipe, recipe_names, recipe_path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

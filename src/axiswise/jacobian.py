@@ -21,9 +21,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axiswise.normalization import NormsForJacobians
-from axiswise.precision import exact_convolutions, full_precision
 from axiswise.shared_pass import SharedPass
 from axiswise.stack import calls, plain_layers, push_forward
+from axiswise.support.precision import exact_convolutions, full_precision
 
 Generator = Callable[..., Tensor | Sequence[Tensor]]
 Method = Literal["forward", "finite"]

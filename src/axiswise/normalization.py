@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 
 class NormsForJacobians(TorchFunctionMode):

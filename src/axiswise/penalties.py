@@ -25,7 +25,7 @@ from axiswise.jacobian import (
     sample_columns,
     unit_probes,
 )
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 Reduction = Literal["mean", "max"] | None
 

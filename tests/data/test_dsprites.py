@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from axiswise.data import DownloadError, DSprites, FactorData, ImageSource, Sprites, dsprites
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 NAME = "dsprites_ndarray_co1sh3sc6or40x32y32_64x64.npz"
 SIZES = (1, 3, 2, 4, 2, 5)

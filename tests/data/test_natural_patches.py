@@ -15,7 +15,7 @@ from scipy.io import savemat
 
 from axiswise.data import FactorData, ImageSource, NaturalPatches
 from axiswise.data.natural_patches import whiten
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 Stack = npt.NDArray[np.float64]
 MARGIN = 4

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from axiswise.data import FactorData, ImageSource, NpzFactorData, NpzImages, indexed
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 SIZES = (2, 3, 2)
 ROWS = np.random.default_rng(0).permutation(list(product(*map(range, SIZES))))

@@ -37,7 +37,7 @@ from axiswise.data import (
     SmallNORB,
 )
 from axiswise.data.stored import Stored
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 Pixels = npt.NDArray[np.uint8]
 Make = Callable[[Path], Pixels]

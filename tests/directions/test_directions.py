@@ -14,7 +14,7 @@ from torch import Tensor
 import axiswise as aw
 from axiswise.directions import Directions, load_published
 from axiswise.directions.directions import MATRIX, SETTINGS, orthonormalized, with_fixed_signs
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 LATENT = 5
 

@@ -11,8 +11,8 @@ import safetensors.torch
 import torch
 
 import axiswise as aw
-from axiswise.files import UnreadableFileError
 from axiswise.nets import VAE, ConvVAE
+from axiswise.support.files import UnreadableFileError
 
 ARGUMENTS = {"size": 16, "channels": 3, "latent_dim": 5, "hidden": [4, 8], "features": 12}
 

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from axiswise.objectives import AnnealedVAE, VAEPass
-from axiswise.recipes import build, read_recipe, recipe_path
 from axiswise.training.parts import ramp_of
+from axiswise.training.recipe import build, read_recipe, recipe_path
 
 MakePass = Callable[..., VAEPass]
 

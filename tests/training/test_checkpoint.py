@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 
 

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 
 from axiswise.data import Sprites
-from axiswise.files import UnreadableFileError
 from axiswise.nets import SimpleCritic, SimpleGenerator
 from axiswise.objectives import (
     WGANGP,
@@ -22,10 +21,11 @@ from axiswise.objectives import (
     NonSaturating,
     VariationPredictability,
 )
+from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from axiswise.training.config import GANConfig
 from axiswise.training.loop import train
-from axiswise.training.run_folder import RunFolder
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
 BATCH, LATENT, STEPS, SIZE, WIDTH = 8, 4, 12, 16, 0.1

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from axiswise.cli import main
+from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints
-from axiswise.training.run_folder import RunFolder
 
 STEPS = 560
 # What the tiny recipe of each kind is trained with.

@@ -13,13 +13,13 @@ from torch import Tensor
 from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from axiswise.data import ThreeDots
-from axiswise.files import UnreadableFileError
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from axiswise.training.config import VAEConfig
 from axiswise.training.loop import check_devices, resolve_precision, train
-from axiswise.training.run_folder import RunFolder
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
 BATCH, LATENT = 8, 4

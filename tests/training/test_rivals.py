@@ -23,13 +23,13 @@ from axiswise.objectives import (
     JacobianTerm,
     VAEObjective,
 )
-from axiswise.recipes import build, read_recipe
+from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.config import VAEConfig
 from axiswise.training.discriminator import DiscriminatorTraining
 from axiswise.training.loop import train
 from axiswise.training.parts import Machine, whole_batch
-from axiswise.training.run_folder import RunFolder
+from axiswise.training.recipe import build, read_recipe
 from axiswise.training.vae import VAEStep
 
 BATCH, LATENT = 8, 4
@@ -397,7 +397,7 @@ def test_an_objective_must_say_its_terms() -> None:
 def test_a_checkpoint_of_factor_vae_is_not_one_of_another_objective(
     tiny: Tiny, new_run: NewRun, tmp_path: Path
 ) -> None:
-    from axiswise.files import UnreadableFileError
+    from axiswise.support.files import UnreadableFileError
 
     run = new_run("run")
     train(tiny(steps=20), run)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from axiswise.cli import main
+from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.run_folder import RunFolder
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 COMMAND = [sys.executable, "-m", "axiswise.cli", "train"]

@@ -12,7 +12,7 @@ import numpy as np
 
 from axiswise.data.download import Progress
 from axiswise.data.stored import Pixels, PublishedFile, Stored, unpacking
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _FILE = PublishedFile(
     name="nips2015-analogy-data.tar.gz",

@@ -15,7 +15,7 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from axiswise.files import naming
+from axiswise.support.files import naming
 
 _ATTEMPTS = 2
 _SILENCE = 30  # seconds without a byte after which a connection counts as broken

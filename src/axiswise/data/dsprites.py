@@ -17,7 +17,7 @@ from torch import Tensor
 from axiswise.data.canvas import Drawn
 from axiswise.data.download import Progress, default_data_dir, fetch
 from axiswise.data.stored import array_layout
-from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.support.files import UnreadableFileError, write_atomically
 
 _SIDE = 64  # of the published images, in pixels
 _SIZES = (16, 32, 64)

@@ -16,7 +16,7 @@ import numpy as np
 
 from axiswise.data.download import Progress
 from axiswise.data.stored import Pixels, PublishedFile, Stored, array_layout, map_images, unpacking
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _PAGE = "https://github.com/rr-learning/disentanglement_dataset"
 # The first bucket, `disentanglement_dataset`, is gone; its authors name this one.

@@ -21,7 +21,7 @@ from axiswise.data.download import default_data_dir
 from axiswise.data.factors import check_count, uniform_integers
 from axiswise.data.image_folder import open_image
 from axiswise.data.indexed import check_index
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _PUBLISHED = "IMAGES.mat"
 _CUTOFF = 200 / 512  # f₀ in cycles per pixel

@@ -16,7 +16,7 @@ from torch import Tensor
 from axiswise.data.factors import UniformFactors, check_factors
 from axiswise.data.indexed import Counted, Indexed, check_memory
 from axiswise.data.stored import array_layout
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _FACTORS = ("factors", "latents_classes")
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from axiswise.data.download import Progress
 from axiswise.data.stored import PublishedFile, Stored, unpacking
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _UNPACKED = 4096  # images at once
 

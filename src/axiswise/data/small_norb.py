@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from axiswise.data.download import Progress
 from axiswise.data.stored import PublishedFile, Stored, unpacking
-from axiswise.files import UnreadableFileError
+from axiswise.support.files import UnreadableFileError
 
 _PAGE = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 _TYPES: dict[int, npt.DTypeLike] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}

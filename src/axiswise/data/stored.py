@@ -18,7 +18,7 @@ from torch import Tensor
 from axiswise.data.canvas import Drawn
 from axiswise.data.download import DownloadError, Progress, default_data_dir, fetch
 from axiswise.data.resizing import shrink
-from axiswise.files import naming
+from axiswise.support.files import naming
 
 _CHUNK = 2**22  # floats that each step of drawing may handle at once
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from axiswise.files import UnreadableFileError, load_tensors, write_atomically
+from axiswise.support.files import UnreadableFileError, load_tensors, write_atomically
 
 MATRIX = "directions.safetensors"
 SETTINGS = "directions.json"

@@ -6,7 +6,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from axiswise.precision import exact_convolutions
+from axiswise.support.precision import exact_convolutions
 
 Network = TypeVar("Network", bound=nn.Module)
 

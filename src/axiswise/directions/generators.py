@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Method, flat_outputs, jacobian_columns, jacobian_products
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 ImageGenerator = Callable[..., Tensor]
 _FARTHEST = 2.0  # a pixel of a generator whose range is guessed

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from axiswise.metrics._generators import ImageGenerator, Progress, checked_images, device_of
 from axiswise.metrics._inputs import as_count
-from axiswise.precision import exact_convolutions
+from axiswise.support.precision import exact_convolutions
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.support.files import UnreadableFileError, write_atomically
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"

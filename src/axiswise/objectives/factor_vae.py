@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from axiswise.nets import CodeDiscriminator
 from axiswise.objectives.vae import VAEObjective, VAEPass, WeightedTerms, check_weights
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from axiswise.nets import SimpleCritic
 from axiswise.objectives.schedule import check_schedule
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 # A recogniser that is sure of itself must not make the loss boundless.
 _LEAST_VARIANCE = 1e-3

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from axiswise.objectives.game import Game, input_gradients
 from axiswise.objectives.vae import WeightedTerms
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from axiswise.nets import SimpleCritic
 from axiswise.objectives.schedule import check_schedule
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from axiswise.objectives.game import Game, input_gradients
 from axiswise.objectives.vae import WeightedTerms
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from axiswise.files import write_atomically
 from axiswise.plots._film import encode
+from axiswise.support.files import write_atomically
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from axiswise.files import UnreadableFileError, write_atomically
+from axiswise.support.files import UnreadableFileError, write_atomically
 
 _KEEP = 2  # the newest, and one to fall back on should it be damaged
 

@@ -13,7 +13,7 @@ from axiswise.objectives import (
     permuted,
     sample_codes,
 )
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 from axiswise.training.config import VAEConfig
 from axiswise.training.parts import Machine, whole_batch
 

@@ -8,7 +8,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from axiswise.nets import Generator
 from axiswise.objectives import Scheduled, WeightedTerms, changed
-from axiswise.precision import full_precision
+from axiswise.support.precision import full_precision
 from axiswise.training.config import GANConfig
 from axiswise.training.parts import (
     Figures,

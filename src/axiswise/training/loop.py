@@ -12,13 +12,13 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from axiswise.files import UnreadableFileError
+from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
 from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
 from axiswise.training.gan import GANTraining
 from axiswise.training.parts import Figures, Machine, Training
-from axiswise.training.run_folder import RunFolder
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.vae import ACTIVE, VAETraining
 

@@ -16,8 +16,8 @@ from axiswise.objectives import (
     kl_divergence,
     sample_codes,
 )
-from axiswise.precision import full_precision
 from axiswise.shared_pass import SharedPass
+from axiswise.support.precision import full_precision
 from axiswise.training.config import VAEConfig
 from axiswise.training.discriminator import DiscriminatorTraining
 from axiswise.training.parts import (

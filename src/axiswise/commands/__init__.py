@@ -1,1 +1,0 @@
-"""What the command line does, as functions: train, evaluate, show, compare."""

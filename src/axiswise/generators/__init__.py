@@ -1,0 +1,1 @@
+"""Generators: what they may offer, and how they are loaded by name."""

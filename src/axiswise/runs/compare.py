@@ -1,0 +1,330 @@
+"""`axiswise compare`: scores of several runs, grouped by recipe."""
+
+import csv
+import io
+import math
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError
+
+from axiswise import plots
+from axiswise.runs.run import flat_config, flat_scores, read_evaluation_file
+from axiswise.support.files import write_atomically
+from axiswise.training.recipe import dump_recipe, read_keys, read_recipe
+from axiswise.runs.sweeps import TABLE, TableRow, read_table
+from axiswise.runs.folder import RunFolder
+
+# score → recipe → value of each seed
+Values = dict[str, dict[str, list[float]]]
+
+
+def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
+    """Read the evaluations of runs, by recipe and seed.
+
+    Args:
+        sources: Run folders that were evaluated, evaluation.json files, or sweeps: folders, or
+            their CSV files.
+
+    Returns:
+        What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
+        "local_mig 0.1". Runs of one recipe whose configs differ go by its name and what differs,
+        as "three-dots-jl1 penalty.weight=0.1"; a file that lies in no run folder tells no config.
+        Runs of a sweep without scores are left out. Where the run's folder is known, it stands
+        there as "folder".
+
+    Raises:
+        FileNotFoundError: If a source is missing or was not evaluated.
+        UnreadableFileError: If a file is damaged.
+        ValueError: If scores of one name were taken by different protocols, or a sweep has no
+            scores yet.
+    """
+    found = _tell_apart([run for source in sources for run in _read(Path(source))])
+    _check_protocols(found)
+    return sorted(found, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
+
+
+# A run's evaluation, and its config: dotted keys and values, none where it is not known.
+_Told = tuple[dict[str, Any], dict[str, str]]
+
+
+def _read(source: Path) -> list[_Told]:
+    if (source / TABLE).is_file():
+        return _read_sweep(source / TABLE)
+    if source.suffix == ".csv" and source.is_file():
+        return _read_sweep(source)
+    path = _evaluation_path(source)
+    evaluation = read_evaluation_file(path)
+    evaluation["scores"] = flat_scores(evaluation["scores"])
+    run = RunFolder(path.parent)
+    beside = path == run.evaluation and run.config.is_file()
+    folder = {"folder": str(source)} if source.is_dir() else {}
+    return [({**evaluation, **folder}, flat_config(_settings(run.config)) if beside else {})]
+
+
+def _settings(config: Path) -> dict[str, Any]:
+    """A run's config as it would be told today, so that runs of earlier versions are alike."""
+    try:
+        return yaml.safe_load(dump_recipe(read_recipe(config)))  # type: ignore[no-any-return]
+    except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
+        return read_keys(config)
+
+
+def _read_sweep(path: Path) -> list[_Told]:
+    found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
+    if not found:
+        raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
+    return found
+
+
+def _tell_apart(runs: Sequence[_Told]) -> list[dict[str, Any]]:
+    """The evaluations, those of one recipe named by the keys in which their configs differ."""
+    by_recipe: dict[str, list[dict[str, str]]] = {}
+    for evaluation, config in runs:
+        by_recipe.setdefault(evaluation["name"], []).append(config)
+    varied = {recipe: _varied(configs) for recipe, configs in by_recipe.items()}
+    named = []
+    for evaluation, config in runs:
+        recipe = evaluation["name"]
+        words = [f"{key}={config[key]}" for key in varied[recipe] if config.get(key)]
+        named.append({**evaluation, "name": " ".join([recipe, *words])})
+    return named
+
+
+def _varied(configs: Sequence[dict[str, str]]) -> list[str]:
+    """The keys in which the configs of one recipe differ, of those that are known."""
+    known = [config for config in configs if config]
+    keys = dict.fromkeys(key for config in known for key in config if key not in _ASIDE)
+    return [key for key in keys if len({config.get(key, "") for config in known}) > 1]
+
+
+def _evaluation(row: TableRow) -> dict[str, Any]:
+    """A row of a sweep's table, as `axiswise evaluate` would have written it."""
+    under = "evaluation."
+    return {
+        "name": row.recipe,
+        "seed": row.seed,
+        "step": int(row.config["steps"]),
+        "folder": row.folder,
+        "protocol": {
+            key.removeprefix(under): yaml.safe_load(value)
+            for key, value in row.config.items()
+            if key.startswith(under)
+        },
+        "scores": row.scores,
+    }
+
+
+# Keys that change nothing about what a run learns.
+_ASIDE = ("description", "source", "accelerator", "devices", "log_every", "checkpoint_every")
+
+# What makes scores of one name, or one beginning of a name, comparable.
+_PROTOCOLS = {
+    "vp": ("vp", "vp_latents"),
+    "kid": ("images",),
+    "fid": ("images",),
+    "ppl": ("paths",),
+    "dci": ("dci",),
+}
+
+
+def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
+    for score, keys in _PROTOCOLS.items():
+        for key in keys:
+            values = {
+                str(evaluation.get("protocol", {}).get(key))
+                for evaluation in evaluations
+                if any(
+                    name.removeprefix("local_").split("_")[0] == score
+                    for name in evaluation["scores"]
+                )
+            }
+            if len(values) > 1:
+                raise ValueError(
+                    f"FOLDER … must hold scores by one protocol, but {score} was taken with "
+                    f"evaluation.{key} {' and '.join(sorted(values))}"
+                )
+
+
+def choose_scores(
+    evaluations: Sequence[dict[str, Any]], scores: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Evaluations with some of their scores.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+        scores: Names of the scores to keep, in the order wanted.
+
+    Returns:
+        The same, with no others.
+
+    Raises:
+        ValueError: If no evaluation has one of them.
+    """
+    there = list(dict.fromkeys(name for found in evaluations for name in found["scores"]))
+    if unknown := [name for name in scores if name not in there]:
+        raise ValueError(f"scores must be out of {', '.join(there)}; got {', '.join(unknown)}")
+    return [
+        {
+            **evaluation,
+            "scores": {
+                name: evaluation["scores"][name] for name in scores if name in evaluation["scores"]
+            },
+        }
+        for evaluation in evaluations
+    ]
+
+
+def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
+    """The scores of evaluations, by score and recipe.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+
+    Returns:
+        Score → recipe → one value for each seed.
+    """
+    values: Values = {}
+    for evaluation in evaluations:
+        for score, value in evaluation["scores"].items():
+            values.setdefault(score, {}).setdefault(evaluation["name"], []).append(value)
+    return values
+
+
+def comparison_rows(values: Values) -> list[list[str]]:
+    """Scores as a table of text, a header first; recipes go down where they are more than scores.
+
+    Args:
+        values: What `group_by_recipe` returned.
+
+    Returns:
+        Cells "mean ± sample standard deviation (number of seeds)"; "–" where a recipe lacks it.
+    """
+    recipes = sorted({recipe for by_recipe in values.values() for recipe in by_recipe})
+    rows = [["score", *recipes]]
+    for score, by_recipe in values.items():
+        rows.append([score, *(_cell(by_recipe.get(recipe, [])) for recipe in recipes)])
+    if len(recipes) > len(values):
+        rows = [["recipe", *rows[0][1:]], *rows[1:]]
+        return [list(column) for column in zip(*rows, strict=True)]
+    return rows
+
+
+def write_comparison(
+    evaluations: Sequence[dict[str, Any]], sources: Sequence[str], out: Path
+) -> None:
+    """Write the comparison of runs.
+
+    comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot;
+    where there are local scores, radius.png has those against radius; where there are GANs,
+    activeness.png has the activeness of the first run of each recipe.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+        sources: What was compared, for the table's caption.
+        out: Folder; made if missing.
+
+    Raises:
+        OSError: If something cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    values = group_by_recipe(evaluations)
+    rows = comparison_rows(values)
+    lines = [markdown_table(rows), "", "Made by `axiswise compare " + " ".join(sources) + "`."]
+    write_atomically(out / "comparison.md", ("\n".join(lines) + "\n").encode())
+    write_atomically(out / "runs.csv", _csv(evaluations, list(values)).encode())
+
+    groups: dict[str, dict[str, list[float]]] = {}
+    for score, by_recipe in values.items():
+        for recipe, seeds in by_recipe.items():
+            groups.setdefault(recipe, {})[score] = seeds
+    chosen = [score for score in values if " " not in score or score.endswith(" 0.1")]
+    # An infinite contrast (of columns that are linearly dependent) has no place on an axis.
+    shown = {
+        recipe: {
+            score: scores[score]
+            for score in chosen
+            if score in scores and all(map(math.isfinite, scores[score]))
+        }
+        for recipe, scores in groups.items()
+    }
+    if any(shown.values()):
+        plots.save(plots.comparison(shown), out / "comparison.png")
+    curves = {recipe: _curves(scores) for recipe, scores in groups.items()}
+    if any(curves.values()):
+        plots.save(plots.scores_against_radius(curves), out / "radius.png")
+    activeness: dict[str, list[float]] = {}
+    for evaluation in evaluations:
+        if "activeness_per_axis" in evaluation:
+            activeness.setdefault(evaluation["name"], evaluation["activeness_per_axis"])
+    if activeness:
+        plots.save(plots.activeness(activeness), out / "activeness.png")
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown.
+
+    Args:
+        rows: Cells of text, a header first.
+    """
+    lines = ["| " + " | ".join(row) + " |" for row in rows]
+    lines.insert(1, "|---" * len(rows[0]) + "|")
+    return "\n".join(lines)
+
+
+def _csv(evaluations: Sequence[dict[str, Any]], scores: list[str]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["recipe", "seed", "step", *scores])
+    for evaluation in evaluations:
+        about = [evaluation["name"], evaluation.get("seed"), evaluation.get("step")]
+        writer.writerow([*about, *(evaluation["scores"].get(score, "") for score in scores)])
+    return text.getvalue()
+
+
+def _evaluation_path(source: Path) -> Path:
+    if source.is_file():
+        return source
+    path = RunFolder.open(source).evaluation
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{source} was not evaluated yet: run `axiswise evaluate {source}` first"
+        )
+    return path
+
+
+def _cell(seeds: list[float]) -> str:
+    if not seeds:
+        return "–"
+    spread = f" ± {spread_of(seeds):.2g}" if len(seeds) > 1 else ""
+    return f"{statistics.mean(seeds):.4g}{spread} ({len(seeds)})"
+
+
+def spread_of(seeds: Sequence[float]) -> float:
+    """Sample standard deviation; 0 for one value, NaN where one is infinite.
+
+    Args:
+        seeds: At least one value.
+    """
+    if not all(map(math.isfinite, seeds)):
+        return math.nan
+    return statistics.stdev(seeds) if len(seeds) > 1 else 0.0
+
+
+Curve = tuple[list[float], list[float], list[float]]
+
+
+def _curves(scores: dict[str, list[float]]) -> dict[str, Curve]:
+    """Local scores of one recipe against radius, with mean and spread over its seeds."""
+    curves: dict[str, Curve] = {}
+    for name, seeds in scores.items():
+        score, _, radius = name.partition(" ")
+        if radius and all(map(math.isfinite, seeds)):
+            radii, means, spreads = curves.setdefault(score, ([], [], []))
+            radii.append(float(radius))
+            means.append(statistics.mean(seeds))
+            spreads.append(spread_of(seeds))
+    return curves

@@ -1,0 +1,123 @@
+"""`axiswise compare` on directions: do searches with other seeds or methods find the same?"""
+
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from axiswise import plots
+from axiswise.runs.compare import markdown_table
+from axiswise.runs.evaluate_directions import searched
+from axiswise.directions import Directions, match_directions
+from axiswise.support.files import write_atomically
+
+_DRAWS = 100  # of random directions
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well sets of directions match each other.
+
+    Attributes:
+        names: Of the sets.
+        mean_cosine: (set, set), from 0 to 1: mean |cos| after the best matching.
+        chance: (set, set): the mean of that over random orthonormal directions, as many and in the
+            same latents.
+    """
+
+    names: list[str]
+    mean_cosine: Tensor
+    chance: Tensor
+
+    @property
+    def rows(self) -> list[list[str]]:
+        """A table of text, a header first; last, the mean of what random directions score."""
+        count = len(self.names)
+        rows = [["directions", *(str(i + 1) for i in range(count)), "at random"]]
+        for i, name in enumerate(self.names):
+            others = [float(self.chance[i, j]) for j in range(count) if j != i]
+            chance = f"{sum(others) / len(others):.2f}" if others else "–"
+            rows.append(
+                [f"{i + 1}  {name}", *(f"{value:.2f}" for value in self.mean_cosine[i]), chance]
+            )
+        return rows
+
+
+def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
+    """Match each of several sets of directions with each.
+
+    Args:
+        folders: Folders that `axiswise discover` wrote.
+        seed: Fixes the random directions.
+
+    Returns:
+        How well they match.
+
+    Raises:
+        FileNotFoundError: If one is missing or holds no directions.
+        UnreadableFileError: If a file is damaged.
+        ValueError: If they are of different numbers of latents.
+    """
+    sets = [Directions.load(folder) for folder in folders]
+    widths = [found.latent_dim for found in sets]
+    if len(set(widths)) > 1:
+        told = ", ".join(f"{width} of {name}" for name, width in zip(folders, widths, strict=True))
+        raise ValueError(f"FOLDER … must hold directions of equally many latents, got {told}")
+    spaces = [searched(found, folder) for found, folder in zip(sets, folders, strict=True)]
+    count = len(sets)
+    values, chance = torch.ones(count, count), torch.ones(count, count)
+    for i, j in itertools.combinations(range(count), 2):
+        values[i, j] = values[j, i] = float(match_directions(sets[i], sets[j]))
+        rng = torch.Generator().manual_seed(seed)  # the same for pairs of the same sizes
+        draws = [
+            float(match_directions(*(_random(sets[k], spaces[k], rng) for k in (i, j))))
+            for _ in range(_DRAWS)
+        ]
+        chance[i, j] = chance[j, i] = sum(draws) / _DRAWS
+    return Agreement(_names(folders), values, chance)
+
+
+def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> None:
+    """Write agreement.md, agreement.json and agreement.png.
+
+    Args:
+        agreement: What `compare_directions` returned.
+        sources: What was compared, for the table's caption.
+        out: Folder; made if missing.
+
+    Raises:
+        OSError: If something cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [
+        markdown_table(agreement.rows),
+        "",
+        "Mean |cos| after the best matching, and that of random directions, as many and in the "
+        "same latents. Made by `axiswise compare " + " ".join(sources) + "`.",
+    ]
+    write_atomically(out / "agreement.md", ("\n".join(lines) + "\n").encode())
+    content = {
+        "folders": list(sources),
+        "mean_cosine": agreement.mean_cosine.tolist(),
+        "random": agreement.chance.tolist(),
+    }
+    write_atomically(out / "agreement.json", (json.dumps(content, indent=2) + "\n").encode())
+    figure = plots.agreement(agreement.mean_cosine, agreement.chance, agreement.names)
+    plots.save(figure, out / "agreement.png")
+
+
+def _random(like: Directions, space: tuple[int, int], rng: torch.Generator) -> Tensor:
+    """Random orthonormal directions, as many and in the same latents."""
+    start, stop = space
+    q, _ = torch.linalg.qr(torch.randn(stop - start, stop - start, generator=rng))
+    return torch.nn.functional.pad(q[: len(like)], (start, like.latent_dim - stop))
+
+
+def _names(folders: Sequence[str]) -> list[str]:
+    """The last part of each path, or the whole one where that is not enough."""
+    last = [Path(folder).resolve().name for folder in folders]
+    return last if len(set(last)) == len(last) else list(folders)

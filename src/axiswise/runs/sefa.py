@@ -1,0 +1,42 @@
+"""`axiswise sefa`: a run whose axes are what SeFa finds in the generator of another one."""
+
+from pathlib import Path
+
+from axiswise.runs.run import GANRun, load_run
+from axiswise.directions import first_layer, sefa, with_axes
+from axiswise.training.recipe import dump_recipe, read_recipe
+from axiswise.runs.folder import RunFolder
+
+
+def sefa_run(folder: str, out: str | None = None) -> RunFolder:
+    """Turn a GAN's axes by SeFa, and write it as a run of its own, NAME-sefa.
+
+    Args:
+        folder: The run's folder.
+        out: Folder of the new run; FOLDER-sefa if None.
+
+    Returns:
+        The new run's folder: `evaluate`, `show` and `compare` take it like any other.
+
+    Raises:
+        ValueError: If the run did not train a GAN, or not to its end.
+        FileExistsError: If the new folder holds something already.
+        OSError: If something cannot be read or written.
+    """
+    run = load_run(folder)
+    if not isinstance(run, GANRun):
+        raise ValueError(f"FOLDER must be a run that trained a GAN, {folder} trained a VAE")
+    if run.step < run.config.steps:
+        raise ValueError(
+            f"FOLDER must be a finished run, {folder} is at step {run.step} of {run.config.steps}"
+        )
+    layer = first_layer(run.network, run.latent_dim)
+    directions, _ = sefa(run.network.get_submodule(layer))
+    turned = with_axes(run.network, directions, layer)
+    settings = read_recipe(run.folder.config)
+    settings.name = f"{settings.name}-sefa"
+    settings.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {run.config.name}"
+    path = run.folder.path
+    made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), dump_recipe(settings))
+    turned.save_pretrained(Path(made.path))
+    return made

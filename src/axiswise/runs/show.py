@@ -1,0 +1,234 @@
+"""`axiswise show`: the pictures of a run, and one page that holds them all."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from axiswise import plots
+from axiswise.runs.run import TrainedRun, VAERun, read_evaluation
+from axiswise.runs.scores import JACOBIAN_SAMPLES, StartBar, Subject
+from axiswise.support.files import write_atomically
+from axiswise.jacobian import jacobian_columns
+
+_IMAGES = 4  # rows in the pictures of Jacobian columns
+_SAMPLES = 32  # images in the sheet of what a generator makes
+_EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
+
+
+def show_run(
+    run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lambda *_: None
+) -> Path:
+    """Draw a run's pictures into its folder, and write report.html beside them.
+
+    Args:
+        run: The run.
+        seed: Fixes the images that are drawn.
+        start_bar: Starts a progress bar.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        UnreadableFileError: If the scores or metrics in the folder are damaged.
+        OSError: If a picture cannot be written.
+    """
+    run.folder.pictures.mkdir(exist_ok=True)
+    scores = read_evaluation(run.folder)
+    subject = Subject(run, run.config.evaluation, seed, start_bar)
+    drawings = dict(_drawings(subject, scores))
+    on_picture = start_bar("pictures")
+    pictures = []
+    for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
+        path = run.folder.pictures / name
+        draw(path)
+        # The page plays the MP4; the GIF, ten times as large, is for slides and issues.
+        if path.suffix != ".gif":
+            pictures.append(plots.Picture(path.read_bytes(), caption))
+        on_picture(done, len(drawings))
+
+    sections = [plots.Section("What the axes do", pictures)]
+    if samples := sorted(run.folder.samples.glob("step-*.png")):
+        course = [
+            plots.Picture(path.read_bytes(), f"After {int(path.stem[5:])} steps.")
+            for path in samples
+        ]
+        sections.append(plots.Section("The same latents in the course of training", course))
+    if scores is not None:
+        sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
+    sections.append(
+        plots.Section("Config", [plots.Preformatted(run.folder.config.read_text(encoding="utf-8"))])
+    )
+    page = plots.report(
+        f"{run.config.name}, seed {run.config.seed}",
+        sections,
+        f"{run.config.description}. {run.step} of {run.config.steps} steps.",
+    )
+    write_atomically(run.folder.report, page.encode())
+    return run.folder.report
+
+
+def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[float], list[float]]]:
+    """Local scores against radius, as `plots.scores_against_radius` takes them.
+
+    Args:
+        scores: The scores of an evaluation.
+
+    Returns:
+        Score → radii, means and standard deviations over centres.
+    """
+    return {
+        name: (
+            [float(radius) for radius in rows],
+            [row["mean"] for row in rows.values()],
+            [row["std"] for row in rows.values()],
+        )
+        for name, rows in scores.items()
+        if name.startswith("local_")
+    }
+
+
+Drawing = tuple[Callable[[Path], None], str]
+
+
+def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple[str, Drawing]]:
+    """File name, what draws it, and a caption, for each picture."""
+    run, activity = subject.run, subject.activity
+    order: dict[str, Any] = {
+        "activity_name": "KL" if isinstance(run, VAERun) else "activeness",
+        "active_above": subject.threshold,
+    }
+    z = run.latents(_IMAGES, subject.seed)
+    with torch.no_grad():
+        columns = jacobian_columns(run.generator, z)
+    assert isinstance(columns, Tensor)
+    images = subject.generate(z).cpu()
+    values, frames = _traversals(subject, z)
+
+    def figure(make: Callable[[], Any]) -> Callable[[Path], None]:
+        return lambda path: plots.save(make(), path)
+
+    yield (
+        "columns.png",
+        (
+            figure(lambda: plots.jacobian_columns(columns.cpu(), images, activity, **order)),
+            "Columns of the generator's Jacobian: what a small move along each axis adds (red) to "
+            "and takes (blue) from each image. The most active axes come first.",
+        ),
+    )
+    yield (
+        "traversals.png",
+        (
+            figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2], **order)),
+            "One axis moves from −2 to 2, all others stay as they are.",
+        ),
+    )
+    for name in ("traversals.gif", "traversals.mp4"):
+        yield (
+            name,
+            (
+                lambda path: plots.traversal_video(frames[:2], path, activity, **order),
+                "The same, all axes moving at once.",
+            ),
+        )
+    yield (
+        "cosines.png",
+        (
+            figure(lambda: plots.column_cosines(subject.diagnostics.cosines, activity, **order)),
+            f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
+            "different pixels.",
+        ),
+    )
+    if isinstance(run, VAERun):
+        yield (
+            "reconstructions.png",
+            (
+                figure(lambda: _reconstructions(subject)),
+                "Images and what the decoder makes of their codes.",
+            ),
+        )
+    else:
+        yield (
+            "activeness.png",
+            (
+                figure(lambda: plots.activeness({run.config.name: activity})),
+                "How much each axis changes the image: its variance over −2, 0 and 2.",
+            ),
+        )
+        yield (
+            "samples.png",
+            (
+                figure(lambda: _samples(subject)),
+                "Images of the data, and images that the generator makes.",
+            ),
+        )
+    history = run.folder.read_metrics()
+    if history and len(history["step"]) > 1:
+        yield (
+            "losses.png",
+            (figure(lambda: plots.loss_curves(history)), "Training, from metrics.csv."),
+        )
+    if scores is not None and (curves := local_curves(scores["scores"])):
+        yield (
+            "local_scores.png",
+            (
+                figure(lambda: plots.scores_against_radius({run.config.name: curves})),
+                "Local scores against radius, mean and standard deviation over centres.",
+            ),
+        )
+
+
+def _reconstructions(subject: Subject) -> Any:
+    run = subject.run
+    images = run.images(_IMAGES, subject.seed)
+    decoded = subject.generate(run.latents(_IMAGES, subject.seed))  # the codes of these images
+    return plots.reconstructions(images.cpu(), decoded.cpu())
+
+
+def _samples(subject: Subject) -> Any:
+    generated = subject.generate(subject.run.latents(_SAMPLES, subject.seed))
+    data = subject.run.images(_SAMPLES, subject.seed)
+    return plots.samples({"data": data.cpu(), "generated": generated.cpu()})
+
+
+def _traversals(subject: Subject, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
+    """Values, and frames (image, latent, step, channel, height, width), on the CPU."""
+    values = np.linspace(-_EXTENT, _EXTENT, steps).round(2).tolist()
+    latents = z[:, None, None].repeat(1, z.shape[1], steps, 1)
+    for axis in range(z.shape[1]):
+        latents[:, axis, :, axis] = torch.tensor(values, device=z.device)
+    parts = latents.flatten(0, 2).split(500)
+    frames = torch.cat([subject.generate(part).cpu() for part in parts])
+    return values, frames.reshape(*latents.shape[:3], *frames.shape[1:])
+
+
+def _score_table(evaluation: dict[str, Any]) -> plots.Table:
+    header, *rows = score_rows(evaluation["scores"])
+    step = evaluation.get("step", "?")
+    return plots.Table(
+        header, rows, f"After {step} steps. Local scores: mean ± spread over centres."
+    )
+
+
+def score_rows(scores: dict[str, Any]) -> list[list[str]]:
+    """Scores as a table of text, a header first.
+
+    Args:
+        scores: The scores of an evaluation.
+
+    Returns:
+        Rows of score, radius and value.
+    """
+    rows = [["score", "radius", "value"]]
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            rows += [
+                [name, radius, f"{row['mean']:.4f} ± {row['std']:.4f}"]
+                for radius, row in value.items()
+            ]
+        else:
+            rows.append([name, "", f"{value:.4g}"])
+    return rows

@@ -1,0 +1,276 @@
+"""`axiswise show` of directions: what each does, as strips and films, and one page of them all."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from axiswise import plots
+from axiswise.runs.scores import StartBar
+from axiswise.directions.directions import Directions
+from axiswise.directions.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
+from axiswise.support.files import write_atomically
+from axiswise.jacobian import flat_outputs, jacobian_products
+
+_STEPS = 31  # of a film, one way
+_COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows
+_FPS = 20  # there and back in 3 seconds
+_SHEET_ROWS = 20
+_BATCH = 16  # images generated at once
+_LARGEST_SIDE = 256  # in pixels, of an image that is kept; no picture shows more
+
+
+def show_directions(
+    folder: Path,
+    generator: ImageGenerator,
+    only: Sequence[int] | None = None,
+    extent: float = 5.0,
+    samples: int = 4,
+    seed: int = 0,
+    start_bar: StartBar = lambda _: lambda *_: None,
+) -> Path:
+    """Draw what directions do into their folder, and write report.html beside the pictures.
+
+    Along each direction samples move, the component along it removed first, as published: a strip,
+    a GIF and an MP4 of 3 seconds. Sheets show one sample for many directions. On the page, which
+    needs neither network nor scripts, a small strip of each opens to its film. Forty directions,
+    four samples each, make a page of some 15 MB; 30 MB if the images are noise.
+
+    Args:
+        folder: Where the directions lie.
+        generator: What they are directions of: see `axiswise.directions.generators`.
+        only: Which to draw, in the order wanted; all if None. They keep their indices.
+        extent: How far to either side the samples move, in units of latent, > 0; 5 as published.
+        samples: How many move, at least 1.
+        seed: Fixes the samples.
+        start_bar: Starts a progress bar.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        FileNotFoundError: If there are no directions in the folder.
+        UnreadableFileError: If they are damaged.
+        ValueError: If a number is out of range, or the generator has other latents than the
+            directions, or gives anything else than finite images of 1 or 3 channels.
+        TypeError: If it gives several tensors.
+        NotImplementedError: If it cannot be differentiated in the way that the directions' settings
+            name: exactly, unless they say derivative: finite.
+        OSError: If a picture cannot be written.
+    """
+    found = Directions.load(folder)
+    latent_dim_of(generator, found.latent_dim)
+    indices = _checked_indices(only, len(found))
+    if samples < 1:
+        raise ValueError(f"samples must be at least 1, got {samples}")
+    if not 0 < extent < float("inf"):
+        raise ValueError(f"extent must be > 0 and finite, got {extent}")
+    rng = torch.Generator().manual_seed(seed)
+    view = _View(found, generator, *draw(generator, found.latent_dim, samples, rng), extent)
+    pictures = folder / "pictures"
+    pictures.mkdir(exist_ok=True)
+
+    overview = _overview(view, indices, pictures)
+    clips = _clips(view, indices, pictures, start_bar("directions"))
+    page = plots.report(
+        f"Directions by {found.method}",
+        [
+            plots.Section("Settings", [_settings(view, seed)]),
+            plots.Section("What the directions do", [plots.Gallery(clips)], _legend(view)),
+            *([plots.Section("How far apart, and how much", overview)] if overview else []),
+        ],
+        f"{len(indices)} of {len(found)} directions in {found.latent_dim} latents.",
+    )
+    report = folder / "report.html"
+    write_atomically(report, page.encode())
+    return report
+
+
+@dataclass(frozen=True, eq=False)
+class _View:
+    """Directions, and the samples that they are seen on."""
+
+    found: Directions
+    generator: ImageGenerator
+    z: Tensor
+    conditioning: dict[str, Any]
+    extent: float
+
+    @property
+    def amounts(self) -> list[float]:
+        return [self.extent * (2 * step / (_STEPS - 1) - 1) for step in range(_STEPS)]
+
+    def importance(self, indices: Sequence[int]) -> list[float]:
+        return [float(value) for value in self.found.importance[list(indices)]]
+
+    def frames(self, index: int, made: Callable[[int], None]) -> Tensor:
+        """(sample, step, channel, height, width) in [0, 1], on the CPU; `made` counts images."""
+        path = self.found.traverse(self.z, [index], extent=self.extent, steps=_STEPS)[:, 0]
+        latents = path.flatten(0, 1)
+        rows = torch.arange(len(self.z), device=self.z.device).repeat_interleave(_STEPS)
+        parts = [self._start]
+        for some, row in zip(latents.split(_BATCH), rows.split(_BATCH), strict=True):
+            given = {name: value[row] for name, value in self.conditioning.items()}
+            parts.append(self._generated(some, given))
+            made(len(some))
+        # All at once, since their range may have to be guessed. The samples help to guess it.
+        frames = in_unit_range(self.generator, torch.cat(parts))[len(self.z) :]
+        return frames.reshape(*path.shape[:2], *frames.shape[1:])
+
+    @torch.no_grad()
+    def cosines(self, indices: Sequence[int]) -> Tensor:
+        """Mean |cos| between the columns of w ↦ G(z + wA) at w = 0, A the directions."""
+        probes = self.found.matrix[list(indices)].to(self.z)
+        settings = self.found.settings
+        cosines = []
+        for row in range(len(self.z)):  # one at a time, as columns of large images are large
+            at = slice(row, row + 1)
+            products = jacobian_products(
+                self.generator,
+                self.z[at],
+                probes[:, None],
+                method="finite" if settings.get("derivative") == "finite" else "forward",
+                epsilon=settings.get("epsilon") or 1e-3,
+                chunk_size=_BATCH,
+                **{name: value[at] for name, value in self.conditioning.items()},
+            )
+            if not isinstance(products, Tensor):
+                raise TypeError(f"generator must return one tensor, got {len(products)}")
+            columns = flat_outputs(products)[:, 0].double()
+            columns = columns / columns.norm(dim=1, keepdim=True)  # NaN where nothing changes
+            cosines.append((columns @ columns.T).abs().clamp(max=1).cpu())
+        return torch.stack(cosines).nanmean(0)
+
+    @cached_property
+    def _start(self) -> Tensor:
+        return self._generated(self.z, self.conditioning)
+
+    @torch.no_grad()
+    def _generated(self, z: Tensor, conditioning: dict[str, Any]) -> Tensor:
+        """Images, small enough to be held, on the CPU."""
+        images = self.generator(z.clone(), **conditioning)  # which may work in place
+        if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(z):
+            given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise ValueError(
+                f"generator must give images ({len(z)}, channel, height, width), got {given}"
+            )
+        if not images.isfinite().all():
+            raise ValueError("generator must give finite images, got NaN or infinity")
+        return _shrunk(images.float()).cpu()
+
+
+def _checked_indices(only: Sequence[int] | None, count: int) -> list[int]:
+    indices = list(range(count)) if only is None else list(only)
+    if not indices or len(set(indices)) < len(indices) or not set(indices) <= set(range(count)):
+        raise ValueError(f"only must name different directions out of 0…{count - 1}, got {indices}")
+    return indices
+
+
+def _shrunk(images: Tensor) -> Tensor:
+    """Images of at most `_LARGEST_SIDE` pixels."""
+    factor = _LARGEST_SIDE / max(images.shape[2:])
+    if factor >= 1:
+        return images
+    size = [max(1, round(side * factor)) for side in images.shape[2:]]
+    return functional.interpolate(images, size=size, mode="area")
+
+
+def _clips(
+    view: _View, indices: Sequence[int], pictures: Path, progress: Callable[[int, int], None]
+) -> list[plots.Clip]:
+    """Draw directions, one after the other, and return their entries on the page."""
+    total = len(indices) * len(view.z) * _STEPS
+    done = 0
+
+    def made(images: int) -> None:
+        nonlocal done
+        done += images
+        progress(done, total)
+
+    unit = view.found.importance_unit
+    amounts = view.amounts
+    digits = len(str(len(view.found) - 1))
+    largest = float(view.found.importance.max())
+    for old in pictures.glob("sheet-*.png"):
+        old.unlink()
+    clips = []
+    for number, sheet in enumerate(_sheets(indices), start=1):
+        rows = []
+        for index, importance in zip(sheet, view.importance(sheet), strict=True):
+            frames = view.frames(index, made)
+            path = pictures / f"direction-{index:0{digits}}.png"
+            shown = frames[:, _COLUMNS]
+            rows.append(shown[0])
+            strip = plots.direction_strip(shown, amounts[_COLUMNS], index, importance, unit)
+            plots.save(strip, path)
+            film = plots.direction_film(frames, amounts, index, importance)
+            for suffix in (".gif", ".mp4"):
+                plots.save_film(film, path.with_suffix(suffix), _FPS)
+            video = path.with_suffix(".mp4").read_bytes()
+            clip = plots.direction_clip(frames[0], film, video, index, importance, largest)
+            clips.append(clip)
+        plots.save(
+            plots.direction_sheet(
+                torch.stack(rows), amounts[_COLUMNS], view.importance(sheet), sheet, unit
+            ),
+            pictures / f"sheet-{number}.png",
+        )
+    return clips
+
+
+def _sheets(indices: Sequence[int]) -> list[list[int]]:
+    """Split into as few parts as fit a sheet, about equally long."""
+    parts = np.array_split(np.array(indices), ceil(len(indices) / _SHEET_ROWS))
+    return [part.tolist() for part in parts]
+
+
+def _overview(view: _View, indices: Sequence[int], pictures: Path) -> list[plots.Picture]:
+    """Draw several directions together; their importance only if it is known."""
+    if len(indices) == 1:
+        return []
+    unit, importance = view.found.importance_unit, view.importance(indices)
+    drawings = {
+        "cosines.png": (
+            plots.direction_cosines(view.cosines(indices), indices),
+            "Mean |cos| between what two directions do to the image, to first order, over "
+            f"{len(view.z)} samples: 0 where they change it independently.",
+        )
+    }
+    if np.isfinite(importance).all():
+        drawings["importance.png"] = (
+            plots.direction_importance(importance, indices, unit),
+            f"How much each direction does: {unit}.",
+        )
+    shown = []
+    for name, (figure, caption) in drawings.items():
+        plots.save(figure, pictures / name)
+        shown.append(plots.Picture((pictures / name).read_bytes(), caption))
+    return shown
+
+
+def _settings(view: _View, seed: int) -> plots.Table:
+    settings = {
+        "method": view.found.method,
+        **view.found.settings,
+        "samples shown": f"{len(view.z)}, seed {seed}",
+    }
+    rows = [[k, v if isinstance(v, str) else json.dumps(v)] for k, v in settings.items()]
+    return plots.Table(["setting", "value"], rows)
+
+
+def _legend(view: _View) -> str:
+    known = view.found.importance.isfinite().any()
+    bar = f"The bar and the number are the importance: {view.found.importance_unit}. "
+    return (
+        f"Each strip is one sample, from −{view.extent:g} on the left to +{view.extent:g} on the "
+        "right, its component along the direction removed first. "
+        f"{bar if known else ''}A strip opens to a film of {len(view.z)} samples."
+    )

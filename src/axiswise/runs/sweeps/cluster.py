@@ -1,0 +1,207 @@
+"""Runs on a Ray cluster, whose machines need not share a disk.
+
+A run trains on a disk of the machine that it is on, in a process as on one machine alone. What it
+writes comes back while it trains, each checkpoint as soon as it is there, and is sent along when it
+starts again: so it goes on from its newest checkpoint, on whichever machine.
+"""
+
+import contextlib
+import logging
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from axiswise.support.files import write_atomically
+from axiswise.runs.sweeps.local import LocalEngine, Reply, thread_limits
+from axiswise.runs.sweeps.lock import take
+from axiswise.runs.sweeps.planned import PlannedRun, Resources
+from axiswise.runs.folder import RunFolder
+
+_EVERY = 1.0  # seconds from one look at a run's files to the next
+
+Files = dict[str, bytes]  # path, seen from the folder that the run's folder is in, and content
+
+
+@dataclass(frozen=True)
+class _News:
+    """What a run sends: files that are new or changed, the names of all, and in the end a reply."""
+
+    files: Files
+    there: frozenset[str]
+    reply: Reply | None = None
+
+
+class RayEngine:
+    """Tasks on a Ray cluster.
+
+    Args:
+        workers: How many runs at once; as many as the cluster has room for if None.
+        resources: What one run takes.
+        retries: How often a run that was lost with its machine or process is started again.
+
+    Raises:
+        ImportError: If Ray is not installed.
+    """
+
+    def __init__(self, workers: int | None, resources: Resources, retries: int) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise ImportError("--engine ray needs Ray: pip install 'axiswise[ray]'") from error
+        self._ray: Any = ray
+        self._workers = workers
+        self._retries = retries
+        self._ours = not ray.is_initialized()
+        if self._ours:
+            ray.init(log_to_driver=False, logging_level=logging.WARNING)
+        self._remote = ray.remote(_perform).options(
+            num_cpus=resources.cpus,
+            num_gpus=resources.gpus or 0,
+            max_retries=0,  # a task that starts again must be given the newest checkpoint
+            num_returns="streaming",
+        )
+        self._cpus = resources.cpus
+        self._tasks: dict[Any, _Task] = {}
+        self._refused: list[Reply] = []
+
+    @property
+    def free(self) -> int:
+        """How many more runs it takes now; Ray has those wait that there is no room for."""
+        return 1 if self._workers is None else self._workers - len(self._tasks)
+
+    def running(self) -> list[PlannedRun]:
+        """The runs at work, or waiting for room."""
+        return [task.run for task in self._tasks.values()]
+
+    def start(self, run: PlannedRun) -> None:
+        """Hand a run to the cluster, and return at once.
+
+        Args:
+            run: The run.
+        """
+        lock = run.lock.open("a+b")
+        if take(lock):
+            self._submit(_Task(run, lock, self._retries))
+        else:
+            lock.close()
+            self._refused.append(Reply(run, None))
+
+    def wait(self, seconds: float) -> list[Reply]:
+        """What has ended; returns when something has come, or after a time.
+
+        Args:
+            seconds: The time.
+        """
+        refused, self._refused = self._refused, []
+        if refused or not self._tasks:
+            return refused
+        ready, _ = self._ray.wait(list(self._tasks), timeout=seconds, fetch_local=False)
+        replies = [self._hear(stream) for stream in ready]
+        return [reply for reply in replies if reply is not None]
+
+    def stop(self) -> None:
+        """Give all runs up; what has come back of them stays."""
+        for stream, task in self._tasks.items():
+            with contextlib.suppress(Exception):
+                self._ray.cancel(stream)
+            task.lock.close()
+        if self._ours:
+            self._ray.shutdown()
+
+    def _submit(self, task: "_Task") -> None:
+        files = _read(task.run, _stamps(task.run))
+        stream = self._remote.remote(task.run.to_json(), files, self._cpus)
+        self._tasks[stream] = task
+
+    def _hear(self, stream: Any) -> Reply | None:
+        """Take in what a run has sent; what became of it, if it has ended."""
+        task = self._tasks[stream]
+        try:
+            news = self._ray.get(next(stream))
+        except (self._ray.exceptions.RayError, StopIteration) as error:
+            own = isinstance(error, self._ray.exceptions.RayTaskError)
+            reason = " ".join(str(error).split()) or "the task ended without a word"
+            news = _News({}, frozenset(), Reply(task.run, "failed", reason, lost=not own))
+        else:
+            _write(news.files, task.run)
+            _drop_old_checkpoints(task.run, news.there)
+        if news.reply is None:
+            return None
+        del self._tasks[stream]
+        if news.reply.lost and task.retries:
+            self._submit(replace(task, retries=task.retries - 1))
+            return None
+        task.lock.close()
+        reply: Reply = replace(news.reply, run=task.run)
+        return reply
+
+
+@dataclass(frozen=True)
+class _Task:
+    run: PlannedRun
+    lock: BinaryIO
+    retries: int
+
+
+def _perform(line: str, files: Files, cpus: int) -> Iterator[_News]:
+    """What a machine of the cluster does: a run in a folder of its own, and news of it."""
+    there = PlannedRun.from_json(line)
+    with tempfile.TemporaryDirectory(prefix="axiswise-") as place:
+        run = replace(there, folder=Path(place) / there.folder.name)
+        _write(files, run)
+        # Ray has chosen the GPU already: the task sees no other.
+        engine = LocalEngine([thread_limits(cpus)])
+        try:
+            engine.start(run)
+            seen = _stamps(run)
+            replies: list[Reply] = []
+            while not replies:
+                replies = engine.wait(_EVERY)
+                stamps = _stamps(run)
+                changed = [name for name, stamp in stamps.items() if seen.get(name) != stamp]
+                seen = stamps
+                if changed or replies:
+                    yield _News(_read(run, changed), frozenset(stamps), *replies)
+        finally:
+            engine.stop()
+
+
+def _stamps(run: PlannedRun) -> dict[str, tuple[int, int]]:
+    """The files of a run and, for each, what changes with its content."""
+    stamps = {}
+    for path in (run.log, run.record, *run.folder.rglob("*")):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and not path.name.startswith("."):  # those are not whole yet
+                status = path.stat()
+                name = str(path.relative_to(run.folder.parent))
+                stamps[name] = (status.st_mtime_ns, status.st_size)
+    return stamps
+
+
+def _read(run: PlannedRun, names: Iterable[str]) -> Files:
+    """Contents of files, checkpoints before the table of metrics, which must not fall behind."""
+    contents = {}
+    for name in sorted(names, key=lambda name: not _is_checkpoint(name)):
+        with contextlib.suppress(FileNotFoundError):  # an old checkpoint that has had its day
+            contents[name] = (run.folder.parent / name).read_bytes()
+    return contents
+
+
+def _write(files: Files, run: PlannedRun) -> None:
+    """Put files where they belong, checkpoints last, each after its checksum."""
+    for name in sorted(files, key=lambda name: (_is_checkpoint(name), name.endswith(".pt"))):
+        path = run.folder.parent / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, files[name])
+
+
+def _drop_old_checkpoints(run: PlannedRun, there: frozenset[str]) -> None:
+    for path in RunFolder(run.folder).checkpoints.glob("step-*"):
+        if str(path.relative_to(run.folder.parent)) not in there:
+            path.unlink()
+
+
+def _is_checkpoint(name: str) -> bool:
+    return Path(name).parent.name == "checkpoints"

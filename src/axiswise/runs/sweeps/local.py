@@ -1,0 +1,308 @@
+"""Runs in several processes of this machine, each with its share of cores."""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from axiswise.runs.sweeps.planned import PlannedRun, Resources, State
+
+_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of an attempt.
+
+    Attributes:
+        run: The run.
+        state: "finished", "there" (from before), "failed"; None if another process is at it.
+        reason: Why it failed, one line.
+        lost: Whether it failed by no fault of its own: its process or machine has gone.
+    """
+
+    run: PlannedRun
+    state: State | None
+    reason: str = ""
+    lost: bool = False
+
+
+class Engine(Protocol):
+    """Whoever makes runs happen."""
+
+    @property
+    def free(self) -> int:
+        """How many more runs it takes now."""
+        ...
+
+    def running(self) -> list[PlannedRun]:
+        """The runs at work."""
+        ...
+
+    def start(self, run: PlannedRun) -> None:
+        """Begin with a run, and return at once.
+
+        Args:
+            run: The run.
+        """
+        ...
+
+    def wait(self, seconds: float) -> list[Reply]:
+        """What has ended; returns when something has, or after a time.
+
+        Args:
+            seconds: The time.
+        """
+        ...
+
+    def stop(self) -> None:
+        """End all that runs, saved where that is possible, and leave no process behind."""
+        ...
+
+
+class LocalEngine:
+    """Processes of this machine, which is what an engine needs where no cluster is at hand.
+
+    Each is started with its first run, and again after a run that failed.
+
+    Args:
+        environments: For each process, what its environment has beyond this one's.
+    """
+
+    def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
+        self._events: queue.Queue[_Event] = queue.Queue()
+        self._workers = [_Worker(environment, self._events) for environment in environments]
+
+    @property
+    def free(self) -> int:
+        """How many more runs it takes now."""
+        return len(self._workers) - len(self.running())
+
+    def running(self) -> list[PlannedRun]:
+        """The runs at work."""
+        return [worker.run for worker in self._workers if worker.run is not None]
+
+    def start(self, run: PlannedRun) -> None:
+        """Begin with a run, and return at once.
+
+        Args:
+            run: The run; one process at least must be free.
+        """
+        next(worker for worker in self._workers if worker.run is None).start(run)
+
+    def wait(self, seconds: float) -> list[Reply]:
+        """What has ended; returns when something has, or after a time.
+
+        Args:
+            seconds: The time.
+        """
+        try:
+            event = self._events.get(timeout=seconds)
+        except queue.Empty:
+            return []
+        reply = event.worker.hear(event)
+        return [] if reply is None else [reply]
+
+    def stop(self) -> None:
+        """End all processes, training after it has saved; Ctrl-C meanwhile ends them at once."""
+        try:
+            for worker in self._workers:
+                worker.ask_to_stop()
+            for worker in self._workers:
+                worker.join()
+        finally:
+            for worker in self._workers:
+                worker.kill()
+
+
+@dataclass(frozen=True)
+class _Event:
+    """A line that a process wrote, or, if None, that it has ended."""
+
+    worker: "_Worker"
+    process: "subprocess.Popen[str]"
+    line: str | None
+
+
+class _Worker:
+    """One process after another, for one run after another."""
+
+    def __init__(self, environment: Mapping[str, str], events: "queue.Queue[_Event]") -> None:
+        self.environment = environment
+        self.events = events
+        self.run: PlannedRun | None = None
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, run: PlannedRun) -> None:
+        self.run = run
+        if self.process is None or not _send(self.process, run):
+            self.process = self._open()
+            _send(self.process, run)
+
+    def hear(self, event: _Event) -> Reply | None:
+        """What an event says of the run, if it does."""
+        if event.process is not self.process:  # one that was let go
+            return None
+        run, self.run = self.run, None
+        if event.line is None:
+            self.process = None
+            if run is None:
+                return None
+            return Reply(
+                run, "failed", _crash(event.process, run), lost=event.process.returncode < 0
+            )
+        assert run is not None
+        answer = json.loads(event.line)
+        if answer["last"]:
+            _kill_group(event.process)
+            self.process = None
+        return Reply(run, answer["state"], answer["reason"])
+
+    def ask_to_stop(self) -> None:
+        if self.process is not None:
+            _close_input(self.process)
+
+    def join(self) -> None:
+        if self.process is not None:
+            self.process.wait()
+
+    def kill(self) -> None:
+        if self.process is not None:
+            _kill_group(self.process)
+            self.process.wait()
+
+    def _open(self) -> "subprocess.Popen[str]":
+        # A group of its own: Ctrl-C reaches this process alone, which then asks that one to save.
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "axiswise.runs.sweeps.worker"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": _import_path(), **self.environment},
+            process_group=0,
+        )
+        threading.Thread(target=self._listen, args=(process,), daemon=True).start()
+        return process
+
+    def _listen(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                self.events.put(_Event(self, process, line))
+        process.wait()
+        _kill_group(process)
+        _close_input(process)
+        self.events.put(_Event(self, process, None))
+
+
+def environments(workers: int, resources: Resources, pin: bool) -> list[dict[str, str]]:
+    """What the environments of processes on this machine have to say.
+
+    Args:
+        workers: How many processes.
+        resources: What one run takes.
+        pin: Whether each process is to see one GPU alone, in turn.
+
+    Returns:
+        Numbers of threads, an equal share of the cores each, and the GPU.
+    """
+    told = thread_limits(max(resources.cpus, cores() // workers))
+    seen = _gpus() if pin else []
+    if resources.gpus == 0:
+        seen = [""]
+    return [
+        told | ({"CUDA_VISIBLE_DEVICES": seen[number % len(seen)]} if seen else {})
+        for number in range(workers)
+    ]
+
+
+def thread_limits(threads: int) -> dict[str, str]:
+    """What the environment of a process has to say for torch to start with so many threads.
+
+    Args:
+        threads: Their number; fewer if this process has been told fewer.
+
+    Returns:
+        Names and values.
+    """
+    if os.environ.get("OMP_NUM_THREADS", "").isdigit():
+        threads = min(threads, int(os.environ["OMP_NUM_THREADS"]))
+    return dict.fromkeys(_THREADS, str(threads))
+
+
+def usual_workers(resources: Resources) -> int:
+    """How many runs this machine takes at once.
+
+    Args:
+        resources: What one run takes.
+
+    Returns:
+        As many as it has cores for, and GPUs, if it has any and runs may use them; at least 1.
+    """
+    most = cores() // resources.cpus
+    gpus = len(_gpus())
+    if gpus and resources.gpus != 0:
+        # So many on each: a run does not spread over two GPUs.
+        share = 1 if resources.gpus is None else resources.gpus
+        most = min(most, gpus * int(1 / share) if share <= 1 else int(gpus / share))
+    return max(1, most)
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    named = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    return named[:count] if len(named) >= count and named != [""] else [*map(str, range(count))]
+
+
+def _import_path() -> str:
+    """So that a process finds modules where this one does, a user's own among them."""
+    return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
+
+
+def _send(process: "subprocess.Popen[str]", run: PlannedRun) -> bool:
+    assert process.stdin is not None
+    try:
+        process.stdin.write(run.to_json() + "\n")
+        process.stdin.flush()
+    except (BrokenPipeError, ValueError):  # it has ended, and its input may be closed already
+        return False
+    return True
+
+
+def _close_input(process: "subprocess.Popen[str]") -> None:
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.close()
+
+
+def _crash(process: "subprocess.Popen[str]", run: PlannedRun) -> str:
+    """Why a process ended that gave no answer."""
+    status = process.returncode
+    how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
+    lines = run.log.read_text(errors="replace").split("\n") if run.log.is_file() else []
+    last = [line.strip() for line in lines if line.strip()][-1:]
+    return "; ".join([f"its process was ended by {how}", *last])
+
+
+def _kill_group(process: "subprocess.Popen[str]") -> None:
+    """End what a process has left behind, such as helpers of a run on several devices."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,249 @@
+"""A sweep's file, and the runs that it asks for."""
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ArgumentError, Namespace
+
+from axiswise.runs.run import GANRun, VAERun
+from axiswise.runs.scores import known_scores
+from axiswise.support.files import UnreadableFileError
+from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
+from axiswise.runs.sweeps.planned import PlannedRun, Resources
+from axiswise.training.config import TrainConfig, VAEConfig
+from axiswise.runs.folder import RunFolder
+
+_KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
+# What a run's weights do not depend on, beside the seed, which its folder's name tells.
+_NOT_IN_DIGEST = ("seed", "name", "description", "source", "evaluation")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a sweep's file says.
+
+    Attributes:
+        recipes: Shipped names or YAML files, at least one unless each entry names its own.
+        settings: Keys and values for every run.
+        grid: Keys, each with the values it takes: runs are made of all combinations.
+        entries: Keys and values that go together; each is combined with the whole grid. The key
+            "recipe" takes the place of `recipes`.
+        seeds: Of each run.
+        metrics: Names of the scores; the usual ones if None, none if empty.
+        resources: What one run takes.
+        retries: How often Ray starts a run again that was lost with its machine or process, ≥ 0.
+        base: The folder that recipes' paths are relative to.
+    """
+
+    recipes: tuple[str, ...]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    grid: Mapping[str, list[Any]] = field(default_factory=dict)
+    entries: tuple[Mapping[str, Any], ...] = ({},)
+    seeds: tuple[int, ...] = (0,)
+    metrics: tuple[str, ...] | None = None
+    resources: Resources = field(default_factory=Resources)
+    retries: int = 2
+    base: Path = Path()
+
+
+def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
+    """Read what a sweep asks for; recipes and their keys are checked by `plan`.
+
+    Args:
+        spec: A YAML file, or a mapping of the same keys.
+
+    Returns:
+        The sweep.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnreadableFileError: If it is no YAML file of keys and values.
+        ValueError: On an unknown key or an empty list.
+        TypeError: If a key holds another kind of value than it should.
+    """
+    if isinstance(spec, Mapping):
+        told, where, base = dict(spec), "the sweep", Path()
+    else:
+        told, where, base = _read_yaml(Path(spec)), str(spec), Path(spec).parent
+    if unknown := [key for key in told if key not in _KEYS]:
+        raise ValueError(f"{where} has the unknown key {unknown[0]!r}; keys: {', '.join(_KEYS)}")
+    entries = _list(told, "list", dict, where, [{}])
+    recipes = _names(told.get("recipe", []), "recipe", where)
+    if not recipes and not all("recipe" in entry for entry in entries):
+        raise ValueError(f"{where} must name a recipe: `recipe: NAME`, or in each entry of list")
+    grid = _mapping(told, "grid", where)
+    return Sweep(
+        recipes=recipes,
+        settings=_mapping(told, "settings", where),
+        grid={key: _list(grid, key, object, f"{where}: grid") for key in grid},
+        entries=tuple(entries),
+        seeds=tuple(_list(told, "seeds", int, where, [0])),
+        metrics=_metrics(told, where),
+        resources=_resources(told, where),
+        retries=_retries(told, where),
+        base=base,
+    )
+
+
+def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[PlannedRun]:
+    """The runs that a sweep asks for: recipes × list × grid × seeds, each once.
+
+    Every config is parsed and, once for all its seeds, built: what is wrong with one is found out
+    before any is trained.
+
+    Args:
+        spec: What `read_sweep` takes or returns.
+        out: Folder of the run folders. A run's is named by its name, a digest of its config and its
+            seed, so that the same config has the same folder, whoever asks for it. The digest
+            leaves out what the weights do not depend on: description, source, evaluation.
+
+    Returns:
+        The runs, seeds in turn.
+
+    Raises:
+        FileNotFoundError: If there is no such file or recipe.
+        ValueError: On an unknown key or a value out of range; the message names the run.
+        TypeError: If a key holds another kind of value than it should.
+    """
+    sweep = spec if isinstance(spec, Sweep) else read_sweep(spec)
+    out = Path(out)
+    # For each folder, as two entries may come to the same config.
+    runs: dict[Path, PlannedRun] = {}
+    for recipe, overrides in _variants(sweep):
+        config, digest = _checked(recipe, overrides, sweep.metrics)
+        for seed in sweep.seeds:
+            config.seed = seed
+            folder = out / f"{_plain(config.name)}-{digest}-seed{seed}"
+            told = dump_recipe(config)
+            run = PlannedRun(config.name, recipe, overrides, seed, sweep.metrics, folder, told)
+            runs.setdefault(folder, run)
+    return list(runs.values())
+
+
+def _variants(sweep: Sweep) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Recipe and overrides of each config."""
+    for entry in sweep.entries:
+        own = [(key, value) for key, value in entry.items() if key != "recipe"]
+        recipes = [entry["recipe"]] if "recipe" in entry else sweep.recipes
+        for recipe, values in itertools.product(recipes, itertools.product(*sweep.grid.values())):
+            # The later word wins, as on the command line.
+            settings = [*sweep.settings.items(), *own, *zip(sweep.grid, values, strict=True)]
+            yield _found(recipe, sweep.base), tuple(_word(*setting) for setting in settings)
+
+
+def _plain(name: str) -> str:
+    """A name as part of a folder's."""
+    return re.sub(r"[^\w.+-]", "_", name)
+
+
+def _found(recipe: Any, base: Path) -> str:
+    """A recipe's shipped name, or its file, seen from the folder that the sweep's file is in."""
+    if not isinstance(recipe, str):
+        raise TypeError(f"recipe must be a name or a path, got {recipe!r}")
+    return recipe if recipe in recipe_names() else str(base / recipe)
+
+
+def _word(key: str, value: Any) -> str:
+    """A setting as a word of the command line."""
+    return f"--{key}={value if isinstance(value, str) else json.dumps(value)}"
+
+
+def _checked(
+    recipe: str, overrides: tuple[str, ...], metrics: tuple[str, ...] | None
+) -> tuple[Namespace, str]:
+    """A config that is known to be good, and its digest."""
+    for word in overrides:
+        if word.startswith(("--seed=", "--recipe=")):
+            raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
+    try:
+        config = read_recipe(recipe_path(recipe), overrides)
+        _check_metrics(build(config), metrics or ())
+    except (ArgumentError, ValueError, TypeError, OSError) as error:
+        raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
+    told = yaml.safe_load(dump_recipe(config))
+    kept = {key: value for key, value in told.items() if key not in _NOT_IN_DIGEST}
+    digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    return config, digest[:8]
+
+
+def _check_metrics(config: TrainConfig, metrics: tuple[str, ...]) -> None:
+    kind: Any = VAERun if isinstance(config, VAEConfig) else GANRun
+    known = ["all", *known_scores(kind(RunFolder(""), config, config.network, 0, "cpu"))]
+    for name in metrics:
+        if name not in known:
+            raise ValueError(f"metrics must be out of {', '.join(known)}; got {name!r}")
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"FILE must be a YAML file of a sweep, there is none at {str(path)!r}"
+        )
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
+    if not isinstance(told, dict):
+        raise UnreadableFileError(f"{path} is no sweep: it has no keys")
+    return told
+
+
+def _mapping(told: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = told.get(key) or {}
+    if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
+        raise TypeError(f"{where}: {key} must hold keys and values, got {value!r}")
+    return value
+
+
+def _list(
+    told: Mapping[str, Any], key: str, kind: type, where: str, default: list[Any] | None = None
+) -> list[Any]:
+    value = told.get(key, default)
+    if not isinstance(value, list) or not all(_is(item, kind) for item in value):
+        raise TypeError(f"{where}: {key} must be a list{_of(kind)}, got {value!r}")
+    if not value:
+        raise ValueError(f"{where}: {key} must not be an empty list")
+    return value
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+
+
+def _of(kind: type) -> str:
+    return {dict: " of keys and values", int: " of whole numbers"}.get(kind, "")
+
+
+def _names(value: Any, key: str, where: str) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"{where}: {key} must be a name or a list of names, got {value!r}")
+    return tuple(names)
+
+
+def _metrics(told: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
+    names = _names(told.get("metrics", "usual"), "metrics", where)
+    return None if names == ("usual",) else names
+
+
+def _resources(told: Mapping[str, Any], where: str) -> Resources:
+    value = _mapping(told, "resources", where)
+    if unknown := [key for key in value if key not in ("cpus", "gpus")]:
+        raise ValueError(f"{where}: resources has the keys cpus and gpus, not {unknown[0]!r}")
+    return Resources(**value)
+
+
+def _retries(told: Mapping[str, Any], where: str) -> int:
+    value = told.get("retries", 2)
+    if not _is(value, int):
+        raise TypeError(f"{where}: retries must be a whole number, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{where}: retries must be at least 0, got {value}")
+    return int(value)

@@ -1,0 +1,128 @@
+"""`axiswise train`: make or reopen a run folder, and train in it."""
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from axiswise.runs.run import read_config
+from axiswise.cli.progress import counting_bar, training_bar
+from axiswise.nets.pretrained import WEIGHTS
+from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
+from axiswise.training.checkpoint import list_checkpoints
+from axiswise.training.config import TrainConfig
+from axiswise.runs.folder import RunFolder
+
+_SAMPLES = 16  # images drawn in the course of a run
+_SAMPLINGS = 10  # how often they are
+
+
+def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = None) -> RunFolder:
+    """Start a run.
+
+    Args:
+        recipe: A shipped name, or a path of a YAML file.
+        overrides: Command-line words such as `--penalty.weight 0.3`.
+        out: Folder of the run; runs/NAME-seedS if None.
+
+    Returns:
+        The folder of the finished run.
+
+    Raises:
+        FileExistsError: If the folder holds something already.
+        FileNotFoundError: If there is no such recipe.
+        ValueError: On bad overrides, or if this machine lacks the devices.
+        TrainingStoppedError: If training cannot go on.
+        OSError: If something cannot be read or written.
+    """
+    from axiswise.training.loop import check_devices, resolve_precision
+
+    settings = read_recipe(recipe_path(recipe), overrides)
+    settings.precision = resolve_precision(settings.precision, settings.accelerator)
+    config = build(settings)
+    folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
+    check_devices(config)
+    _load(config)  # images that cannot be read are found out before there is a folder
+    run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, dump_recipe(settings))
+    _train(config, run)
+    return run
+
+
+def resume_run(folder: str) -> RunFolder:
+    """Go on with a run from its newest checkpoint, or from the start if it has none yet.
+
+    Args:
+        folder: The run's folder.
+
+    Returns:
+        The folder of the finished run.
+
+    Raises:
+        FileNotFoundError: If it is no run folder.
+        UnreadableFileError: If its config or checkpoint is damaged.
+        ValueError: If there is a finished model and no checkpoint, or this machine lacks the
+            devices.
+        TrainingStoppedError: If training cannot go on.
+        OSError: If something cannot be read or written.
+    """
+    from axiswise.training.loop import check_devices
+
+    run = RunFolder.open(folder)
+    if (run.path / WEIGHTS).is_file() and not list_checkpoints(run.checkpoints):
+        raise ValueError(
+            f"FOLDER must have a checkpoint to go on from, {folder} holds a finished model alone"
+        )
+    config = read_config(run)
+    check_devices(config)
+    _load(config)
+    _train(config, run)
+    return run
+
+
+def is_helper() -> bool:
+    """Whether this process was started by Fabric, with the same words, to help the first one."""
+    return os.environ.get("LOCAL_RANK", "0") != "0"
+
+
+def _load(config: TrainConfig) -> None:
+    """Have data that are downloaded or decoded do so now, under a progress bar."""
+    load = getattr(config.data, "load", None)
+    if callable(load) and not is_helper():
+        with counting_bar() as start_bar:
+            load(start_bar("data"))
+    config.data.draw(0)
+
+
+def _train(config: TrainConfig, run: RunFolder) -> None:
+    from axiswise.training.loop import train
+
+    if is_helper():
+        train(config, run)
+        return
+    with training_bar(config.steps) as on_progress:
+        train(config, run, on_progress, _sampler(config, run))
+
+
+def _sampler(
+    config: TrainConfig, run: RunFolder
+) -> Callable[[int, Callable[[Tensor], Tensor]], None]:
+    """What draws the same latents' images a few times in the course of a run."""
+    from axiswise import plots
+
+    rng = torch.Generator().manual_seed(config.seed)
+    z = torch.randn(_SAMPLES, config.latent_dim, generator=rng)
+    every = max(1, config.steps // config.checkpoint_every // _SAMPLINGS) * config.checkpoint_every
+
+    def draw(done: int, generate: Callable[[Tensor], Tensor]) -> None:
+        if (done % every and done != config.steps) or config.data.shape[0] not in (1, 3):
+            return
+        device = next(config.network.parameters()).device
+        with torch.no_grad():
+            images = generate(z.to(device)).float().cpu()
+        run.samples.mkdir(exist_ok=True)
+        figure = plots.samples({f"step {done}": images})
+        plots.save(figure, run.samples / f"step-{done:08d}.png")
+
+    return draw

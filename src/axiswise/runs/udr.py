@@ -1,0 +1,69 @@
+"""`axiswise compare --udr`: runs of one recipe and config scored by each other."""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from axiswise import metrics
+from axiswise.runs.run import VAERun, load_run
+from axiswise.runs.scores import StartBar, Subject
+
+IMAGES = 1000
+# By the score's name.
+SIMILARITIES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_spearman": "spearman"}
+
+
+def add_udr(
+    evaluations: Sequence[dict[str, Any]], start_bar: StartBar = lambda _: lambda *_: None
+) -> list[dict[str, Any]]:
+    """Evaluations with UDR among their scores: each run against the others like it.
+
+    Runs are alike whose recipe and config are the same but for the seed. `udr` is by Lasso,
+    `udr_spearman` by rank correlation, of the means of 1,000 images; see `axiswise.metrics.udr`. A
+    run that is alone gets none.
+
+    Args:
+        evaluations: What `read_evaluations` returned.
+        start_bar: Starts a progress bar.
+
+    Returns:
+        The same, with the new scores.
+
+    Raises:
+        FileNotFoundError: If the folder of a run is not known or not there.
+        UnreadableFileError: If a file of a run is damaged.
+        ValueError: If no two runs are alike, or a run is no VAE.
+    """
+    by_recipe: dict[str, list[dict[str, Any]]] = {}
+    found = [{**evaluation, "scores": dict(evaluation["scores"])} for evaluation in evaluations]
+    for evaluation in found:
+        by_recipe.setdefault(evaluation["name"], []).append(evaluation)
+    groups = [group for group in by_recipe.values() if len(group) > 1]
+    if not groups:
+        raise ValueError("FOLDER … must hold two runs or more of one recipe and config for --udr")
+    for group in groups:
+        _score(group, start_bar(f"codes for UDR, {group[0]['name']}"))
+    return found
+
+
+def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
+    """Add the scores of runs of one recipe."""
+    codes, informative = [], []
+    for done, evaluation in enumerate(group, start=1):
+        run = _open(evaluation)
+        subject = Subject(run, run.config.evaluation, seed=0)
+        codes.append(subject.codes_of_images(run.images(IMAGES, seed=0)))
+        informative.append(subject.active)
+        progress(done, len(group))
+    for score, similarity in SIMILARITIES.items():
+        ranking = metrics.udr(codes, informative, similarity)
+        for evaluation, value in zip(group, ranking.per_model.tolist(), strict=True):
+            evaluation["scores"][score] = value
+
+
+def _open(evaluation: dict[str, Any]) -> VAERun:
+    if "folder" not in evaluation:
+        raise FileNotFoundError(f"--udr needs the run folders of {evaluation['name']}, not files")
+    run = load_run(evaluation["folder"])
+    if not isinstance(run, VAERun):
+        raise ValueError(f"--udr is for VAEs, and {evaluation['folder']} is none")
+    return run

@@ -1,0 +1,65 @@
+"""The figures' definitions fit the recipes, each other and the paper."""
+
+import pytest
+
+from axiswise.runs.figures.reproduce import planned_runs
+from axiswise.runs.figures.figure import figure_names, read_figure
+
+ALL = [
+    "jl1-appendix-l2",
+    "jl1-figure2",
+    "jl1-figure3",
+    "jl1-figure4",
+    "jl1-figure5",
+    "jl1-natural",
+]
+
+
+def test_there_are_six():
+    assert figure_names() == ALL
+
+
+@pytest.mark.parametrize("scale", ["fast", "paper"])
+def test_every_run_of_every_figure_can_be_planned(scale, tmp_path):
+    """Each recipe and setting is known, and no two models of a figure are the same run."""
+    for name in ALL:
+        figure = read_figure(name)
+        models = planned_runs(figure, figure.scales[scale], tmp_path)
+        folders = [run.folder for runs in models.values() for run in runs]
+        assert len(set(folders)) == len(folders) == len(models) * len(figure.scales[scale].seeds)
+
+
+def test_figures_share_their_runs(tmp_path):
+    """JL1-VAE on three dots is one run for four figures, and they want the same scores of it."""
+    sharing = ["jl1-figure2", "jl1-figure4", "jl1-figure5", "jl1-appendix-l2"]
+    figures = [read_figure(name) for name in sharing]
+    runs = [planned_runs(each, each.scales["fast"], tmp_path)["JL1-VAE"] for each in figures]
+    assert all(each == runs[0] for each in runs)
+
+
+def test_methods_of_a_figure_have_one_budget(tmp_path):
+    """Same data, network, steps, batch and rate: they differ in what they minimise alone."""
+    for name in ("jl1-figure4", "jl1-figure5", "jl1-appendix-l2"):
+        figure = read_figure(name)
+        for scale in figure.scales.values():
+            settings = [runs[0].settings for runs in planned_runs(figure, scale, tmp_path).values()]
+            # Of the published rivals, only AnnealedVAE has a schedule.
+            own = ("objective", "penalty", "name", "description", "source", "anneal")
+            common = [{k: v for k, v in each.items() if k not in own} for each in settings]
+            assert all(each == common[0] for each in common)
+
+
+def test_published_numbers_are_of_the_models_shown():
+    for name in ALL:
+        figure = read_figure(name)
+        for known in figure.published.values():
+            assert set(known) <= set(figure.scales["fast"].models)
+    five = read_figure("jl1-figure5").published
+    assert [five["local_mig"][model][0.1] for model in five["local_mig"]] == [
+        0.123, 0.062, 0.037, 0.081, 0.052, 0.058, 0.022,
+    ]  # fmt: skip
+
+
+def test_an_unknown_figure_is_refused_with_the_known_ones():
+    with pytest.raises(ValueError, match=r"FIGURE must be one of .*jl1-natural; got 'jl1-figure9'"):
+        read_figure("jl1-figure9")

@@ -1,0 +1,164 @@
+"""`axiswise reproduce`: runs are made once, pages hold our numbers and the paper's."""
+
+import json
+import re
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+from scipy.stats import ttest_ind
+
+from axiswise.cli import main
+from axiswise.runs.figures import reproduce as module
+from axiswise.runs.figures.pages import page_parts
+from axiswise.runs.figures.reproduce import reproduce
+from axiswise.runs.figures.figure import Figure, Scale
+from axiswise.plots import Table
+
+
+def figure(page, models, seeds=(0,)):
+    return Figure(
+        title="A small figure",
+        source="Nobody 1999",
+        about="It shows little.",
+        page=page,
+        metrics=["local", "columns"],
+        scores=["local_mig", "column_hoyer"],
+        scales={"fast": Scale(list(seeds), models)},
+        published={"local_mig": {"first": {0.1: 0.123, 1.0: 0.005}}},
+    )
+
+
+@pytest.fixture
+def tiny_figure(tiny_recipe, tmp_path, monkeypatch):
+    """Two models: the tiny recipe, and another one without its penalty."""
+    other = tmp_path / "other.yaml"
+    text = tiny_recipe.read_text().replace("radius: [0.3,", "radius: [0.1,")
+    tiny_recipe.write_text(text)
+    other.write_text(re.sub("penalty: .*", "penalty: null", text))
+
+    def use(page):
+        made = figure(page, {"first": str(tiny_recipe), "second": str(other)})
+        monkeypatch.setattr(module, "read_figure", lambda _: made)
+
+    return use
+
+
+def modified(folder: Path):
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
+
+
+def test_runs_are_trained_once_for_all_figures_and_outlive_their_folders(tiny_figure, tmp_path):
+    out = tmp_path / "out"
+    tiny_figure("columns")
+    made = reproduce("one", out=out, workers=1)
+    assert made.missing == []
+    trained = modified(out)
+    assert len(trained) == 2
+    page = (made.page.parent / "page.md").read_text()
+    assert "columns-0.png" in page
+    assert "columns-1.png" in page
+    assert (made.page.parent / "columns-1.png").read_bytes().startswith(b"\x89PNG")
+
+    tiny_figure("columns")
+    assert reproduce("another", out=out, workers=1).missing == []
+    assert modified(out) == trained  # nothing was trained again
+
+    for path in trained:
+        shutil.rmtree(path.parent)
+    tiny_figure("methods")  # shows scores alone, which were kept
+    page = reproduce("scores", out=out, workers=1).page.read_text()
+    assert modified(out) == {}
+    assert "0.123" in page
+
+
+def test_draw_only_trains_nothing_and_says_what_is_missing(tiny_figure, tmp_path):
+    tiny_figure("methods")
+
+    def never(_):
+        raise AssertionError("bars for runs that must not start")
+
+    made = reproduce("one", out=tmp_path / "out", train=False, bars=never)
+    assert [reason for _, reason in made.missing] == ["not trained yet"] * 2
+    assert "Nobody 1999" in made.page.read_text()
+
+
+def test_the_command_fails_where_runs_are_missing_and_names_the_first(tmp_path, capsys):
+    words = ["reproduce", "jl1-figure4", "--draw-only", "--out", str(tmp_path)]
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.out.strip() == str(tmp_path / "jl1-figure4-fast" / "report.html")
+    assert "the page lacks 6 runs: " in said.err
+    assert said.err.count("not trained yet") == 3
+    assert said.err.strip().endswith("; and 3 more")
+
+
+def test_a_failed_run_is_named_and_the_page_has_the_others(tiny_figure, tmp_path):
+    tiny_figure("columns")
+    out = tmp_path / "out"
+    small = module.read_figure("")
+    runs = module.planned_runs(small, small.scales["fast"], out)
+    runs["second"][0].folder.mkdir(parents=True)
+    (runs["second"][0].folder / "something").write_text("else")  # so it cannot be made
+    made = reproduce("one", out=out, workers=1, bars=lambda _: nullcontext(lambda _: None))
+    [(run, reason)] = made.missing
+    assert run == runs["second"][0]
+    assert "exists already" in reason
+    assert "first, seed 0" in made.page.read_text()
+
+
+def test_bad_scales_and_seeds_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="scale must be one of fast, paper, got 'huge'"):
+        reproduce("jl1-figure4", "huge", tmp_path)
+    with pytest.raises(ValueError, match="seeds must be at least one"):
+        reproduce("jl1-figure4", "fast", tmp_path, seeds=[])
+    assert list(tmp_path.iterdir()) == []
+
+
+def evaluation(seed, mig):
+    rows = {radius: {"mean": mig / (1 + i), "std": 0.1} for i, radius in enumerate(("0.1", "1"))}
+    return {"seed": seed, "scores": {"active_axes": 10, "local_mig": rows}}
+
+
+def test_methods_are_tested_against_the_first_by_welch():
+    first, second = [0.10, 0.12, 0.11], [0.05, 0.02, 0.06]
+    found = {
+        "first": [evaluation(seed, mig) for seed, mig in enumerate(first)],
+        "second": [evaluation(seed, mig) for seed, mig in enumerate(second)],
+        "third": [],
+    }
+    models = {"first": "a", "second": "b", "third": "c"}
+    parts = page_parts(figure("methods", models), found, {})
+    table = next(part for part in parts if isinstance(part, Table))
+    expected = ttest_ind(first, second, equal_var=False)
+    assert table.rows == [
+        ["first", 3, "0.110 ± 0.010", "0.110", 0.123, None, None],
+        ["second", 3, "0.043 ± 0.021", "0.050", None,
+         f"{expected.statistic:.2f}", f"{expected.pvalue:.2g}"],
+    ]  # fmt: skip
+
+
+def test_scores_by_radius_stand_beside_the_papers():
+    found = {"first": [evaluation(0, 0.1), evaluation(1, 0.2)], "second": [evaluation(0, 0.04)]}
+    models = {"first": "a", "second": "b"}
+    _, table, runs = page_parts(figure("radius", models), found, {})
+    assert table.rows == [
+        ["first", 2, "0.150 ± 0.071", "0.075 ± 0.035"],
+        ["first, paper", None, 0.123, 0.005],
+        ["second", 1, "0.040", "0.020"],
+        ["second, paper", None, None, None],
+    ]
+    assert runs.rows[1] == ["first", 1, 10, "0.200", "0.100"]
+
+
+def test_kept_scores_are_whole_evaluations(tiny_figure, tmp_path):
+    """So that `axiswise compare` can read them."""
+    tiny_figure("columns")
+    out = tmp_path / "out"
+    reproduce("one", out=out, workers=1)
+    kept = sorted((out / "scores").iterdir())
+    runs = [out / path.stem / "evaluation.json" for path in kept]
+    assert len(kept) == 2
+    for path, run in zip(kept, runs, strict=True):
+        assert json.loads(path.read_text()) == json.loads(run.read_text())

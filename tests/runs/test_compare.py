@@ -1,0 +1,346 @@
+"""`axiswise compare`: means, spread and counts over runs."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from axiswise import plots
+from axiswise.runs.compare import (
+    Values,
+    choose_scores,
+    comparison_rows,
+    group_by_recipe,
+    read_evaluations,
+    write_comparison,
+)
+from axiswise.support.files import UnreadableFileError
+from axiswise.training.recipe import dump_recipe, read_recipe, recipe_path
+
+
+def _evaluation(name: str, seed: int, **scores: Any) -> str:
+    return json.dumps({"name": name, "seed": seed, "step": 10, "scores": scores})
+
+
+def _local(*means: float) -> dict[str, dict[str, Any]]:
+    radii = ("0.1", "0.5", "1")
+    return {
+        radius: {"mean": mean, "std": 0.5, "values": [mean]}
+        for radius, mean in zip(radii, means, strict=True)
+    }
+
+
+def read_values(sources: list[str]) -> Values:
+    return group_by_recipe(read_evaluations(sources))
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> list[str]:
+    """Two seeds of one recipe as run folders, one of them and a run of another as files."""
+    for seed, mig, local in ((0, 0.2, (0.5, 0.3, 0.1)), (1, 0.4, (0.9, 0.5, 0.1))):
+        folder = tmp_path / f"jl1-{seed}"
+        folder.mkdir()
+        (folder / "config.yaml").write_text("seed: 0\n")
+        text = _evaluation("jl1", seed, active_axes=6, mig=mig, local_mig=_local(*local))
+        (folder / "evaluation.json").write_text(text)
+    third = tmp_path / "third.json"
+    third.write_text(_evaluation("jl1", 2, mig=0.9, local_mig=_local(0.1, 0.1, 0.1)))
+    beta = tmp_path / "beta.json"
+    beta.write_text(_evaluation("beta", 0, mig=0.05, jl1=12345.678))
+    return [str(tmp_path / "jl1-0"), str(beta), str(tmp_path / "jl1-1"), str(third)]
+
+
+def test_runs_are_grouped_by_recipe_whether_folder_or_file(sources: list[str]) -> None:
+    assert read_values(sources) == {
+        "active_axes": {"jl1": [6, 6]},
+        "mig": {"jl1": [0.2, 0.4, 0.9], "beta": [0.05]},
+        "local_mig 0.1": {"jl1": [0.5, 0.9, 0.1]},
+        "local_mig 0.5": {"jl1": [0.3, 0.5, 0.1]},
+        "local_mig 1": {"jl1": [0.1, 0.1, 0.1]},
+        "jl1": {"beta": [12345.678]},
+    }
+
+
+def test_cells_are_mean_sample_deviation_and_count(sources: list[str]) -> None:
+    rows = comparison_rows(read_values(sources))
+    assert rows[0] == ["score", "beta", "jl1"]
+    cells = {row[0]: row[1:] for row in rows[1:]}
+    # mean of 0.2, 0.4, 0.9 is 0.5; deviations −0.3, −0.1, 0.4: √(0.26 / 2) = 0.36
+    assert cells["mig"] == ["0.05 (1)", "0.5 ± 0.36 (3)"]
+    assert cells["local_mig 0.1"] == ["–", "0.5 ± 0.4 (3)"]
+    assert cells["local_mig 1"] == ["–", "0.1 ± 0 (3)"]
+    assert cells["active_axes"] == ["–", "6 ± 0 (2)"]
+    assert cells["jl1"] == ["1.235e+04 (1)", "–"]
+
+
+def test_the_comparison_is_written_as_table_and_plots(
+    sources: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: dict[str, Any] = {}
+    for name in ("comparison", "scores_against_radius"):
+        original = getattr(plots, name)
+
+        def draw(given: Any, name: str = name, original: Any = original) -> Any:
+            drawn[name] = given
+            return original(given)
+
+        monkeypatch.setattr(plots, name, draw)
+    out = tmp_path / "some" / "where"
+    write_comparison(read_evaluations(sources), sources, out)
+    assert sorted(path.name for path in out.iterdir()) == [
+        "comparison.md",
+        "comparison.png",
+        "radius.png",
+        "runs.csv",
+    ]
+    lines = (out / "comparison.md").read_text().splitlines()
+    assert lines[:2] == ["| score | beta | jl1 |", "|---|---|---|"]
+    assert "| mig | 0.05 (1) | 0.5 ± 0.36 (3) |" in lines
+    assert lines[-1] == f"Made by `axiswise compare {' '.join(sources)}`."
+
+    # One bar for each score without radius or at the radius that the paper is about.
+    assert drawn["comparison"]["jl1"].keys() == {"active_axes", "mig", "local_mig 0.1"}
+    assert drawn["comparison"]["beta"] == {"mig": [0.05], "jl1": [12345.678]}
+    radii, means, spreads = drawn["scores_against_radius"]["jl1"]["local_mig"]
+    assert radii == [0.1, 0.5, 1.0]
+    assert means == pytest.approx([0.5, 0.3, 0.1])
+    deviations = [np.std([0.5, 0.9, 0.1], ddof=1), np.std([0.3, 0.5, 0.1], ddof=1), 0.0]
+    assert spreads == pytest.approx(deviations)
+
+
+def test_each_run_s_scores_are_written_by_recipe_and_seed(
+    sources: list[str], tmp_path: Path
+) -> None:
+    write_comparison(read_evaluations(sources), sources, tmp_path)
+    with (tmp_path / "runs.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["recipe"], row["seed"]) for row in rows] == [
+        ("beta", "0"),
+        ("jl1", "0"),
+        ("jl1", "1"),
+        ("jl1", "2"),
+    ]
+    assert [row["mig"] for row in rows] == ["0.05", "0.2", "0.4", "0.9"]
+    assert [row["local_mig 0.5"] for row in rows] == ["", "0.3", "0.5", "0.1"]
+    assert {row["step"] for row in rows} == {"10"}
+
+
+def test_a_single_seed_has_no_spread(sources: list[str], tmp_path: Path) -> None:
+    assert comparison_rows(read_values(sources[:1]))[2] == ["mig", "0.2 (1)"]
+    write_comparison(read_evaluations(sources[:1]), sources[:1], tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+
+
+def test_without_local_scores_there_is_no_plot_against_radius(
+    sources: list[str], tmp_path: Path
+) -> None:
+    write_comparison(read_evaluations(sources[1:2]), sources[1:2], tmp_path / "out")
+    assert not (tmp_path / "out" / "radius.png").exists()
+
+
+def test_a_run_without_evaluation_is_named(sources: list[str], tmp_path: Path) -> None:
+    (tmp_path / "jl1-1" / "evaluation.json").unlink()
+    with pytest.raises(FileNotFoundError, match=f"{sources[2]} was not evaluated yet: run"):
+        read_values(sources)
+
+
+def test_a_missing_source_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=f"{tmp_path / 'none'} is no run folder"):
+        read_values([str(tmp_path / "none")])
+
+
+def test_a_damaged_evaluation_is_named(sources: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "jl1-0" / "evaluation.json"
+    path.write_text(path.read_text()[:-9])
+    with pytest.raises(UnreadableFileError, match=f"{path} is damaged"):
+        read_values(sources)
+
+
+def test_scores_that_are_not_numbers_show_as_such(tmp_path: Path) -> None:
+    paths = [tmp_path / "one.json", tmp_path / "two.json"]
+    for seed, (path, value) in enumerate(zip(paths, (math.inf, 2.0), strict=True)):
+        path.write_text(_evaluation("jl1", seed, ima_contrast=value))
+    assert comparison_rows(read_values([str(paths[0])]))[1] == ["ima_contrast", "inf (1)"]
+    both = [str(path) for path in paths]
+    assert comparison_rows(read_values(both))[1] == ["ima_contrast", "inf ± nan (2)"]
+    write_comparison(read_evaluations(both), both, tmp_path / "out")
+
+
+def test_the_activeness_of_gans_stands_side_by_side(
+    tmp_path: Path, sources: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first run of each recipe that has it; other runs have no part in it."""
+    for name, seed, axes in (("gan", 0, [0.1, 0.2]), ("gan", 1, [9.0, 9.0]), ("oro", 0, [0.3])):
+        evaluation = json.loads(_evaluation(name, seed, vp=0.5))
+        path = tmp_path / f"{name}-{seed}.json"
+        path.write_text(json.dumps({**evaluation, "activeness_per_axis": axes}))
+        sources.append(str(path))
+    drawn: list[dict[str, list[float]]] = []
+    draw = plots.activeness
+    monkeypatch.setattr(plots, "activeness", lambda models: drawn.append(models) or draw(models))
+    write_comparison(read_evaluations(sources), sources, tmp_path / "out")
+    assert drawn == [{"gan": [0.1, 0.2], "oro": [0.3]}]
+    assert (tmp_path / "out" / "activeness.png").stat().st_size > 2000
+
+
+def test_chosen_scores_alone_are_compared_in_the_order_given(sources: list[str]) -> None:
+    chosen = choose_scores(read_evaluations(sources), ["local_mig 0.1", "mig"])
+    jl1 = [found["scores"] for found in chosen if found["name"] == "jl1"]
+    assert [list(scores) for scores in jl1] == [["local_mig 0.1", "mig"]] * 3
+    assert group_by_recipe(chosen)["mig"] == {"jl1": [0.2, 0.4, 0.9], "beta": [0.05]}
+
+
+def test_recipes_go_down_where_they_are_more_than_scores(sources: list[str]) -> None:
+    rows = comparison_rows(group_by_recipe(choose_scores(read_evaluations(sources), ["mig"])))
+    assert rows == [["recipe", "mig"], ["beta", "0.05 (1)"], ["jl1", "0.5 ± 0.36 (3)"]]
+
+
+def test_scores_that_no_run_has_are_refused_with_those_there_are(sources: list[str]) -> None:
+    with pytest.raises(ValueError, match=r"scores must be out of .*mig.*; got vp, kid"):
+        choose_scores(read_evaluations(sources), ["mig", "vp", "kid"])
+
+
+@pytest.mark.parametrize(
+    ("score", "key", "values"),
+    [
+        ("vp", "vp", ("clevr", "dsprites")),
+        ("vp_std", "vp_latents", (2, 3)),
+        ("kid_inception", "images", (1000, 2000)),
+        ("ppl_lpips", "paths", (100, 2000)),
+    ],
+)
+def test_scores_by_different_protocols_are_not_compared(
+    tmp_path: Path, score: str, key: str, values: tuple[Any, Any]
+) -> None:
+    paths = []
+    for seed, value in enumerate(values):
+        evaluation = json.loads(_evaluation("gan", seed, **{score: 0.5}))
+        paths.append(str(tmp_path / f"{seed}.json"))
+        Path(paths[-1]).write_text(json.dumps({**evaluation, "protocol": {key: value}}))
+    with pytest.raises(ValueError, match=rf"evaluation\.{key} {values[0]} and {values[1]}"):
+        read_evaluations(paths)
+    Path(paths[1]).write_text(_evaluation("gan", 1, mig=0.5))  # has none of these scores
+    assert len(read_evaluations(paths)) == 2
+
+
+SWEEP = """\
+recipe,seed,folder,penalty.weight,description,steps,evaluation.vp,evaluation.vp_latents,status,mig,local_mig 0.1
+jl1,0,runs/a,0.1,one,10,dsprites,null,finished,0.2,0.5
+jl1,1,runs/b,0.1,two,10,dsprites,null,there,0.4,0.3
+jl1,0,runs/c,0.3,one,10,dsprites,null,finished,0.6,
+jl1,1,runs/d,0.3,one,10,dsprites,null,failed,,
+beta,0,runs/e,,one,20,dsprites,null,finished,0.1,0.2
+"""  # noqa: E501
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    path = tmp_path / "sweep.csv"
+    path.write_text(SWEEP)
+    return path
+
+
+def test_runs_of_a_sweep_go_by_their_recipe_and_what_it_varied(sweep: Path) -> None:
+    assert read_values([str(sweep)]) == {
+        "mig": {
+            "beta": [0.1],
+            "jl1 penalty.weight=0.1": [0.2, 0.4],
+            "jl1 penalty.weight=0.3": [0.6],
+        },
+        "local_mig 0.1": {"beta": [0.2], "jl1 penalty.weight=0.1": [0.5, 0.3]},
+    }
+    found = read_evaluations([str(sweep)])
+    assert [(run["seed"], run["step"], run["folder"]) for run in found] == [
+        (0, 20, "runs/e"),
+        (0, 10, "runs/a"),
+        (1, 10, "runs/b"),
+        (0, 10, "runs/c"),
+    ]
+
+
+def test_runs_of_one_recipe_with_other_settings_are_told_apart(sources: list[str]) -> None:
+    """By folder or by the file in it; one whose config nobody knows keeps the recipe's name."""
+    first, _, second, third = sources
+    for folder, weight in ((first, 0.1), (second, 0.3)):
+        config = f"name: jl1\nseed: {weight}\npenalty:\n  weight: {weight}\ndescription: {folder}\n"
+        (Path(folder) / "config.yaml").write_text(config)
+    assert read_values([first, f"{second}/evaluation.json", third])["mig"] == {
+        "jl1": [0.9],
+        "jl1 penalty.weight=0.1": [0.2],
+        "jl1 penalty.weight=0.3": [0.4],
+    }
+
+
+def test_runs_of_an_earlier_version_or_another_machine_are_not_told_apart(
+    sources: list[str],
+) -> None:
+    config = dump_recipe(read_recipe(recipe_path("three-dots-beta-fast")))
+    settings = yaml.safe_load(config)
+    settings |= {"objective": {"beta": 4.0}, "accelerator": "cpu", "log_every": 7}
+    del settings["evaluation"]["dci"]
+    for folder, text in ((sources[0], config), (sources[2], yaml.safe_dump(settings))):
+        (Path(folder) / "config.yaml").write_text(text)
+    assert read_values([sources[0], sources[2]])["mig"] == {"jl1": [0.2, 0.4]}
+
+
+def test_a_sweep_and_runs_are_compared_together(
+    sweep: Path, sources: list[str], tmp_path: Path
+) -> None:
+    both = [str(sweep), *sources]
+    assert read_values(both)["mig"]["beta"] == [0.1, 0.05]
+    write_comparison(read_evaluations(both), both, tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+
+
+def test_a_sweep_s_protocols_are_checked_too(sweep: Path, tmp_path: Path) -> None:
+    """Its config is text: null is no protocol's name."""
+    sweep.write_text(SWEEP.replace(",mig,", ",vp,"))
+    run = tmp_path / "run.json"
+    evaluation = json.loads(_evaluation("gan", 0, vp=0.5))
+    run.write_text(json.dumps({**evaluation, "protocol": {"vp": "dsprites", "vp_latents": None}}))
+    assert len(read_evaluations([str(sweep), str(run)])) == 5
+    run.write_text(json.dumps({**evaluation, "protocol": {"vp": "dsprites", "vp_latents": 3}}))
+    with pytest.raises(ValueError, match=r"evaluation\.vp_latents 3 and None"):
+        read_evaluations([str(sweep), str(run)])
+
+
+def test_a_sweep_s_folder_stands_for_its_table(sweep: Path) -> None:
+    assert read_values([str(sweep.parent)]) == read_values([str(sweep)])
+
+
+def test_a_sweep_without_scores_is_refused(sweep: Path) -> None:
+    header, *rows = SWEEP.splitlines()
+    sweep.write_text("\n".join([header, rows[3]]) + "\n")
+    with pytest.raises(ValueError, match=f"{sweep} has no run that was evaluated"):
+        read_evaluations([str(sweep)])
+
+
+def test_another_table_is_refused(sweep: Path) -> None:
+    sweep.write_text("a,b\n1,2\n")
+    with pytest.raises(UnreadableFileError, match=f"{sweep} is no table of `axiswise sweep`"):
+        read_evaluations([str(sweep)])
+
+
+@pytest.mark.parametrize("score", ["dci_completeness", "local_dci_disentanglement_active 0.1"])
+def test_dci_by_different_trees_is_not_compared(tmp_path: Path, score: str) -> None:
+    paths = []
+    for seed, trees in enumerate(("forest", "boosted")):
+        evaluation = json.loads(_evaluation("jl1", seed, **{score: 0.5}))
+        paths.append(str(tmp_path / f"{seed}.json"))
+        Path(paths[-1]).write_text(json.dumps({**evaluation, "protocol": {"dci": trees}}))
+    with pytest.raises(ValueError, match=r"evaluation\.dci boosted and forest"):
+        read_evaluations(paths)
+
+
+def test_local_scores_that_are_infinite_have_no_place_on_a_curve(tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    local = {"local_total_correlation": _local(math.inf, 0.5, 0.2)}
+    path.write_text(_evaluation("jl1", 0, **local))
+    write_comparison(read_evaluations([str(path)]), [str(path)], tmp_path / "out")
+    assert (tmp_path / "out" / "radius.png").exists()
+    assert "inf (1)" in (tmp_path / "out" / "comparison.md").read_text()

@@ -1,0 +1,521 @@
+"""`axiswise discover` and what other commands do with its folders, end to end."""
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from axiswise import metrics
+from axiswise.cli import main
+from axiswise.runs.discover import GeneratorSource, method_settings, open_directions
+from axiswise.directions import METHODS, Directions
+from axiswise.nets import BigGAN, SimpleGenerator
+from axiswise.nets.biggan import _published_names
+
+ROOT = Path(__file__).parents[2]
+Capture = pytest.CaptureFixture[str]
+Snapshot = Callable[[Path], dict[str, str]]
+
+# Along the rows of TURN, images change by orthogonal amounts of lengths 4, 3, 2 and 1.
+MODULE = """
+import torch
+from pathlib import Path
+
+Path("imported").touch()
+rng = torch.Generator().manual_seed(0)
+TURN = torch.linalg.qr(torch.randn(4, 4, generator=rng)).Q
+PARTS = torch.linalg.qr(torch.randn(16, 4, generator=rng)).Q.T
+WEIGHT = TURN.T @ torch.diag(torch.tensor([4.0, 3.0, 2.0, 1.0])) @ PARTS
+
+class Turned(torch.nn.Module):
+    latent_dim = 4
+    image_range = (-8.0, 8.0)
+
+    def forward(self, z):
+        return (z @ WEIGHT).view(-1, 1, 4, 4)
+
+def generate(z):
+    return Turned()(z)
+
+def through_numpy(z):
+    return torch.from_numpy(2 * z.numpy()).view(-1, 1, 2, 2)
+
+def interrupt(z):
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Code of somebody's in the current folder; gives the module, once it is imported."""
+    (tmp_path / "somebodys.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])
+    before = set(sys.modules)
+    yield lambda: sys.modules["somebodys"]
+    for name in set(sys.modules) - before:
+        if name in ("somebodys", "my_generator"):
+            del sys.modules[name]
+
+
+def run(words: str) -> int:
+    """The exit status of a command."""
+    return main(shlex.split(words))
+
+
+def assert_refused(capsys: Capture, words: str, *phrases: str, status: int = 1) -> None:
+    """One line on standard error says what is wrong, and nothing stands on output."""
+    capsys.readouterr()
+    assert run(words) == status
+    output, errors = capsys.readouterr()
+    lines = [line for line in errors.splitlines() if line and "━" not in line]
+    assert len(lines) == 1, errors
+    assert lines[0].startswith("axiswise: error: ")
+    for phrase in phrases:
+        assert phrase in lines[0]
+    assert output == ""
+
+
+# ---------------------------------------------------------------- what goes well
+
+
+def test_somebodys_generator_from_search_to_report(theirs: Any, capsys: Capture) -> None:
+    words = "discover somebodys:Turned --method jacobian-svd --directions 3 --samples 5 --seed 7"
+    assert run(words) == 0
+    folder, code = Path("runs/somebodys-Turned-jacobian-svd-seed7"), "--generator somebodys:Turned"
+    assert capsys.readouterr().out == (
+        f"{folder}: 3 directions; now `axiswise evaluate {folder} {code}`, "
+        f"`axiswise show {folder} {code}`\n"
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "directions.json",
+        "directions.safetensors",
+        "generator.json",
+    ]
+    found = Directions.load(folder)
+    assert (found.method, found.settings["seed"], found.settings["samples"]) == (
+        "jacobian-svd",
+        7,
+        5,
+    )
+    torch.testing.assert_close((found.matrix @ theirs().TURN.T).abs(), torch.eye(3, 4))
+    torch.testing.assert_close(found.importance, torch.tensor([4.0, 3.0, 2.0]))
+
+    assert main(["evaluate", str(folder), *code.split(), "--metrics", "jacobian"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "evaluation.json")
+    scores = json.loads((folder / "evaluation.json").read_text())["scores"]
+    assert scores["directions"] == 3
+    assert scores["off_diagonal_share"] == pytest.approx(0, abs=1e-9)
+    assert scores["mean_cosine"] == pytest.approx(0, abs=1e-5)
+    assert (scores["importance"], scores["importance_max"]) == pytest.approx((3, 4))
+    parts = theirs().PARTS[:3]
+    assert scores["sparsity"] == pytest.approx(float(parts.abs().sum(1).mean() / 4), rel=1e-5)
+
+    assert main(["show", str(folder), *code.split(), "--only", "2", "0", "--samples", "1"]) == 0
+    assert capsys.readouterr().out == f"{folder / 'report.html'}\n"
+    assert "2 of 3 directions in 4 latents" in (folder / "report.html").read_text()
+
+
+def test_coordinates_are_scored_beside_the_directions(theirs: Any) -> None:
+    """As many as there are directions: those of the longest columns."""
+    words = "discover somebodys:Turned --method random --directions 2 --out found"
+    assert run(words) == 0
+    assert run("evaluate found --generator somebodys.Turned --metrics jacobian") == 0
+    scores = json.loads(Path("found/evaluation.json").read_text())["scores"]
+    columns = theirs().WEIGHT.double()
+    longest = columns[columns.norm(dim=1).argsort(descending=True)[:2]]
+    found = Directions.load("found").matrix.double() @ columns
+    for moved, name in ((longest, "_coordinates"), (found, "")):
+        gram = moved @ moved.T
+        share = 2 * gram[0, 1] ** 2 / gram.square().sum()
+        assert scores[f"off_diagonal_share{name}"] == pytest.approx(float(share), rel=1e-4)
+        cosine = gram[0, 1].abs() / (gram[0, 0] * gram[1, 1]).sqrt()
+        assert scores[f"mean_cosine{name}"] == pytest.approx(float(cosine), rel=1e-4)
+
+
+def test_vp_is_of_images_that_directions_alone_move(
+    theirs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: dict[str, Any] = {}
+
+    def pairs(generate: Callable[[Tensor], Tensor], latent_dim: int, **_: Any) -> tuple[str, str]:
+        seen["latents"] = latent_dim
+        seen["images"] = generate(torch.tensor([[0.5, -2.0], [0.0, 0.0]]))
+        return "images", "labels"
+
+    def score(images: str, labels: str, **_: Any) -> Any:
+        assert (images, labels) == ("images", "labels")
+        return type("Score", (), {"mean": 0.75, "std": 0.125})
+
+    monkeypatch.setattr(metrics, "vp_pairs", pairs)
+    monkeypatch.setattr(metrics, "vp_score", score)
+    assert run("discover somebodys:Turned --directions 2 --out found") == 0
+    assert run("evaluate found --generator somebodys:Turned --metrics vp") == 0
+    assert json.loads(Path("found/evaluation.json").read_text())["scores"] == {
+        "directions": 2,
+        "vp": 0.75,
+        "vp_std": 0.125,
+    }
+    z = torch.tensor([0.5, -2.0]) @ Directions.load("found").matrix
+    expected = ((z @ theirs().WEIGHT).view(1, 4, 4) + 8) / 16
+    torch.testing.assert_close(seen["images"][0], expected)
+    torch.testing.assert_close(seen["images"][1], torch.full((1, 4, 4), 0.5))
+    assert seen["latents"] == 2
+
+
+def test_a_run_is_searched_scored_and_shown_with_no_word_about_its_generator(
+    trained_gan: Path, trained: Path, tmp_path: Path, capsys: Capture, monkeypatch: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder, name in ((trained_gan, "gan"), (trained, "vae")):
+        words = ["discover", str(folder), "--subspace", "1:4", "--steps", "3", "--out", name]
+        assert main([*words, "--solver", "adam", "--batch-size=4"]) == 0
+        output, errors = capsys.readouterr()
+        assert f"`axiswise show {name}`" in output
+        assert re.search(r"orojar .*64/64.* orojar [\d.e+-]+$", errors, re.MULTILINE)  # the loss
+        found = Directions.load(name)
+        assert found.matrix.shape == (3, 4)
+        assert not found.matrix[:, 0].any()
+        torch.testing.assert_close(found.matrix @ found.matrix.T, torch.eye(3))
+        assert (found.settings["solver"], found.settings["batch_size"]) == ("adam", 4)
+        assert main(["evaluate", name, "--metrics", "jacobian"]) == 0
+        assert main(["show", name, "--samples", "1", "--extent", "2"]) == 0
+        assert (tmp_path / name / "report.html").is_file()
+    by_default = f"runs/{trained_gan.name}-coordinates-to2-seed0"
+    assert main(["discover", str(trained_gan), "--method", "coordinates", "--subspace", ":2"]) == 0
+    assert torch.equal(
+        Directions.load(by_default).matrix.abs().sum(0), torch.tensor([1.0, 1, 0, 0])
+    )
+
+
+def test_a_black_box_is_searched_by_finite_differences(theirs: Any) -> None:
+    words = "discover somebodys:generate --latent-dim 4 --derivative finite --epsilon 0.5 --out box"
+    assert run(f"{words} --method jacobian-svd --samples 3") == 0
+    found = Directions.load("box")
+    assert (found.settings["derivative"], found.settings["epsilon"]) == ("finite", 0.5)
+    torch.testing.assert_close(
+        (found.matrix @ theirs().TURN.T).abs(), torch.eye(4), atol=1e-4, rtol=0
+    )
+    # The number of latents need not be said again.
+    assert run("evaluate box --generator somebodys:generate --metrics jacobian") == 0
+
+
+def test_a_published_checkpoint_is_searched_in_a_third_and_some_classes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    network = BigGAN(12, hidden=[8, 8, 4], classes=5, embedding=4, attention=8)
+    weights, names = network.state_dict(), _published_names(2, 0)
+    torch.save({theirs: weights[ours] for theirs, ours in names.items()}, "G_ema.pth")
+    words = "discover biggan:G_ema.pth --method jacobian-svd --samples 2 --classes 1 3 "
+    assert run(f"{words} --subspace coarse --directions 2") == 0
+    folder = Path("runs/G_ema-jacobian-svd-coarse-seed0")
+    found, generator, name = open_directions(folder)
+    assert found.settings["subspace"] == [0, 4]
+    assert name == "biggan:G_ema.pth"
+    assert isinstance(generator, BigGAN)
+    assert generator.folded
+    assert list(generator.classes_searched) == [1, 3]
+    assert main(["evaluate", str(folder), "--metrics", "jacobian"]) == 0
+
+
+def test_agreement_of_searches_stands_beside_that_of_random_directions(
+    theirs: Any, capsys: Capture
+) -> None:
+    for name, words in (
+        ("a", "--method jacobian-svd --samples 3"),
+        ("b", "--method jacobian-svd --samples 3 --seed 1 --directions 2"),
+        ("c", "--method random"),
+        ("d", "--method random --seed 1"),
+    ):
+        assert run(f"discover somebodys:Turned --out {name} {words}") == 0
+    assert theirs()
+    capsys.readouterr()
+    assert run("compare a b c d --out both") == 0
+    output = capsys.readouterr().out
+    assert output.splitlines()[-1] == "both"
+    told = json.loads(Path("both/agreement.json").read_text())
+    assert told["folders"] == ["a", "b", "c", "d"]
+    values, chance = torch.tensor(told["mean_cosine"]), torch.tensor(told["random"])
+    assert values[0, 1] == pytest.approx(1, abs=1e-4)  # the same two, whatever the seed
+    assert torch.equal(values, values.T)
+    assert torch.equal(chance, chance.T)
+    assert chance[0, 2] == chance[2, 3]  # four of four, and four of four
+    # Of four random directions in four latents by brute force, with other random numbers.
+    rng = torch.Generator().manual_seed(9)
+    best = []
+    for _ in range(400):
+        cosines = torch.linalg.qr(torch.randn(4, 4, generator=rng)).Q.abs()
+        orders = torch.cartesian_prod(*[torch.arange(4)] * 4)
+        orders = orders[[len(set(order)) == 4 for order in orders.tolist()]]
+        best.append(float(cosines[torch.arange(4), orders].sum(1).max()) / 4)
+    assert chance[0, 2] == pytest.approx(sum(best) / len(best), abs=0.02)
+    assert "at random" in Path("both/agreement.md").read_text()
+    assert Path("both/agreement.png").stat().st_size > 5000
+
+
+def test_the_readme_s_generator_is_searched_by_the_readme_s_command(
+    theirs: Any, capsys: Capture
+) -> None:
+    assert theirs
+    page = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"```python\n# my_generator\.py\n(.*?)```", page, re.DOTALL)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    Path("my_generator.py").write_text(code)
+    lines = re.findall(r"^axiswise .*my_generator:.*$", page, re.MULTILINE)
+    assert [line.split()[1] for line in lines] == ["discover", "show"]
+    for line in lines:
+        assert main(shlex.split(line, comments=True)[1:]) == 0
+    assert Path(capsys.readouterr().out.splitlines()[-1]).name == "report.html"
+
+
+def test_help_lists_the_settings_of_a_method(capsys: Capture) -> None:
+    assert main(["discover", "--help", "--method", "hessian"]) == 0
+    output = capsys.readouterr().out
+    for key in ("--subspace", "--chunk-size", "--probes", "--learning_rate", "orojar+jl1"):
+        assert key in output
+    assert "--solver" not in output
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_settings_of_each_method_are_read_with_their_types(method: str) -> None:
+    assert method_settings(method, []) == {}
+    words = {
+        "orojar": ("--learning-rate 0.1 --orthonormal false --solver adam",),
+        "sefa": ("--layer 0.weight",),
+        "ganspace": ("--layer null --samples=7",),
+    }.get(method, ())
+    expected = {
+        "orojar": {"learning_rate": 0.1, "orthonormal": False, "solver": "adam"},
+        "sefa": {"layer": "0.weight"},
+        "ganspace": {"layer": None, "samples": 7},
+    }
+    for line in words:
+        assert method_settings(method, line.split()) == expected[method]
+
+
+# ---------------------------------------------------------------- mistakes
+
+
+@pytest.mark.parametrize(
+    ("words", "phrases", "status"),
+    [
+        ("", ("discover needs a GENERATOR",), 1),
+        ("absent:net", ("GENERATOR absent:net: there is no module absent",), 1),
+        ("somebodys:generate", ("no latent_dim", "--latent-dim N"), 1),
+        ("somebodys:through_numpy --latent-dim 4", ("derivative='finite'",), 1),
+        ("somebodys:Turned --latent-dim 5", ("latent_dim must be the generator's own, 4",), 1),
+        ("somebodys:Turned --method orijar", ("--method must be one of orojar, h", "orijar"), 1),
+        (
+            "somebodys:Turned --probes 3",
+            ("--probes is no setting of orojar, which has --solver", "--learning_rate"),
+            1,
+        ),
+        ("somebodys:Turned --method random --steps 3", ("random, which has none of its own",), 1),
+        ("somebodys:Turned --method jacobian-svd --z 3", ("--z is no setting",), 1),
+        ("somebodys:Turned --samples many", ('"samples"', "many"), 2),
+        ("somebodys:Turned --solver newton", ('"solver"', "newton"), 2),
+        ("somebodys:Turned --samples 0", ("samples must be", "at least 1, got 0"), 1),
+        ("somebodys:Turned --samples", ("samples",), 2),
+        ("somebodys:Turned another", ("another",), 2),
+        ("somebodys:Turned --directions 5", ("directions must be", "got 5"), 1),
+        ("somebodys:Turned --subspace 3", ("--subspace must be START:STOP, as in 0:40; got 3",), 1),
+        ("somebodys:Turned --subspace fine", ("--subspace must be START:STOP", "got fine"), 1),
+        ("somebodys:Turned --subspace 2:9", ("subspace must be", "≤ 4"), 1),
+        ("somebodys:Turned --classes 1", ("--classes is for generators that have",), 1),
+        ("somebodys:Turned --chunk-size 0", ("chunk_size must be", "at least 1, got 0"), 1),
+        ("somebodys:Turned --derivative finite --epsilon 0", ("epsilon must be > 0",), 1),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_and_no_folder_stays(
+    theirs: Any, capsys: Capture, words: str, phrases: tuple[str, ...], status: int
+) -> None:
+    assert theirs
+    assert_refused(capsys, f"discover --out found {words}", *phrases, status=status)
+    assert not Path("found").exists()
+
+
+@pytest.mark.parametrize("words", ["--derivative backward", "--directions few", "--seed x"])
+def test_words_that_mean_nothing_give_the_usage(words: str, capsys: Capture) -> None:
+    assert main(["discover", "somebodys:Turned", *words.split()]) == 2
+    assert capsys.readouterr().err.startswith("usage: axiswise discover GENERATOR")
+
+
+def test_a_key_before_the_generator_is_not_taken_for_it(capsys: Capture) -> None:
+    assert run("discover --steps 10 somebodys:Turned") == 2
+    assert "GENERATOR must come before the keys that change it" in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_something_is_refused_before_the_generator_is_looked_at(
+    theirs: Any, capsys: Capture, snapshot: Snapshot
+) -> None:
+    assert theirs
+    Path("mine").mkdir()
+    Path("mine/thesis.txt").write_text("years of work")
+    before = snapshot(Path("mine"))
+    assert_refused(capsys, "discover somebodys:Turned --out mine", "mine exists already", "--out")
+    assert snapshot(Path("mine")) == before
+    assert not Path("imported").exists()
+    Path("empty").mkdir()
+    assert run("discover somebodys:Turned --method random --out empty") == 0
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_ctrl_c_leaves_no_half_written_folder(theirs: Any, capsys: Capture, there: bool) -> None:
+    assert theirs
+    if there:
+        Path("found").mkdir()
+    words = "discover somebodys:interrupt --latent-dim 4 --out found"
+    assert_refused(capsys, words, "interrupted", status=130)
+    assert Path("found").exists() == there
+    assert not there or list(Path("found").iterdir()) == []
+
+
+def test_a_disk_that_fills_up_leaves_no_half_written_folder(
+    theirs: Any, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device", "found/generator.json")
+
+    assert theirs
+    monkeypatch.setattr("axiswise.runs.discover.write_atomically", full)
+    words = "discover somebodys:Turned --method random --out found"
+    assert_refused(capsys, words, "No space left on device", "generator.json")
+    assert not Path("found").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "phrase"),
+    [
+        ("evaluate found --metrics mig", "metrics must be out of jacobian, vp; got 'mig'"),
+        ("evaluate found --radius 0.1", "--radius is for folders of runs, which this is not"),
+        ("evaluate found --features lpips", "--features is for folders of runs"),
+        ("compare found --scores vp", "--scores is for folders of runs"),
+        ("compare found RUN", "FOLDER … must be runs or directions, and not both"),
+        ("compare found wider", "must hold directions of equally many latents, got 4 of found, 6"),
+        ("evaluate found --generator wide:Net", "there is no module wide"),
+        ("evaluate found --generator RUN", "latent_dim must be the generator's own, 5, got 4"),
+        ("show RUN --only 1", "--only is for folders of directions, which this is not"),
+        ("show RUN --generator a:b", "--generator is for folders of directions"),
+        ("evaluate RUN --generator a:b", "--generator is for folders of directions"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(
+    theirs: Any, tmp_path: Path, capsys: Capture, snapshot: Snapshot, words: str, phrase: str
+) -> None:
+    assert theirs
+    _save(Path("found"), 4)
+    _save(Path("wider"), 6)
+    SimpleGenerator(8, latent_dim=5, width=0.05).save_pretrained("run")
+    Path("run/config.yaml").write_text("seed: 0\n")
+    before = snapshot(tmp_path)
+    assert_refused(capsys, words.replace("RUN", "run"), phrase)
+    assert snapshot(tmp_path) == before
+
+
+def _save(folder: Path, latent_dim: int, generator: object = "somebodys:Turned") -> None:
+    Directions(torch.eye(2, latent_dim), torch.ones(2), "random", {"seed": 0}).save(folder)
+    about = {"generator": generator, "latent_dim": None, "classes": None}
+    (folder / "generator.json").write_text(json.dumps(about))
+
+
+# ---------------------------------------------------------------- folders of somebody else's
+
+
+@pytest.mark.parametrize("command", ["evaluate", "show"])
+@pytest.mark.parametrize("spec", ["somebodys:Turned", "somebodys.Turned"])
+def test_code_that_a_folder_names_is_not_imported_unless_the_user_names_it_too(
+    theirs: Any, capsys: Capture, command: str, spec: str
+) -> None:
+    assert theirs
+    _save(Path("found"), 4, spec)
+    assert_refused(
+        capsys, f"{command} found", "found/generator.json names", f"add --generator {spec}"
+    )
+    assert not Path("imported").exists()
+    assert "somebodys" not in sys.modules
+    options = "--metrics jacobian" if command == "evaluate" else "--samples 1"
+    assert run(f"{command} found --generator {spec} {options}") == 0
+    assert Path("imported").exists()
+
+
+def test_a_recipe_that_a_folder_names_is_not_run_either(theirs: Any, capsys: Capture) -> None:
+    assert theirs
+    Path("evil").mkdir()
+    Path("evil/config.yaml").write_text("data: {class_path: somebodys.Turned}\n")
+    _save(Path("found"), 4, "evil")
+    assert_refused(capsys, "show found", "names a generator that is code", "evil is a run of")
+    assert not Path("imported").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"generator": 3}',
+        '{"generator": "a:b", "latent_dim": "4"}',
+        '{"generator": "a:b", "classes": [1.5]}',
+        '{"generator": "a:b", "classes": 3}',
+        '{"generator": "a:b", "code": "import os"}',
+        "\x80",
+    ],
+)
+def test_a_damaged_note_of_the_generator_is_named(
+    theirs: Any, capsys: Capture, content: str
+) -> None:
+    assert theirs
+    _save(Path("found"), 4)
+    Path("found/generator.json").write_bytes(content.encode("latin-1"))
+    assert_refused(capsys, "evaluate found", "found/generator.json is damaged or was not written")
+
+
+def test_directions_that_do_not_say_their_generator_want_to_be_told(
+    theirs: Any, capsys: Capture
+) -> None:
+    assert theirs
+    _save(Path("found"), 4)
+    Path("found/generator.json").unlink()
+    assert_refused(capsys, "show found", "found does not say which generator", "--generator SPEC")
+    assert run("show found --generator somebodys:Turned --samples 1") == 0
+
+
+def test_impossible_settings_are_refused(theirs: Any, capsys: Capture) -> None:
+    assert theirs
+    for subspace in ([3, 9], [2, 2], ["a", 1], 7):
+        settings = {"subspace": subspace}
+        Directions(torch.eye(2, 4), torch.ones(2), "random", settings).save("found")
+        words = "evaluate found --generator somebodys:Turned --metrics jacobian"
+        assert_refused(capsys, words, "the settings in found have an impossible subspace")
+
+
+@pytest.mark.parametrize("name", ["directions.safetensors", "directions.json"])
+@pytest.mark.parametrize("content", [b"", b"\x80\x04no", None])
+def test_damaged_directions_are_refused_by_every_command(
+    theirs: Any, capsys: Capture, name: str, content: bytes | None
+) -> None:
+    assert theirs
+    _save(Path("found"), 4)
+    path = Path("found") / name
+    path.unlink() if content is None else path.write_bytes(content)
+    for command in ("evaluate found", "show found", "compare found found"):
+        assert_refused(capsys, command, name if content is None else "found holds no directions")
+    assert not Path("imported").exists()
+
+
+def test_the_source_of_a_generator_says_what_other_commands_want_to_be_told(
+    trained: Path, theirs: Any
+) -> None:
+    assert theirs
+    assert GeneratorSource("somebodys:Turned").words == " --generator somebodys:Turned"
+    assert GeneratorSource(str(trained)).words == ""
+    assert GeneratorSource("biggan:G_ema.pth").words == ""

@@ -1,0 +1,559 @@
+"""`axiswise evaluate`: its numbers, from the encoder and by hand."""
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import mutual_info_score
+from torch import Tensor
+
+import axiswise as aw
+from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.run import VAERun, load_run
+from axiswise.runs.scores import JACOBIAN_SAMPLES, OF_GENERATORS, OWN_DRAWS, Subject
+from axiswise.data import ImageFolder, ThreeDots
+from axiswise.nets import ConvVAE
+from axiswise.objectives import BetaVAE
+
+SEED = 3
+JACOBIAN = (
+    "jl1",
+    "column_length",
+    "off_diagonal_share",
+    "sparsity",
+    "ima_contrast",
+    "mean_cosine",
+)
+
+
+@pytest.fixture
+def run(trained_copy: Path) -> VAERun:
+    return load_run(trained_copy)
+
+
+def _with_dead_axes(folder: Path, dead: list[int]) -> VAERun:
+    """The run with axes whose codes are the prior whatever the image: their KL divergence is 0."""
+    vae = ConvVAE.from_pretrained(folder)
+    with torch.no_grad():
+        for layer in (vae.encoder.mean, vae.encoder.log_variance):
+            layer.weight[dead] = 0.0
+            layer.bias[dead] = 0.0
+    vae.save_pretrained(folder)
+    return load_run(folder)
+
+
+def _codes(run: VAERun, factors: Tensor) -> Tensor:
+    with torch.no_grad():
+        return run.network.encoder(run.config.data.render(factors))[0]
+
+
+def _bins(code: np.ndarray, bins: int) -> np.ndarray:
+    edges = np.linspace(code.min(), code.max(), bins + 1)
+    return np.digitize(code, edges[1:-1])
+
+
+def _mig(codes: Tensor, factors: Tensor, bins: int) -> float:
+    """Pair by pair, with scikit-learn."""
+    table = np.array(
+        [
+            [mutual_info_score(_bins(code, bins), factor) for factor in factors.numpy().T]
+            for code in codes.double().numpy().T
+        ]
+    )
+    ranked = np.sort(table, axis=0)
+    entropies = np.array([mutual_info_score(factor, factor) for factor in factors.numpy().T])
+    return float(((ranked[-1] - ranked[-2]) / entropies).mean())
+
+
+def _factors(samples: int) -> Tensor:
+    rng = torch.Generator().manual_seed(SEED)
+    return torch.stack([torch.randint(16, (samples,), generator=rng) for _ in range(6)], 1)
+
+
+def test_global_scores_are_those_of_the_encoder_s_means(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    scores = evaluate_run(run, ["mig", "modularity", "explicitness"], seed=SEED)["scores"]
+    factors = _factors(200)
+    codes = _codes(run, factors)
+    alive = codes[:, [0, 1, 3]]
+    assert scores["active_axes"] == 3
+    assert scores["mig"] == pytest.approx(_mig(codes, factors, 20), rel=1e-6)
+    assert scores["mig_active"] == pytest.approx(_mig(alive, factors, 20), rel=1e-6)
+    for name in ("modularity", "explicitness"):
+        metric = getattr(aw.metrics, name)
+        assert scores[name] == pytest.approx(float(metric(codes, factors)), rel=1e-6)
+        assert scores[f"{name}_active"] == pytest.approx(float(metric(alive, factors)), rel=1e-6)
+    assert scores["modularity"] == pytest.approx(0.75 * scores["modularity_active"])
+
+
+def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [0, 3])
+    done: list[tuple[str, int, int]] = []
+
+    def start_bar(name: str) -> Callable[[int, int], None]:
+        return lambda count, total: done.append((name, count, total))
+
+    result = evaluate_run(run, ["local"], seed=SEED, start_bar=start_bar)
+    scores = result["scores"]
+    for radius in ("0.3", "1"):
+        for name, axes in (("mig", [0, 1, 2, 3]), ("mig_active", [1, 2])):
+            expected = aw.metrics.local_mig(
+                lambda factors, axes=axes: _codes(run, factors)[:, axes],
+                (16,) * 6,
+                float(radius),
+                bins=5,
+                samples=200,
+                centres=2,
+                rng=torch.Generator().manual_seed(SEED),
+            )
+            row = scores[f"local_{name}"][radius]
+            assert row["values"] == pytest.approx(expected.values.tolist(), rel=1e-6)
+            assert row["mean"] == pytest.approx(np.mean(row["values"]))
+            assert row["std"] == pytest.approx(float(expected.std), rel=1e-6)
+    local = {"local_mig", "local_modularity"}
+    assert scores.keys() == {"active_axes"} | local | {f"{name}_active" for name in local}
+    assert done == [(f"local scores, radius {r}", i, 2) for r in ("0.3", "1") for i in (1, 2)]
+    assert result["protocol"] == {
+        "radius": [0.3, 1.0],
+        "centres": 2,
+        "samples": 200,
+        "bins": 5,
+        "vp": "dsprites",
+        "vp_latents": None,
+        "images": 2000,
+        "paths": 2000,
+        "features": "efficientnet-lite0",
+        "dci": "forest",
+        "evaluation_seed": SEED,
+    }
+
+
+def test_reconstruction_scores_by_hand(run: VAERun) -> None:
+    scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
+    images = run.config.data.render(_factors(1000))
+    with torch.no_grad():
+        decoded = run.network.decoder(run.network.encoder(images)[0]).double()
+    images = images.double()
+    nll = -(images * decoded.log() + (1 - images) * (1 - decoded).log()).sum((1, 2, 3)).mean()
+    assert scores["nll_of_means"] == pytest.approx(float(nll), rel=1e-5)
+    assert scores["mean_absolute_error"] == pytest.approx(float((images - decoded).abs().mean()))
+
+
+def test_jacobian_scores_by_hand(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [1])
+    scores = evaluate_run(run, ["jacobian"], seed=SEED)["scores"]
+    z = _codes(run, _factors(JACOBIAN_SAMPLES))
+    oracle = torch.autograd.functional.jacobian(lambda z: run.network.decoder(z).sum(0), z)
+    columns = oracle.permute(3, 4, 0, 1, 2).flatten(2).double()  # (batch, latent, pixel)
+    length = columns.norm(dim=2)
+    unit = columns / length[..., None]
+    cosines = unit @ unit.transpose(1, 2)
+    assert scores["jl1"] == pytest.approx(float(columns.abs().sum((1, 2)).mean()), rel=1e-5)
+    alive = [0, 2, 3]
+    sparsity = columns.abs().sum(2) / length / 16  # √ of 16 × 16 pixels
+    assert scores["sparsity"] == pytest.approx(float(sparsity[:, alive].mean()), rel=1e-5)
+    assert scores["column_length"] == pytest.approx(float(length.mean()), rel=1e-5)
+    contrast = -torch.linalg.slogdet(cosines[:, alive][:, :, alive]).logabsdet / 2
+    assert scores["ima_contrast"] == pytest.approx(float(contrast.mean()), rel=1e-4)
+    pairs = [cosines[:, i, j].abs().mean() for i in alive for j in alive if i != j]
+    assert scores["mean_cosine"] == pytest.approx(float(sum(pairs)) / 6, rel=1e-5)
+    energy = (columns @ columns.transpose(1, 2)).square()
+    share = 1 - energy.diagonal(dim1=1, dim2=2).sum(1) / energy.sum((1, 2))
+    assert scores["off_diagonal_share"] == pytest.approx(float(share.mean()), rel=1e-5)
+
+
+def test_activity_is_the_mean_kl_divergence_of_each_axis(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [1, 2])
+    with torch.no_grad():
+        mean, log_variance = run.network.encoder(run.config.data.render(_factors(1000)))
+    expected = (mean**2 + log_variance.exp() - 1 - log_variance).mean(0) / 2
+    found = Subject(run, run.config.evaluation, SEED).activity
+    torch.testing.assert_close(found, expected)
+    assert found[[1, 2]].tolist() == [0.0, 0.0]
+    result = evaluate_run(run, ["reconstruction"], seed=SEED)
+    assert result["kl_per_axis"] == pytest.approx(expected.tolist(), abs=5e-5)
+    assert result["scores"]["active_axes"] == 2
+
+
+def test_all_metrics_are_chosen_by_default_and_written_to_the_folder(run: VAERun) -> None:
+    result = evaluate_run(run)
+    written = json.loads(run.folder.evaluation.read_text())
+    assert written == result
+    assert (written["name"], written["seed"], written["step"]) == ("tiny", 0, 40)
+    plain = {"local_mig", "local_modularity", "mig", "modularity", "explicitness"}
+    images = {"nll_of_means", "mean_absolute_error", *JACOBIAN}
+    expected = plain | {f"{name}_active" for name in plain} | images
+    assert written["scores"].keys() == expected | {"active_axes"}
+    assert evaluate_run(run)["scores"] == result["scores"]
+
+
+def test_radii_of_one_s_own_replace_the_recipe_s(run: VAERun) -> None:
+    result = evaluate_run(run, ["local"], radius=[0.5])
+    assert list(result["scores"]["local_mig"]) == ["0.5"]
+    assert result["protocol"]["radius"] == [0.5]
+
+
+def test_another_seed_scores_other_samples(run: VAERun) -> None:
+    first, second = (evaluate_run(run, ["mig"], seed=seed)["scores"]["mig"] for seed in (0, 1))
+    assert first != second
+    assert first == pytest.approx(second, abs=0.2)
+
+
+@pytest.mark.parametrize("name", ["mug", "MIG", "local_jacobian", ""])
+def test_unknown_metrics_are_refused_with_the_known_ones(run: VAERun, name: str) -> None:
+    with pytest.raises(ValueError, match=f"metrics must be out of local, mig.*got '{name}'"):
+        evaluate_run(run, ["mig", name])
+    assert not run.folder.evaluation.exists()
+
+
+def test_a_collapsed_model_has_scores_too(trained_copy: Path) -> None:
+    """Not one axis is active, all codes are constant: it tells nothing about any factor."""
+    run = _with_dead_axes(trained_copy, [0, 1, 2, 3])
+    result = evaluate_run(run)
+    scores = result["scores"]
+    assert scores["active_axes"] == 0
+    assert result["kl_per_axis"] == [0.0] * 4
+    assert (scores["mig"], scores["modularity"]) == (0.0, 0.0)
+    assert scores["explicitness"] == pytest.approx(0.5)
+    assert {row["mean"] for row in scores["local_mig"].values()} == {0.0}
+    assert not [name for name in scores if name.endswith("_active")]
+    assert json.loads(run.folder.evaluation.read_text())["scores"] == scores
+
+
+def _images(folder: Path, run: VAERun) -> ImageFolder:
+    from PIL import Image
+
+    folder.mkdir()
+    for number, image in enumerate(run.images(6, 0)):
+        Image.fromarray((255 * image[0]).byte().numpy()).save(folder / f"{number}.png")
+    return ImageFolder(folder, size=16, channels=1)
+
+
+def test_images_without_factors_get_the_scores_that_need_none(run: VAERun, tmp_path: Path) -> None:
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    scores = evaluate_run(run)["scores"]
+    assert scores.keys() == {
+        "active_axes",
+        "nll_of_means",
+        "mean_absolute_error",
+        *JACOBIAN,
+    }
+    images = run.config.data.render(torch.arange(6))
+    with torch.no_grad():
+        error = (run.network(images) - images).abs().flatten(1).mean(1)
+    assert error.min() < scores["mean_absolute_error"] < error.max()
+
+
+@pytest.mark.parametrize("name", ["local", "mig", "modularity", "explicitness"])
+def test_images_without_factors_are_refused_metrics_that_need_them(
+    run: VAERun, tmp_path: Path, name: str
+) -> None:
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    message = r"reconstruction, jacobian, .* \(the true factors of these images are not known\)"
+    with pytest.raises(ValueError, match=message):
+        evaluate_run(run, [name])
+
+
+def test_a_gaussian_likelihood_is_scored_as_it_was_trained(run: VAERun) -> None:
+    objective = BetaVAE(likelihood="gaussian", sigma=0.2)
+    run = replace(run, config=replace(run.config, objective=objective))
+    scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
+    images = run.config.data.render(_factors(1000))
+    with torch.no_grad():
+        decoded = run.network(images)
+    expected = -torch.distributions.Normal(decoded, 0.2).log_prob(images).sum((1, 2, 3)).mean()
+    assert scores["nll_of_means"] == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_scores_that_are_there_already_stay(run: VAERun) -> None:
+    """Minutes of local scores are not lost to a call that asks for something else."""
+    evaluate_run(run, ["local"], [0.3])
+    first = json.loads(run.folder.evaluation.read_text())
+    evaluate_run(run, ["mig"])
+    evaluate_run(run, ["local"], [0.1])
+    last = json.loads(run.folder.evaluation.read_text())
+    assert list(last["scores"]["local_mig"]) == ["0.1", "0.3"]
+    assert last["scores"]["local_mig"]["0.3"] == first["scores"]["local_mig"]["0.3"]
+    assert "mig" in last["scores"]
+    assert {0.1, 0.3} <= set(last["protocol"]["radius"])
+
+
+@pytest.mark.parametrize("change", ["weights", "seed", "damage"])
+def test_scores_of_something_else_do_not_stay(run: VAERun, change: str) -> None:
+    evaluate_run(run, ["mig"])
+    if change == "weights":
+        run = _with_dead_axes(run.folder.path, [0])
+    if change == "damage":
+        run.folder.evaluation.write_text("{")
+    result = evaluate_run(run, ["reconstruction"], seed=1 if change == "seed" else 0)
+    assert "mig" not in result["scores"]
+    assert json.loads(run.folder.evaluation.read_text()) == result
+
+
+def test_scores_by_a_version_that_knew_fewer_choices_stay(run: VAERun) -> None:
+    evaluate_run(run, ["mig"])
+    written = json.loads(run.folder.evaluation.read_text())
+    del written["protocol"]["dci"]
+    run.folder.evaluation.write_text(json.dumps(written))
+    assert "mig" in evaluate_run(run, ["reconstruction"])["scores"]
+
+
+def test_dci_by_other_trees_takes_the_place_of_the_first(run: VAERun) -> None:
+    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=2)))
+    first = evaluate_run(run, ["dci"], seed=SEED)["scores"]
+    protocol = replace(run.config.evaluation, dci="boosted")
+    changed = replace(run, config=replace(run.config, evaluation=protocol))
+    second = evaluate_run(changed, ["dci"], seed=SEED)["scores"]
+    factors = run.config.data.draw(200, _rng())
+    expected = aw.metrics.dci(_codes(run, factors), factors, model="boosted", rng=_rng())
+    assert second["dci_disentanglement"] == pytest.approx(expected.disentanglement, rel=1e-6)
+    assert second["dci_disentanglement"] != first["dci_disentanglement"]
+
+
+def _rng() -> torch.Generator:
+    return torch.Generator().manual_seed(SEED)
+
+
+def _encoded(run: VAERun, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """What fills with the number of images of each call of the encoder."""
+    counts: list[int] = []
+    hook = run.network.encoder.register_forward_pre_hook(
+        lambda _, images: counts.append(len(images[0]))
+    )
+    monkeypatch.setattr(run.network, "_hook_to_keep", hook, raising=False)
+    return counts
+
+
+BY_ARRAYS: dict[str, tuple[str, Callable[[Tensor, Tensor], object]]] = {
+    "sap": ("sap", lambda codes, factors: aw.metrics.sap(codes, factors)),
+    "irs": ("irs", lambda codes, factors: aw.metrics.irs(codes, factors)),
+    "dci_disentanglement": (
+        "dci",
+        lambda codes, factors: aw.metrics.dci(codes, factors, model="forest", rng=_rng()),
+    ),
+    "dci_completeness": (
+        "dci",
+        lambda codes, factors: (
+            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).completeness
+        ),
+    ),
+    "dci_informativeness": (
+        "dci",
+        lambda codes, factors: (
+            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).informativeness
+        ),
+    ),
+    "total_correlation": (
+        "total_correlation",
+        lambda codes, _: aw.metrics.total_correlation(codes),
+    ),
+    "wasserstein_correlation": (
+        "wasserstein_correlation",
+        lambda codes, _: aw.metrics.wasserstein_correlation(codes),
+    ),
+    "mean_mutual_information": (
+        "mean_mutual_information",
+        lambda codes, _: aw.metrics.mean_mutual_information(codes, bins=20),
+    ),
+}
+
+
+@pytest.mark.parametrize("key", BY_ARRAYS)
+def test_scores_of_arrays_are_those_of_the_encoder_s_means(trained_copy: Path, key: str) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    name, metric = BY_ARRAYS[key]
+    scores = evaluate_run(run, [name], seed=SEED)["scores"]
+    factors = _factors(200)
+    codes = _codes(run, factors)
+    assert scores[key] == pytest.approx(float(metric(codes, factors)), rel=1e-4)
+    alive = float(metric(codes[:, [0, 1, 3]], factors))
+    assert scores[f"{key}_active"] == pytest.approx(alive, rel=1e-4)
+
+
+def test_infomec_chooses_its_axes_by_itself(trained_copy: Path) -> None:
+    run = _with_dead_axes(trained_copy, [2])
+    scores = evaluate_run(run, ["infomec"], seed=SEED)["scores"]
+    factors = _factors(200)
+    expected = aw.metrics.infomec(_codes(run, factors), factors, rng=_rng())
+    assert not expected.active[2]
+    assert scores == {
+        "active_axes": 3,
+        "infom": pytest.approx(expected.infom, rel=1e-3),
+        "infoc": pytest.approx(expected.infoc, rel=1e-3),
+        "infoe": pytest.approx(expected.infoe, rel=1e-3),
+    }
+
+
+SMALL = {"train": 60, "test": 30, "batch_size": 8}
+
+
+@pytest.fixture
+def small_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published protocols encode a million images and two."""
+    for name, settings in (("factor_vae", {**SMALL, "variance_samples": 100}), ("beta_vae", SMALL)):
+        draw, score = OWN_DRAWS[name]
+        monkeypatch.setitem(OWN_DRAWS, name, (partial(draw, **settings), score))
+
+
+@pytest.mark.usefixtures("small_draws")
+def test_scores_that_draw_for_themselves_are_those_of_their_own_calls(run: VAERun) -> None:
+    scores = evaluate_run(run, ["beta_vae", "factor_vae"], seed=SEED)["scores"]
+
+    def encode(factors: Tensor) -> Tensor:
+        return _codes(run, factors)
+
+    sizes = (16,) * 6
+    factor_vae = aw.metrics.factor_vae_score(
+        encode, sizes, **SMALL, variance_samples=100, rng=_rng()
+    )
+    beta_vae = aw.metrics.beta_vae_score(encode, sizes, **SMALL, rng=_rng())
+    assert scores == {
+        "active_axes": scores["active_axes"],
+        "factor_vae": float(factor_vae),
+        "beta_vae": float(beta_vae),
+    }
+
+
+@pytest.mark.usefixtures("small_draws")
+def test_all_global_scores_share_one_pass_of_encoding(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = _encoded(run, monkeypatch)
+    bars: list[str] = []
+    rows = 200 + (100 + 90 * 8) + 2 * 90 * 8
+    seen: list[int] = []
+
+    def start_bar(name: str) -> Callable[[int, int], None]:
+        bars.append(name)
+        return lambda _done, total: seen.append(total) if name == "codes" else None
+
+    chosen = ["mig", "sap", "total_correlation", "factor_vae", "beta_vae"]
+    evaluate_run(run, chosen, seed=SEED, start_bar=start_bar)
+    assert sum(counts) == 1000 + rows  # a thousand tell which axes are active
+    assert bars.count("codes") == 1
+    assert set(seen) == {rows}
+    assert len(seen) > 10  # the bar moves
+
+
+def test_local_scores_share_one_pass_for_each_radius(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counts = _encoded(run, monkeypatch)
+    chosen = ["local_sap", "local", "local_infomec", "local_total_correlation"]
+    scores = evaluate_run(run, chosen, seed=SEED)["scores"]
+    assert sum(counts) == 1000 + 2 * 2 * 200  # radii, centres, samples
+    wanted = {
+        "sap": aw.metrics.sap,
+        "total_correlation": lambda codes, _: aw.metrics.total_correlation(codes),
+        "mig": partial(aw.metrics.mig, bins=5),
+    }
+    expected = aw.metrics.local_scores(
+        lambda factors: _codes(run, factors),
+        (16,) * 6,
+        0.3,
+        wanted,
+        samples=200,
+        centres=2,
+        rng=_rng(),
+    )
+    for name, score in expected.items():
+        values = scores[f"local_{name}"]["0.3"]["values"]
+        assert values == pytest.approx(score.values.tolist(), rel=1e-4)
+    assert {"local_infom", "local_infoc", "local_infoe"} < scores.keys()
+    assert "local_infom_active" not in scores
+    assert "sap" not in scores
+
+
+def test_a_local_score_by_name_comes_alone(run: VAERun) -> None:
+    scores = evaluate_run(run, ["local_modularity"], seed=SEED)["scores"]
+    assert scores.keys() - {"local_modularity_active"} == {"active_axes", "local_modularity"}
+    both = evaluate_run(run, ["local"], seed=SEED)["scores"]
+    assert both["local_modularity"] == scores["local_modularity"]
+
+
+def test_images_that_are_asked_for_often_are_made_once(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine distinct images in 200."""
+    data = ThreeDots(size=16, values=3, dots=1)
+    run = replace(run, config=replace(run.config, data=data))
+    counts = _encoded(run, monkeypatch)
+    subject = Subject(run, run.config.evaluation, SEED, chosen=("mig",))
+    factors, codes = subject.factors_and_codes
+    assert sum(counts) == 9
+    with torch.no_grad():
+        expected = run.network.encoder(data.render(factors))[0]
+    torch.testing.assert_close(codes, expected)
+
+
+PERCEPTUAL = {"ppl", "kid", "fid"}
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scores that take long, done in no time: which ones are taken is the question."""
+    for name in ("vp", *PERCEPTUAL):
+        monkeypatch.setitem(OF_GENERATORS, name, lambda _, name=name: {name: 0.5})
+
+
+@pytest.mark.usefixtures("small_draws", "quick")
+@pytest.mark.parametrize("missing", [True, False])
+def test_all_are_all_scores_that_can_be_had(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch, missing: bool
+) -> None:
+    def no_features(*_: object) -> object:
+        if missing:
+            raise ImportError("pip install 'axiswise[scores]'")
+        return None
+
+    monkeypatch.setattr(aw.metrics, "features", no_features)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    scores = evaluate_run(run, ["all"], seed=SEED)["scores"]
+    of_codes = {
+        *("local_mig", "local_modularity", "mig", "modularity", "explicitness", "sap", "irs"),
+        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+        *("total_correlation", "wasserstein_correlation", "mean_mutual_information"),
+    }
+    others = {"active_axes", "infom", "infoc", "infoe", "factor_vae", "beta_vae", "vp"}
+    others |= {"nll_of_means", "mean_absolute_error", "activeness", "activeness_max", *JACOBIAN}
+    others |= set() if missing else PERCEPTUAL
+    expected = of_codes | {f"{name}_active" for name in of_codes} | others
+    assert {name for name in scores if not name.startswith("column_")} == expected - {
+        "column_length"
+    }
+    assert {"column_length", "column_hoyer"} < scores.keys()
+
+
+@pytest.mark.usefixtures("quick")
+def test_all_of_images_without_factors_are_those_that_need_none(
+    run: VAERun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    scores = evaluate_run(run, ["all"])["scores"]
+    assert {"nll_of_means", "activeness", "vp", "ppl"} < scores.keys()
+    assert not {"mig", "factor_vae", "total_correlation", "kid"} & scores.keys()
+
+
+@pytest.mark.usefixtures("small_draws", "quick")
+@pytest.mark.parametrize(
+    ("values", "radius"),
+    [(9, [0.3, 1.0]), (16, [0.05, 1.0])],
+    ids=["fewer than ten values", "no other value within reach"],
+)
+def test_all_leaves_out_local_scores_where_no_factor_moves(
+    run: VAERun, monkeypatch: pytest.MonkeyPatch, values: int, radius: list[float]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
+    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=values)))
+    scores = evaluate_run(run, ["all"], radius, seed=SEED)["scores"]
+    assert not {"local_mig", "local_modularity"} & scores.keys()
+    assert {"mig", "dci_completeness", "factor_vae"} < scores.keys()

@@ -1,0 +1,141 @@
+"""Reading back what a run left."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from axiswise.runs.run import GANRun, VAERun, load_run, read_config
+from axiswise.data import Sprites, ThreeDots
+from axiswise.support.files import UnreadableFileError
+from axiswise.nets import ConvVAE, SimpleGenerator
+from axiswise.objectives import VariationPredictability
+from axiswise.training.checkpoint import load_checkpoint, save_checkpoint
+from axiswise.runs.folder import RunFolder
+
+
+def test_a_finished_run_comes_back_with_its_weights_and_its_recipe(trained: Path) -> None:
+    run = load_run(trained)
+    assert isinstance(run, VAERun)
+    assert (run.step, run.config.steps, run.config.name, run.config.seed) == (40, 40, "tiny", 0)
+    assert isinstance(run.config.data, ThreeDots)
+    assert run.config.data.factor_sizes == (16,) * 6
+    assert (run.config.objective.beta, run.config.penalty.columns) == (2.0, 1)  # type: ignore[union-attr]
+    assert run.generator is run.network.decoder
+    assert run.latent_dim == 4
+    assert not run.network.training
+    saved = ConvVAE.from_pretrained(trained).state_dict()
+    final = load_checkpoint(trained / "checkpoints" / "step-00000040.pt")["model"]
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value.cpu(), saved[name])
+        assert torch.equal(saved[name], final[name])
+
+
+def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path) -> None:
+    run = load_run(trained_gan)
+    assert isinstance(run, GANRun)
+    assert (run.step, run.config.name, run.latent_dim) == (40, "tiny-gan", 4)
+    assert isinstance(run.config.data, Sprites)
+    assert run.config.vp == VariationPredictability(weight=0.1, width=0.1)
+    assert run.generator is run.network
+    assert not run.network.training
+    saved = SimpleGenerator.from_pretrained(trained_gan).state_dict()
+    state = load_checkpoint(trained_gan / "checkpoints" / "step-00000040.pt")
+    for name, value in run.network.state_dict().items():
+        assert torch.equal(value.cpu(), saved[name])
+        assert torch.equal(saved[name], state["model"][name])
+        assert torch.equal(saved[name], state["networks"]["average"][f"module.{name}"])
+        assert not torch.equal(saved[name], state["networks"]["generator"][f"generator.{name}"])
+
+
+def test_an_unfinished_gan_comes_with_its_newest_checkpoint(
+    trained_gan: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(trained_gan, tmp_path / "copy"))
+    for name in ("model.safetensors", "config.json", "checkpoints/step-00000040.pt"):
+        (folder / name).unlink()
+    run = load_run(folder)
+    assert run.step == 30
+    model = load_checkpoint(folder / "checkpoints" / "step-00000030.pt")["model"]
+    assert all(torch.equal(run.network.state_dict()[name].cpu(), model[name]) for name in model)
+
+
+def test_latents_of_a_gan_are_normal_and_of_a_vae_the_codes_of_its_images(
+    trained: Path, trained_gan: Path
+) -> None:
+    gan, vae = load_run(trained_gan), load_run(trained)
+    z = gan.latents(5, seed=2).cpu()
+    assert torch.equal(z, torch.randn(5, 4, generator=torch.Generator().manual_seed(2)))
+    assert isinstance(vae, VAERun)
+    with torch.no_grad():
+        mean, _ = vae.network.encoder(vae.images(5, seed=2))
+    assert torch.equal(vae.latents(5, seed=2), mean)
+
+
+def test_images_are_ruled_by_the_seed(trained: Path) -> None:
+    run = load_run(trained)
+    rng = torch.Generator().manual_seed(4)
+    factors = torch.stack([torch.randint(16, (3,), generator=rng) for _ in range(6)], 1)
+    assert torch.equal(run.images(3, seed=4).cpu(), ThreeDots(16, values=16).render(factors))
+    assert not torch.equal(run.images(3, seed=4), run.images(3, seed=5))
+
+
+def test_an_unfinished_run_comes_with_its_newest_checkpoint(trained_copy: Path) -> None:
+    for name in ("model.safetensors", "config.json", "checkpoints/step-00000040.pt"):
+        (trained_copy / name).unlink()
+    run = load_run(trained_copy)
+    assert run.step == 30
+    weights = load_checkpoint(trained_copy / "checkpoints" / "step-00000030.pt")["model"]
+    assert all(torch.equal(run.network.state_dict()[name].cpu(), weights[name]) for name in weights)
+
+
+def test_a_run_with_nothing_saved_yet_is_an_error(tmp_path: Path, trained: Path) -> None:
+    run = RunFolder.create(tmp_path / "new", (trained / "config.yaml").read_text())
+    with pytest.raises(FileNotFoundError, match=f"{run.path} has neither a finished model nor a"):
+        load_run(run.path)
+
+
+def test_weights_that_are_not_finite_are_refused_by_name(trained_copy: Path) -> None:
+    vae = ConvVAE.from_pretrained(trained_copy)
+    with torch.no_grad():
+        vae.decoder[2].weight[1, 1] = float("inf")
+    vae.save_pretrained(trained_copy)
+    with pytest.raises(UnreadableFileError, match=r"decoder\.2\.weight of .*copy are not finite"):
+        load_run(trained_copy)
+
+
+CHECKPOINTS: dict[str, Callable[[dict[str, Any]], object]] = {
+    "another network": lambda state: state["model"].pop("decoder.0.bias"),
+    "no weights": lambda state: state.pop("model"),
+    "no step": lambda state: state.pop("step"),
+    "words for weights": lambda state: state.update(model="none"),
+}
+
+
+@pytest.mark.parametrize("change", CHECKPOINTS)
+def test_a_checkpoint_of_something_else_is_refused_by_name(trained_copy: Path, change: str) -> None:
+    (trained_copy / "model.safetensors").unlink()
+    state = load_checkpoint(trained_copy / "checkpoints" / "step-00000040.pt")
+    CHECKPOINTS[change](state)
+    path = save_checkpoint(trained_copy / "checkpoints", 50, state)
+    with pytest.raises(UnreadableFileError, match=f"checkpoint {path} does not belong to"):
+        load_run(trained_copy)
+
+
+def test_a_config_without_what_it_needs_is_refused_by_name(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", "learning_rate: 3\n")
+    with pytest.raises(UnreadableFileError, match=f"{run.config} cannot be used.*data"):
+        read_config(run)
+
+
+def test_images_that_have_gone_are_named_and_the_config_is_not_blamed(
+    tmp_path: Path, trained: Path
+) -> None:
+    text = (trained / "config.yaml").read_text()
+    data = "data: {class_path: axiswise.data.ImageFolder, init_args: {path: /gone, size: 16}}\n"
+    run = RunFolder.create(tmp_path / "run", data + text[text.index("model:") :])
+    with pytest.raises(FileNotFoundError, match="'/gone' does not exist"):
+        read_config(run)

@@ -1,0 +1,77 @@
+"""Files are whole or not there."""
+
+import errno
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from axiswise.support.files import naming, write_atomically
+
+
+def test_the_content_is_written_and_replaces_what_stood_there(tmp_path: Path) -> None:
+    path = tmp_path / "file.bin"
+    write_atomically(path, b"old")
+    write_atomically(path, bytes(range(256)) * 1000)
+    assert path.read_bytes() == bytes(range(256)) * 1000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_old_file_is_there_until_the_new_one_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    seen = []
+
+    def replace(source: str, target: Path) -> None:
+        seen.append((path.read_bytes(), Path(source).read_bytes(), Path(source).parent))
+        Path(source).rename(target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    write_atomically(path, b"new")
+    assert seen == [(b"old", b"new", tmp_path)]  # same folder: a rename cannot become a copy
+    assert path.read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])
+@pytest.mark.parametrize("kind", [OSError(errno.ENOSPC, "No space left"), KeyboardInterrupt()])
+def test_after_a_failure_the_old_file_stays_and_nothing_else_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, kind: BaseException
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+
+    def fail(*_: object) -> None:
+        raise kind
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, fail)
+        with pytest.raises(type(kind)):
+            write_atomically(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_new_files_can_be_read_by_whom_the_umask_allows(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "file", b"")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_missing_folder_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="missing/file"):
+        write_atomically(tmp_path / "missing" / "file", b"")
+
+
+def test_errors_say_which_file_they_are_about() -> None:
+    with pytest.raises(OSError, match=r"No space left.*'/some/file'") as caught:  # noqa: SIM117
+        with naming(Path("/some/file")):
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+    with pytest.raises(PermissionError, match="'/some/file'"), naming(Path("/some/file")):
+        raise PermissionError(errno.EACCES, "Permission denied", "/some/.file.x1y2")
