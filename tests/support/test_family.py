@@ -10,7 +10,7 @@ from axiswise.support.family import Family
 
 PACKAGE = {
     "__init__.py": "raise RuntimeError('imported')",
-    "one.py": '@shape("square")\ndef square(): ...\n\n\n@shape(\n    "line", 2\n)\ndef line(): ...\n',
+    "one.py": '@shape("square")\ndef square(): ...\n\n@shape(\n    "line", 2\n)\ndef line(): ...\n',
     "two.py": '# @shape("commented")\n@shape("circle")\nclass Circle: ...\n',
 }
 
