@@ -12,7 +12,8 @@ from axiswise.objectives import (
     JacobianTerm,
     VariationPredictability,
 )
-from axiswise.training.config import EvaluationConfig, GANConfig, VAEConfig
+from axiswise.runs.protocol import EvaluationProtocol
+from axiswise.training.config import GANConfig, VAEConfig
 
 
 def _config(**changes: object) -> VAEConfig:
@@ -26,7 +27,7 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
     assert config.anneal * config.steps == 100_000
     assert (config.objective.beta, config.objective.likelihood) == (4.0, "bernoulli")
     assert JacobianTerm().weight == 0.1
-    evaluation = EvaluationConfig()
+    evaluation = EvaluationProtocol()
     assert evaluation.radius == [0.1, 0.2, 0.3, 0.6, 1.0]
     assert (evaluation.centres, evaluation.samples, evaluation.bins) == (20, 10_000, 5)
 
@@ -73,7 +74,7 @@ def test_a_protocol_out_of_range_is_refused_before_training(
     changes: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        EvaluationConfig(**changes)  # type: ignore[arg-type]
+        EvaluationProtocol(**changes)  # type: ignore[arg-type]
 
 
 def _gan(latent_dim: int = 4, **changes: object) -> GANConfig:
@@ -168,4 +169,4 @@ def test_layers_that_are_not_there_are_refused_before_anything_starts() -> None:
 
 def test_more_latents_than_there_are_are_refused_for_vp() -> None:
     with pytest.raises(ValueError, match=r"evaluation\.vp_latents must be at most the 4 latents"):
-        _config(evaluation=EvaluationConfig(vp_latents=5))
+        _config(evaluation=EvaluationProtocol(vp_latents=5))

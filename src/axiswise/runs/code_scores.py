@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
-from axiswise.training.config import EvaluationConfig
+from axiswise.runs.protocol import EvaluationProtocol
 
 CodeScore = Callable[[Any, Any], dict[str, float]]
 Progress = Callable[[int, int], object]
@@ -32,7 +32,7 @@ NEED_TWO_FACTORS = ("modularity", "infomec")
 
 def code_score(
     name: str,
-    protocol: EvaluationConfig,
+    protocol: EvaluationProtocol,
     active: Tensor,
     seed: int,
     bins: int = 20,
@@ -67,7 +67,7 @@ def code_score(
 
 
 def _over_all_axes(
-    name: str, protocol: EvaluationConfig, seed: int, bins: int, start_bar: StartBar | None
+    name: str, protocol: EvaluationProtocol, seed: int, bins: int, start_bar: StartBar | None
 ) -> CodeScore:
     def progress() -> Progress | None:
         return None if start_bar is None else start_bar(name)

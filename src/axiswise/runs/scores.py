@@ -18,7 +18,7 @@ from axiswise.jacobian import jacobian_columns
 from axiswise.metrics import JacobianDiagnostics
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.penalties import jl1_penalty
-from axiswise.training.config import EvaluationConfig
+from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.training.vae import ACTIVE, decoder_logits
 
 StartBar = Callable[[str], Callable[[int, int], None]]
@@ -54,7 +54,7 @@ class Subject:
     """
 
     run: TrainedRun
-    protocol: EvaluationConfig
+    protocol: EvaluationProtocol
     seed: int
     start_bar: StartBar = lambda _: lambda *_: None
     chosen: Sequence[str] = ()

@@ -61,10 +61,10 @@ def _train(run: PlannedRun) -> None:
 def _evaluate(run: PlannedRun) -> None:
     from axiswise.runs.evaluate import evaluate_run
     from axiswise.runs.run import load_run
-    from axiswise.training.config import EvaluationConfig
+    from axiswise.runs.protocol import EvaluationProtocol
 
     found = load_run(run.folder)
-    protocol = EvaluationConfig(**run.settings["evaluation"])
+    protocol = EvaluationProtocol(**run.settings["evaluation"])
     # The folder's own config may be of an earlier sweep with another protocol.
     config: Any = replace(found.config, evaluation=protocol)
     found = replace(found, config=config)
