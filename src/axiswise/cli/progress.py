@@ -1,9 +1,14 @@
 """Progress bars, on standard error."""
 
-from collections.abc import Callable, Iterator
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -13,6 +18,10 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Column
+
+if TYPE_CHECKING:
+    from axiswise.runs.sweeps import Outcome, PlannedRun
+    from axiswise.runs.sweeps import Progress as SweepProgress
 
 
 @contextmanager
@@ -84,6 +93,67 @@ def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]
             return update
 
         yield start
+
+
+@contextmanager
+def sweep_bars(count: int) -> Iterator[Callable[[SweepProgress], None]]:
+    """A bar for all runs and one for each that is at work; a line for each that ends.
+
+    Args:
+        count: How many runs there are.
+
+    Yields:
+        What to call as the sweep goes on.
+    """
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=12),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[figures]}"),
+        console=Console(stderr=True),
+    ) as bars:
+        total = bars.add_task("runs", total=count, figures="")
+        tasks: dict[Path, TaskID] = {}
+        ended = 0
+
+        def show(progress: SweepProgress) -> None:
+            nonlocal ended
+            for outcome in progress.outcomes[ended:]:
+                if outcome.state != "there":
+                    bars.console.print(_line(outcome), soft_wrap=True, highlight=False)
+            ended = len(progress.outcomes)
+            bars.update(total, completed=ended, figures=_counts(progress))
+            _show_running(bars, tasks, progress.running)
+
+        yield show
+
+
+def _show_running(
+    bars: Progress, tasks: dict[Path, TaskID], running: Sequence[tuple[PlannedRun, int]]
+) -> None:
+    for folder in tasks.keys() - {run.folder for run, _ in running}:
+        bars.remove_task(tasks.pop(folder))
+    for run, done in running:
+        if run.folder not in tasks:
+            tasks[run.folder] = bars.add_task(escape(run.folder.name), total=run.steps, figures="")
+        figures = "scores" if done == run.steps else ""
+        bars.update(tasks[run.folder], completed=done, figures=figures)
+
+
+def _line(outcome: Outcome) -> str:
+    if outcome.state == "failed":
+        return escape(f"{outcome.run.folder}: failed: {outcome.reason} (log: {outcome.log})")
+    return escape(f"{outcome.run.folder}: {outcome.state}")
+
+
+def _counts(progress: SweepProgress) -> str:
+    states = [outcome.state for outcome in progress.outcomes]
+    counts: Sequence[tuple[str, int]] = [
+        ("there before", states.count("there")),
+        ("running", len(progress.running)),
+        ("failed", states.count("failed")),
+    ]
+    return ", ".join(f"{number} {name}" for name, number in counts if number)
 
 
 _NAME = len("training")  # of a bar: long figures wrap, and leave it legible

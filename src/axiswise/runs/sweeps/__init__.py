@@ -6,6 +6,7 @@ Above the commands that train and evaluate one run, below those that need many.
 from axiswise.runs.sweeps.plan import Sweep, plan, read_sweep
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Progress, Resources
 from axiswise.runs.sweeps.run_all import run_all
+from axiswise.runs.sweeps.sweep import sweep
 from axiswise.runs.sweeps.table import TABLE, TableRow, read_table, write_table
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "read_sweep",
     "read_table",
     "run_all",
+    "sweep",
     "write_table",
 ]

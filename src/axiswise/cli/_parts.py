@@ -1,0 +1,31 @@
+"""What several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of some options that the user gave, by name."""
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
+
+
+def refuse(options: argparse.Namespace, kind: str, *names: str) -> None:
+    """Refuse options that are for folders of another kind."""
+    for name in given(options, *names):
+        raise ValueError(f"--{name} is for folders of {kind}, which this is not")
+
+
+def print_table(rows: list[list[str]]) -> None:
+    """Print rows, of which the first is the header."""
+    from rich.console import Console
+    from rich.table import Column, Table
+
+    table = Table(Column(rows[0][0], no_wrap=True), *rows[0][1:])
+    for row in rows[1:]:
+        table.add_row(*row)
+    Console().print(table)

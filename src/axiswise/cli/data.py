@@ -1,0 +1,40 @@
+"""`axiswise data`: list the data sets, or draw pictures of one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from axiswise.cli._parts import print_table
+
+if TYPE_CHECKING:
+    from axiswise.cli._parts import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser("data", help="list the data sets, or draw pictures of one")
+    parser.set_defaults(run=run)
+    show = parser.add_subparsers(metavar="COMMAND").add_parser(
+        "show", help="draw samples, and the range of each factor"
+    )
+    show.add_argument("name", metavar="NAME", help="as `axiswise data` lists it")
+    show.add_argument("--out", metavar="FOLDER", help="for the pictures; runs/data-NAME")
+    show.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
+    show.set_defaults(run=_show)
+
+
+def run(_options: argparse.Namespace) -> None:
+    """Print the list."""
+    from axiswise.runs.show_data import data_rows
+
+    print_table(data_rows())
+
+
+def _show(options: argparse.Namespace) -> None:
+    from axiswise.cli.progress import counting_bar
+    from axiswise.runs.show_data import show_data
+
+    with counting_bar() as start_bar:
+        paths = show_data(options.name, options.out, options.seed, start_bar)
+    print(*paths, sep="\n")

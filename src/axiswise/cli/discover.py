@@ -1,0 +1,78 @@
+"""`axiswise discover`: find directions in the latents of a generator."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from axiswise.cli._parts import given
+
+if TYPE_CHECKING:
+    from axiswise.cli._parts import Commands
+
+_USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
+       [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]
+       [--derivative forward|finite] [--epsilon E] [--chunk-size N] [--key value …]"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "discover",
+        usage=_USAGE,
+        help="find directions in the latents of a generator",
+        description="Find directions in the latents of a generator: a run folder, a folder or Hub "
+        "repository in our format, an import path (module:name), or biggan:FILE. Below are the "
+        "settings of all methods, then those of the one that --method names.",
+        add_help=False,
+        allow_abbrev=False,
+    )
+    parser.add_argument("generator", nargs="?", metavar="GENERATOR", help="where it is")
+    parser.add_argument(
+        "--method", default="orojar", metavar="NAME", help="orojar, if none; see the end"
+    )
+    parser.add_argument("--directions", type=int, metavar="N", help="the most important; all")
+    parser.add_argument(
+        "--subspace", metavar="START:STOP", help="latents to search, or coarse, mid, fine; all"
+    )
+    parser.add_argument("--out", metavar="FOLDER", help="runs/GENERATOR-METHOD-seedS")
+    parser.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
+    parser.add_argument(
+        "--latent-dim", type=int, metavar="N", help="where the generator does not say"
+    )
+    parser.add_argument("--classes", type=int, nargs="+", metavar="C", help="of BigGAN; all")
+    parser.add_argument(
+        "--derivative", choices=["forward", "finite"], help="finite needs no derivatives (forward)"
+    )
+    parser.add_argument("--epsilon", type=float, metavar="E", help="step of finite differences")
+    parser.add_argument(
+        "--chunk-size", type=int, metavar="N", help="bound on latents times directions at once"
+    )
+    parser.add_argument("--help", "-h", action="store_true", help="show this")
+    parser.set_defaults(run=run, parser=parser, subject="generator")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Search, and print where the directions are; or print the help."""
+    from axiswise.cli.progress import searching_bar
+    from axiswise.runs.discover import GeneratorSource, discover, method_parser
+
+    if options.help:
+        options.parser.print_help()
+        method_parser(options.method).print_help()
+        return
+    if options.generator is None:
+        raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")
+    source = GeneratorSource(options.generator, options.latent_dim, options.classes)
+    with searching_bar() as start_search:
+        folder, found = discover(
+            source,
+            options.method,
+            options.words,
+            options.out,
+            subspace=options.subspace,
+            start_search=start_search,
+            **given(options, "directions", "seed", "derivative", "epsilon", "chunk_size"),
+        )
+    then = (f"`axiswise {name} {folder}{source.words}`" for name in ("evaluate", "show"))
+    print(f"{folder}: {len(found)} directions; now {', '.join(then)}")

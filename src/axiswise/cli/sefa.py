@@ -1,0 +1,25 @@
+"""`axiswise sefa`: a GAN with the directions that SeFa finds as its axes."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from axiswise.cli._parts import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser("sefa", help="turn a GAN's axes to the directions that SeFa finds")
+    parser.add_argument("folder", metavar="FOLDER", help="the run's folder")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the new run; FOLDER-sefa")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Make the new run, and print where it is."""
+    from axiswise.runs.sefa import sefa_run
+
+    path = sefa_run(options.folder, options.out).path
+    print(f"{path}: now `axiswise evaluate {path}`, `axiswise show {path}`")

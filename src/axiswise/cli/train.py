@@ -1,0 +1,57 @@
+"""`axiswise train`: train a model by a recipe."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from axiswise.cli._parts import Commands
+
+_USAGE = """axiswise train RECIPE [--out FOLDER] [--key value …]
+       axiswise train --resume FOLDER"""
+
+
+def add(commands: Commands) -> None:
+    """Add the command's parser."""
+    parser = commands.add_parser(
+        "train",
+        usage=_USAGE,
+        help="train a model by a recipe",
+        description="Train a model by a recipe. Any key of it can be overridden, as in "
+        "--steps 1000 --penalty.weight 0.3; `axiswise train RECIPE --help` lists them.",
+        add_help=False,
+    )
+    parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="shipped name or YAML file")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a run")
+    parser.add_argument("--out", metavar="FOLDER", help="folder of the run; runs/NAME-seedS")
+    parser.add_argument("--help", "-h", action="store_true", help="show this, or a recipe's keys")
+    parser.set_defaults(run=run, parser=parser, subject="recipe")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Train, or print the help."""
+    if options.help:
+        _print_help(options)
+        return
+    from axiswise.runs.train import is_helper, resume_run, train_recipe
+
+    if options.resume is not None:
+        if options.recipe or options.out or options.words:
+            raise ValueError("--resume takes a folder and nothing else: the recipe is in it")
+        made = resume_run(options.resume)
+    elif options.recipe is None:
+        raise ValueError("train needs a RECIPE (`axiswise recipes` lists them) or --resume FOLDER")
+    else:
+        made = train_recipe(options.recipe, options.words, options.out)
+    if not is_helper():
+        path = made.path
+        print(f"{path}: trained; now `axiswise evaluate {path}`, `axiswise show {path}`")
+
+
+def _print_help(options: argparse.Namespace) -> None:
+    options.parser.print_help()
+    if options.recipe:
+        from axiswise.training.recipe import recipe_kind, recipe_parser, recipe_path
+
+        recipe_parser(recipe_kind(recipe_path(options.recipe))).print_help()

@@ -1,0 +1,74 @@
+"""A sweep from its file to its table."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Literal
+
+from axiswise.runs.sweeps.plan import plan, read_sweep
+from axiswise.runs.sweeps.planned import Outcome, Progress
+from axiswise.runs.sweeps.run_all import OnProgress, run_all
+from axiswise.runs.sweeps.table import TABLE, write_table
+from axiswise.training.stops import TrainingStoppedError
+
+# Given the number of runs, what shows their progress while it is open.
+Bars = Callable[[int], AbstractContextManager[OnProgress]]
+
+
+def no_sweep_bars(_count: int) -> AbstractContextManager[OnProgress]:
+    """Show nothing."""
+    return nullcontext(lambda _: None)
+
+
+def sweep(
+    file: str,
+    out: str | None = None,
+    workers: int | None = None,
+    engine: Literal["local", "ray"] = "local",
+    bars: Bars = no_sweep_bars,
+) -> Path:
+    """Train and score the runs of a sweep that are missing, and write the table of all.
+
+    Args:
+        file: The sweep's YAML file.
+        out: Folder of the runs and the table, sweep.csv; runs/NAME after the file's if None.
+        workers: How many runs at once; as many as there is room for if None.
+        engine: "local" or "ray".
+        bars: Opens progress bars for that many runs.
+
+    Returns:
+        Path of the table.
+
+    Raises:
+        FileNotFoundError: If there is no such file or recipe.
+        ValueError: If anything in the file is wrong; no run has started then.
+        TrainingStoppedError: If runs failed; all others were done, and the table is written.
+        KeyboardInterrupt: On Ctrl-C or SIGTERM; the table is written.
+        ImportError: If Ray is wanted and not installed.
+        OSError: If something cannot be read or written.
+    """
+    settings = read_sweep(file)
+    folder = Path("runs") / Path(file).stem if out is None else Path(out)
+    runs = plan(settings, folder)
+    seen: tuple[Outcome, ...] = ()
+
+    def note(progress: Progress) -> None:
+        nonlocal seen
+        seen = progress.outcomes
+        show(progress)
+
+    table = folder / TABLE
+    try:
+        with bars(len(runs)) as show:
+            outcomes = run_all(runs, workers, engine, note, settings.resources, settings.retries)
+    except KeyboardInterrupt:
+        write_table(runs, seen, table)
+        raise
+    write_table(runs, outcomes, table)
+    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+        raise TrainingStoppedError(
+            f"{len(failed)} of {len(runs)} runs failed: "
+            + "; ".join(f"{outcome.run.folder} (log: {outcome.log})" for outcome in failed)
+            + "; the same command tries them again"
+        )
+    return table
