@@ -1,5 +1,6 @@
 """What README and docs/ say works: their Python runs, their commands are understood."""
 
+import argparse
 import re
 import shlex
 from pathlib import Path
@@ -31,21 +32,10 @@ def test_python_of_the_page_runs(
 
 
 def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = []
-    monkeypatch.setattr(cli, "_train", lambda options, overrides: seen.append((options, overrides)))
-    others = (
-        "recipes",
-        "discover",
-        "evaluate",
-        "show",
-        "sefa",
-        "compare",
-        "sweep",
-        "reproduce",
-        "data",
-    )
-    for other in (f"_{name}" for name in others):
-        monkeypatch.setattr(cli, other, lambda options, _overrides: seen.append((options, [])))
+    seen: list[argparse.Namespace] = []
+    for command in cli.COMMANDS:
+        monkeypatch.setattr(command, "run", seen.append)
+    monkeypatch.setattr(cli.data, "_show", seen.append)
     lines = [
         shlex.split(line, comments=True)
         for block in blocks(PAGES[0], "sh")
@@ -56,9 +46,9 @@ def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) 
     for words in lines:
         assert cli.main(words[1:]) == 0, words
     assert len(seen) == len(lines)
-    for options, overrides in seen:
+    for options in seen:
         if getattr(options, "recipe", None):
-            read_recipe(recipe_path(options.recipe), overrides)
+            read_recipe(recipe_path(options.recipe), options.words)
 
 
 def test_recipe_in_the_docs_is_one(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from axiswise.cli import (
     train,
 )
 
-_COMMANDS = (train, recipes, discover, evaluate, show, sefa, compare, sweep, reproduce, data)
+COMMANDS = (train, recipes, discover, evaluate, show, sefa, compare, sweep, reproduce, data)
 
 _USERS_FAULTS = ValueError | TypeError | OSError | ImportError | NotImplementedError
 
@@ -57,7 +57,7 @@ def _parse(words: list[str]) -> argparse.Namespace:
         prog="axiswise", description="Latent axes that each change one thing."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in _COMMANDS:
+    for command in COMMANDS:
         command.add(commands)
     options, own = parser.parse_known_args(words)
     subject = getattr(options, "subject", None)

@@ -177,7 +177,7 @@ def test_a_file_that_is_not_there_is_named(
 
 
 def test_sweeps_in_the_docs_are_some(tmp_path: Path) -> None:
-    page = Path(__file__).parents[2] / "docs" / "sweeps.md"
+    page = Path(__file__).parents[3] / "docs" / "sweeps.md"
     grid, entries, resources = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     counts = []
     for told in (grid.replace(", my-recipe.yaml", ""), entries + resources):
