@@ -1,0 +1,1 @@
+"""Runs: their folders, scores, pictures and comparisons."""

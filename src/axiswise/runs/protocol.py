@@ -1,0 +1,46 @@
+"""How a run is scored: the `evaluation` section of a recipe."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """Protocol of the scores; the defaults are JL1-VAE's.
+
+    Args:
+        radius: Radii of the local scores, as shares of each factor's values, > 0.
+        centres: Centres that a local score is averaged over, ≥ 1.
+        samples: Samples around each centre, and for each global score, ≥ 2.
+        bins: Equal-width bins of a code, ≥ 2, for local scores; global ones have 20.
+        vp: Protocol of the Variation Predictability score, "dsprites" or "clevr".
+        vp_latents: How many latents it is about, the most active ones, ≥ 2; all if null.
+        images: Real images, and generated ones, of FID and KID, ≥ 2.
+        paths: Steps on paths of the perceptual path length, ≥ 100.
+        features: What perceptual scores look at: "efficientnet-lite0", "inception" or "lpips".
+        dci: DCI's trees: "forest", fast, or "boosted", as published: on three-dots two minutes for
+            each of its factors of 64 values, and once more where not all axes are active.
+
+    Raises:
+        ValueError: On a number out of range.
+    """
+
+    radius: list[float] = field(default_factory=lambda: [0.1, 0.2, 0.3, 0.6, 1.0])
+    centres: int = 20
+    samples: int = 10_000
+    bins: int = 5
+    vp: Literal["dsprites", "clevr"] = "dsprites"
+    vp_latents: int | None = None
+    images: int = 2000
+    paths: int = 2000
+    features: Literal["efficientnet-lite0", "inception", "lpips"] = "efficientnet-lite0"
+    dci: Literal["forest", "boosted"] = "forest"
+
+    def __post_init__(self) -> None:
+        least = {"centres": 1, "samples": 2, "bins": 2, "vp_latents": 2, "images": 2, "paths": 100}
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if value is not None and value < bound:
+                raise ValueError(f"{name} must be at least {bound}, got {value}")
+        if not all(radius > 0 for radius in self.radius):
+            raise ValueError(f"radius must be above 0, got {self.radius}")
