@@ -9,6 +9,7 @@ from PIL import Image
 
 from axiswise import data
 from axiswise.cli import main
+from axiswise.data import DownloadError, FactorData, ImageSource, Sprites
 from axiswise.runs.show_data import (
     CATALOGUE,
     data_rows,
@@ -17,7 +18,6 @@ from axiswise.runs.show_data import (
     open_data,
     show_data,
 )
-from axiswise.data import DownloadError, FactorData, ImageSource, Sprites
 
 
 @pytest.fixture(autouse=True)

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from axiswise import metrics
 from axiswise.cli import main
-from axiswise.runs.discover import GeneratorSource, method_settings, open_directions
 from axiswise.directions import METHODS, Directions
 from axiswise.nets import BigGAN, SimpleGenerator
 from axiswise.nets.biggan import _published_names
+from axiswise.runs.discover import GeneratorSource, method_settings, open_directions
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]

@@ -14,12 +14,12 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 import axiswise as aw
-from axiswise.runs.evaluate import evaluate_run
-from axiswise.runs.run import VAERun, load_run
-from axiswise.runs.scores import JACOBIAN_SAMPLES, OF_GENERATORS, OWN_DRAWS, Subject
 from axiswise.data import ImageFolder, ThreeDots
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE
+from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.run import VAERun, load_run
+from axiswise.runs.scores import JACOBIAN_SAMPLES, OF_GENERATORS, OWN_DRAWS, Subject
 
 SEED = 3
 JACOBIAN = (

@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
+from axiswise.nets import SimpleGenerator
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import GANRun, load_run
 from axiswise.runs.scores import JACOBIAN_SAMPLES, OWN_DRAWS, known_scores, usual_scores
 from axiswise.runs.show import show_run
-from axiswise.nets import SimpleGenerator
 
 SEED = 3
 

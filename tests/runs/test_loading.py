@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import torch
 
-from axiswise.runs.run import GANRun, VAERun, load_run, read_config
 from axiswise.data import Sprites, ThreeDots
-from axiswise.support.files import UnreadableFileError
 from axiswise.nets import ConvVAE, SimpleGenerator
 from axiswise.objectives import VariationPredictability
-from axiswise.training.checkpoint import load_checkpoint, save_checkpoint
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import GANRun, VAERun, load_run, read_config
+from axiswise.support.files import UnreadableFileError
+from axiswise.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_a_finished_run_comes_back_with_its_weights_and_its_recipe(trained: Path) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from axiswise.support.files import UnreadableFileError
 from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError
 
 ROWS = [{"step": 5 * i, "loss": 1 / 3 / i, "active_axes": i} for i in (1, 2, 3, 4)]
 

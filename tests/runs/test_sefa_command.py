@@ -9,10 +9,10 @@ import torch
 import yaml
 
 from axiswise.cli import main
+from axiswise.nets import SimpleGenerator
 from axiswise.runs.run import GANRun, load_run
 from axiswise.runs.sefa import sefa_run
 from axiswise.runs.train import resume_run
-from axiswise.nets import SimpleGenerator
 
 Snapshot = Callable[[Path], dict[str, str]]
 

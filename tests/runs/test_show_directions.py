@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from axiswise import plots
-from axiswise.runs.show_directions import show_directions
 from axiswise.directions.directions import Directions
+from axiswise.runs.show_directions import show_directions
 from axiswise.support.files import UnreadableFileError
 
 STEPS = 31

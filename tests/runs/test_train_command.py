@@ -9,9 +9,9 @@ import torch
 import yaml
 
 from axiswise.cli import main
-from axiswise.runs.train import is_helper, resume_run, train_recipe
 from axiswise.nets import VAE, ConvVAE
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.train import is_helper, resume_run, train_recipe
 
 
 def _images(folder: Path, count: int = 5) -> Path:

@@ -10,10 +10,10 @@ import torch
 
 from axiswise import metrics
 from axiswise.cli import main
+from axiswise.nets import ConvVAE
 from axiswise.runs.compare import read_evaluations
 from axiswise.runs.run import load_run
 from axiswise.runs.udr import IMAGES, add_udr
-from axiswise.nets import ConvVAE
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from axiswise import plots
+from axiswise.directions import Directions, match_directions
 from axiswise.runs.compare import markdown_table
 from axiswise.runs.evaluate_directions import searched
-from axiswise.directions import Directions, match_directions
 from axiswise.support.files import write_atomically
 
 _DRAWS = 100  # of random directions

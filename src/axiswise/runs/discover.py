@@ -13,11 +13,11 @@ from typing import Any, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from axiswise.generators.loading import BIGGAN, CodeNeededError, load_generator, needs_code
 from axiswise.cli.progress import StartSearch
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.directions.directions import MATRIX, SETTINGS
 from axiswise.directions.generators import ImageGenerator
+from axiswise.generators.loading import BIGGAN, CodeNeededError, load_generator, needs_code
 from axiswise.support.files import UnreadableFileError, write_atomically
 
 GENERATOR = "generator.json"

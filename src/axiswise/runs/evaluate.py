@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
+from axiswise.metrics import FEATURES
 from axiswise.runs.code_scores import CODE_SCORES
 from axiswise.runs.run import TrainedRun, VAERun, read_evaluation
 from axiswise.runs.scores import (
@@ -18,7 +19,6 @@ from axiswise.runs.scores import (
     usual_scores,
 )
 from axiswise.support.files import UnreadableFileError, write_atomically
-from axiswise.metrics import FEATURES
 from axiswise.training.allocator import keep_freed_memory
 
 

@@ -10,8 +10,6 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
-from axiswise.runs.discover import open_directions
-from axiswise.runs.scores import Scores, StartBar
 from axiswise.directions import Directions
 from axiswise.directions.generators import (
     ImageGenerator,
@@ -20,8 +18,10 @@ from axiswise.directions.generators import (
     draw,
     in_unit_range,
 )
-from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.metrics.jacobian_diagnostics import describe_columns
+from axiswise.runs.discover import open_directions
+from axiswise.runs.scores import Scores, StartBar
+from axiswise.support.files import UnreadableFileError, write_atomically
 
 EVALUATION = "evaluation.json"
 _OF_COORDINATES = "_coordinates"

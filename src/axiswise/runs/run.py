@@ -10,12 +10,12 @@ import torch
 from jsonargparse import ArgumentError
 from torch import Tensor, nn
 
-from axiswise.support.files import UnreadableFileError
 from axiswise.nets import VAE, Generator
-from axiswise.training.recipe import build, read_recipe
+from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
-from axiswise.runs.folder import RunFolder
+from axiswise.training.recipe import build, read_recipe
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
-from axiswise.runs.code_scores import CODE_SCORES, NEED_TWO_FACTORS, code_score
-from axiswise.runs.run import TrainedRun, VAERun
 from axiswise.data import FactorData, Grid
 from axiswise.jacobian import jacobian_columns
 from axiswise.metrics import JacobianDiagnostics
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.penalties import jl1_penalty
+from axiswise.runs.code_scores import CODE_SCORES, NEED_TWO_FACTORS, code_score
 from axiswise.runs.protocol import EvaluationProtocol
+from axiswise.runs.run import TrainedRun, VAERun
 from axiswise.training.vae import ACTIVE, decoder_logits
 
 StartBar = Callable[[str], Callable[[int, int], None]]

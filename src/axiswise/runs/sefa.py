@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from axiswise.runs.run import GANRun, load_run
 from axiswise.directions import first_layer, sefa, with_axes
-from axiswise.training.recipe import dump_recipe, read_recipe
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import GANRun, load_run
+from axiswise.training.recipe import dump_recipe, read_recipe
 
 
 def sefa_run(folder: str, out: str | None = None) -> RunFolder:

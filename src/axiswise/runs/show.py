@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from axiswise import plots
+from axiswise.jacobian import jacobian_columns
 from axiswise.runs.run import TrainedRun, VAERun, read_evaluation
 from axiswise.runs.scores import JACOBIAN_SAMPLES, StartBar, Subject
 from axiswise.support.files import write_atomically
-from axiswise.jacobian import jacobian_columns
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _SAMPLES = 32  # images in the sheet of what a generator makes

@@ -14,11 +14,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from axiswise import plots
-from axiswise.runs.scores import StartBar
 from axiswise.directions.directions import Directions
 from axiswise.directions.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
-from axiswise.support.files import write_atomically
 from axiswise.jacobian import flat_outputs, jacobian_products
+from axiswise.runs.scores import StartBar
+from axiswise.support.files import write_atomically
 
 _STEPS = 31  # of a film, one way
 _COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows

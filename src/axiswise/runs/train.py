@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from axiswise.runs.run import read_config
 from axiswise.cli.progress import counting_bar, training_bar
 from axiswise.nets.pretrained import WEIGHTS
-from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
+from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import read_config
 from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.config import TrainConfig
-from axiswise.runs.folder import RunFolder
+from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
 
 _SAMPLES = 16  # images drawn in the course of a run
 _SAMPLINGS = 10  # how often they are

@@ -2,8 +2,8 @@
 
 import pytest
 
-from axiswise.runs.figures.reproduce import planned_runs
 from axiswise.runs.figures.figure import figure_names, read_figure
+from axiswise.runs.figures.reproduce import planned_runs
 
 ALL = [
     "jl1-appendix-l2",

@@ -10,11 +10,11 @@ import pytest
 from scipy.stats import ttest_ind
 
 from axiswise.cli import main
+from axiswise.plots import Table
 from axiswise.runs.figures import reproduce as module
+from axiswise.runs.figures.figure import Figure, Scale
 from axiswise.runs.figures.pages import page_parts
 from axiswise.runs.figures.reproduce import reproduce
-from axiswise.runs.figures.figure import Figure, Scale
-from axiswise.plots import Table
 
 
 def figure(page, models, seeds=(0,)):

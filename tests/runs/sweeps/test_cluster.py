@@ -13,9 +13,9 @@ import yaml
 from sweep_processes import Processes, wait_until
 
 from axiswise.cli import main
-from axiswise.runs.train import train_recipe
 from axiswise.runs.sweeps import Outcome, PlannedRun, Resources, plan, run_all
 from axiswise.runs.sweeps.lock import take
+from axiswise.runs.train import train_recipe
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
 if not sys.platform.startswith("linux"):

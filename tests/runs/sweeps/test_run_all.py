@@ -13,10 +13,18 @@ import yaml
 from sweep_processes import Processes, wait_until
 
 from axiswise.cli import main
+from axiswise.runs.sweeps import (
+    Outcome,
+    PlannedRun,
+    Progress,
+    plan,
+    read_table,
+    run_all,
+    write_table,
+)
+from axiswise.runs.sweeps.lock import take
 from axiswise.runs.train import train_recipe
 from axiswise.support.files import UnreadableFileError
-from axiswise.runs.sweeps import Outcome, PlannedRun, Progress, plan, read_table, run_all, write_table
-from axiswise.runs.sweeps.lock import take
 
 Planner = Callable[..., list[PlannedRun]]
 

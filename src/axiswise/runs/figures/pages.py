@@ -11,12 +11,12 @@ from matplotlib.figure import Figure as Picture
 from torch import Tensor
 
 from axiswise import plots
-from axiswise.runs.compare import spread_of
-from axiswise.runs.run import TrainedRun, flat_scores
-from axiswise.runs.scores import Subject
-from axiswise.runs.figures.figure import Figure
 from axiswise.jacobian import jacobian_columns
 from axiswise.plots.report import Cell
+from axiswise.runs.compare import spread_of
+from axiswise.runs.figures.figure import Figure
+from axiswise.runs.run import TrainedRun, flat_scores
+from axiswise.runs.scores import Subject
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _RADIUS = "0.1"  # at which methods are compared

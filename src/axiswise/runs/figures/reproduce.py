@@ -9,11 +9,11 @@ from typing import Any
 
 from axiswise import plots
 from axiswise.runs.compare import markdown_table
+from axiswise.runs.figures.figure import Figure, Scale, read_figure
 from axiswise.runs.figures.pages import Drawing, Part, page_parts
 from axiswise.runs.run import load_run, read_evaluation_file
-from axiswise.runs.figures.figure import Figure, Scale, read_figure
-from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.runs.sweeps import PlannedRun, Progress, plan, run_all
+from axiswise.support.files import UnreadableFileError, write_atomically
 
 OnProgress = Callable[[Progress], None]
 # Given the number of runs, what shows their progress while it is open.

@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from axiswise.support.files import write_atomically
+from axiswise.runs.folder import RunFolder
 from axiswise.runs.sweeps.local import LocalEngine, Reply, thread_limits
 from axiswise.runs.sweeps.lock import take
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
-from axiswise.runs.folder import RunFolder
+from axiswise.support.files import write_atomically
 
 _EVERY = 1.0  # seconds from one look at a run's files to the next
 

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentError, Namespace
 
+from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import GANRun, VAERun
 from axiswise.runs.scores import known_scores
-from axiswise.support.files import UnreadableFileError
-from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.config import TrainConfig, VAEConfig
-from axiswise.runs.folder import RunFolder
+from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
 # What a run's weights do not depend on, beside the seed, which its folder's name tells.

@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from axiswise.runs.folder import RunFolder
 from axiswise.runs.sweeps.lock import take
 from axiswise.runs.sweeps.planned import PlannedRun, State
-from axiswise.runs.folder import RunFolder
 from axiswise.training.stops import InterruptedRunError
 
 
@@ -60,8 +60,8 @@ def _train(run: PlannedRun) -> None:
 
 def _evaluate(run: PlannedRun) -> None:
     from axiswise.runs.evaluate import evaluate_run
-    from axiswise.runs.run import load_run
     from axiswise.runs.protocol import EvaluationProtocol
+    from axiswise.runs.run import load_run
 
     found = load_run(run.folder)
     protocol = EvaluationProtocol(**run.settings["evaluation"])
