@@ -17,8 +17,7 @@ import torch
 from axiswise.metrics import local_factors, local_metrics
 from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
-from axiswise.runs.run import VAERun, load_run
-from axiswise.runs.scores import Subject
+from axiswise.runs.run import Run, load_run
 from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
 from timing import machine
 
@@ -46,7 +45,7 @@ def main() -> None:
     print(f"target: at most {TARGET:.0f} s, took {seconds:.0f} s")
 
 
-def make_run(folder: Path) -> VAERun:
+def make_run(folder: Path) -> Run:
     """Makes the folder of a run whose network was never trained, and opens it."""
     torch.manual_seed(0)
     config = read_recipe(recipe_path(RECIPE))
@@ -58,31 +57,26 @@ def make_run(folder: Path) -> VAERun:
             layer.bias[0] = 0.0
     (folder / "config.yaml").write_text(dump_recipe(config), encoding="utf-8")
     network.save_pretrained(folder)
-    run = load_run(folder)
-    assert isinstance(run, VAERun)
-    return run
+    return load_run(folder)
 
 
-def with_protocol(run: VAERun, centres: int, samples: int) -> VAERun:
-    protocol = replace(
-        run.config.evaluation, radius=RADII, centres=centres, samples=samples, bins=5
-    )
-    return replace(run, config=replace(run.config, evaluation=protocol))
+def with_protocol(run: Run, centres: int, samples: int) -> Run:
+    protocol = replace(run.protocol, radius=RADII, centres=centres, samples=samples, bins=5)
+    return replace(run, protocol=protocol)
 
 
-def show_parts(run: VAERun) -> None:
+def show_parts(run: Run) -> None:
     """Prints where the time goes, for one centre's samples."""
-    sizes = run.config.data.factor_sizes
+    sizes = run.data.factor_sizes
     rng = torch.Generator().manual_seed(0)
     factors = local_factors(sizes, RADII[0], SAMPLES, [size // 2 for size in sizes], rng=rng)
-    subject = Subject(run, run.config.evaluation, 0)
     started = time.perf_counter()
     for part in factors.split(64):
-        run.config.data.render(part)
+        run.data.render(part)
     drawn = time.perf_counter()
-    codes = subject.codes(factors)
+    codes = run.codes(factors)
     encoded = time.perf_counter()
-    for metric in local_metrics(active=subject.active).values():
+    for metric in local_metrics(active=run.active).values():
         metric(codes.double().numpy(), factors.numpy())
     scored = time.perf_counter()
     print(f"  drawing {SAMPLES} images     {drawn - started:.2f} s")

@@ -172,7 +172,7 @@ def test_of_a_gan_s_run_it_is_the_network(trained_gan: Path) -> None:
     generator, run = load_generator(str(trained_gan)), load_run(trained_gan)
     assert isinstance(generator, SimpleGenerator)
     z = torch.randn(3, 4, device=run.device)
-    assert torch.equal(generator(z), run.network(z))
+    assert torch.equal(generator(z), run.model(z))
     assert generator.image_range == (-1.0, 1.0)
     assert not generator.training
 

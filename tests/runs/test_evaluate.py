@@ -18,7 +18,7 @@ from axiswise.data import ImageFolder, ThreeDots
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE
 from axiswise.runs.evaluate import evaluate_run
-from axiswise.runs.run import VAERun, load_run
+from axiswise.runs.run import Run, load_run
 from axiswise.runs.scores import JACOBIAN_SAMPLES, OF_GENERATORS, OWN_DRAWS, Subject
 
 SEED = 3
@@ -33,11 +33,11 @@ JACOBIAN = (
 
 
 @pytest.fixture
-def run(trained_copy: Path) -> VAERun:
+def run(trained_copy: Path) -> Run:
     return load_run(trained_copy)
 
 
-def _with_dead_axes(folder: Path, dead: list[int]) -> VAERun:
+def _with_dead_axes(folder: Path, dead: list[int]) -> Run:
     """The run with axes whose codes are the prior whatever the image: their KL divergence is 0."""
     vae = ConvVAE.from_pretrained(folder)
     with torch.no_grad():
@@ -48,9 +48,9 @@ def _with_dead_axes(folder: Path, dead: list[int]) -> VAERun:
     return load_run(folder)
 
 
-def _codes(run: VAERun, factors: Tensor) -> Tensor:
+def _codes(run: Run, factors: Tensor) -> Tensor:
     with torch.no_grad():
-        return run.network.encoder(run.config.data.render(factors))[0]
+        return run.model.encoder(run.data.render(factors))[0]
 
 
 def _bins(code: np.ndarray, bins: int) -> np.ndarray:
@@ -134,11 +134,11 @@ def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
     }
 
 
-def test_reconstruction_scores_by_hand(run: VAERun) -> None:
+def test_reconstruction_scores_by_hand(run: Run) -> None:
     scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
-    images = run.config.data.render(_factors(1000))
+    images = run.data.render(_factors(1000))
     with torch.no_grad():
-        decoded = run.network.decoder(run.network.encoder(images)[0]).double()
+        decoded = run.model.decoder(run.model.encoder(images)[0]).double()
     images = images.double()
     nll = -(images * decoded.log() + (1 - images) * (1 - decoded).log()).sum((1, 2, 3)).mean()
     assert scores["nll_of_means"] == pytest.approx(float(nll), rel=1e-5)
@@ -149,7 +149,7 @@ def test_jacobian_scores_by_hand(trained_copy: Path) -> None:
     run = _with_dead_axes(trained_copy, [1])
     scores = evaluate_run(run, ["jacobian"], seed=SEED)["scores"]
     z = _codes(run, _factors(JACOBIAN_SAMPLES))
-    oracle = torch.autograd.functional.jacobian(lambda z: run.network.decoder(z).sum(0), z)
+    oracle = torch.autograd.functional.jacobian(lambda z: run.model.decoder(z).sum(0), z)
     columns = oracle.permute(3, 4, 0, 1, 2).flatten(2).double()  # (batch, latent, pixel)
     length = columns.norm(dim=2)
     unit = columns / length[..., None]
@@ -171,9 +171,9 @@ def test_jacobian_scores_by_hand(trained_copy: Path) -> None:
 def test_activity_is_the_mean_kl_divergence_of_each_axis(trained_copy: Path) -> None:
     run = _with_dead_axes(trained_copy, [1, 2])
     with torch.no_grad():
-        mean, log_variance = run.network.encoder(run.config.data.render(_factors(1000)))
+        mean, log_variance = run.model.encoder(run.data.render(_factors(1000)))
     expected = (mean**2 + log_variance.exp() - 1 - log_variance).mean(0) / 2
-    found = Subject(run, run.config.evaluation, SEED).activity
+    found = replace(run, seed=SEED).activity
     torch.testing.assert_close(found, expected)
     assert found[[1, 2]].tolist() == [0.0, 0.0]
     result = evaluate_run(run, ["reconstruction"], seed=SEED)
@@ -181,7 +181,7 @@ def test_activity_is_the_mean_kl_divergence_of_each_axis(trained_copy: Path) -> 
     assert result["scores"]["active_axes"] == 2
 
 
-def test_all_metrics_are_chosen_by_default_and_written_to_the_folder(run: VAERun) -> None:
+def test_all_metrics_are_chosen_by_default_and_written_to_the_folder(run: Run) -> None:
     result = evaluate_run(run)
     written = json.loads(run.folder.evaluation.read_text())
     assert written == result
@@ -193,20 +193,20 @@ def test_all_metrics_are_chosen_by_default_and_written_to_the_folder(run: VAERun
     assert evaluate_run(run)["scores"] == result["scores"]
 
 
-def test_radii_of_one_s_own_replace_the_recipe_s(run: VAERun) -> None:
+def test_radii_of_one_s_own_replace_the_recipe_s(run: Run) -> None:
     result = evaluate_run(run, ["local"], radius=[0.5])
     assert list(result["scores"]["local_mig"]) == ["0.5"]
     assert result["protocol"]["radius"] == [0.5]
 
 
-def test_another_seed_scores_other_samples(run: VAERun) -> None:
+def test_another_seed_scores_other_samples(run: Run) -> None:
     first, second = (evaluate_run(run, ["mig"], seed=seed)["scores"]["mig"] for seed in (0, 1))
     assert first != second
     assert first == pytest.approx(second, abs=0.2)
 
 
 @pytest.mark.parametrize("name", ["mug", "MIG", "local_jacobian", ""])
-def test_unknown_metrics_are_refused_with_the_known_ones(run: VAERun, name: str) -> None:
+def test_unknown_metrics_are_refused_with_the_known_ones(run: Run, name: str) -> None:
     with pytest.raises(ValueError, match=f"metrics must be out of local, mig.*got '{name}'"):
         evaluate_run(run, ["mig", name])
     assert not run.folder.evaluation.exists()
@@ -226,17 +226,17 @@ def test_a_collapsed_model_has_scores_too(trained_copy: Path) -> None:
     assert json.loads(run.folder.evaluation.read_text())["scores"] == scores
 
 
-def _images(folder: Path, run: VAERun) -> ImageFolder:
+def _images(folder: Path, run: Run) -> ImageFolder:
     from PIL import Image
 
     folder.mkdir()
-    for number, image in enumerate(run.images(6, 0)):
+    for number, image in enumerate(run.images(6)):
         Image.fromarray((255 * image[0]).byte().numpy()).save(folder / f"{number}.png")
     return ImageFolder(folder, size=16, channels=1)
 
 
-def test_images_without_factors_get_the_scores_that_need_none(run: VAERun, tmp_path: Path) -> None:
-    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+def test_images_without_factors_get_the_scores_that_need_none(run: Run, tmp_path: Path) -> None:
+    run = replace(run, data=_images(tmp_path / "images", run))
     scores = evaluate_run(run)["scores"]
     assert scores.keys() == {
         "active_axes",
@@ -244,34 +244,34 @@ def test_images_without_factors_get_the_scores_that_need_none(run: VAERun, tmp_p
         "mean_absolute_error",
         *JACOBIAN,
     }
-    images = run.config.data.render(torch.arange(6))
+    images = run.data.render(torch.arange(6))
     with torch.no_grad():
-        error = (run.network(images) - images).abs().flatten(1).mean(1)
+        error = (run.model(images) - images).abs().flatten(1).mean(1)
     assert error.min() < scores["mean_absolute_error"] < error.max()
 
 
 @pytest.mark.parametrize("name", ["local", "mig", "modularity", "explicitness"])
 def test_images_without_factors_are_refused_metrics_that_need_them(
-    run: VAERun, tmp_path: Path, name: str
+    run: Run, tmp_path: Path, name: str
 ) -> None:
-    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    run = replace(run, data=_images(tmp_path / "images", run))
     message = r"reconstruction, jacobian, .* \(the true factors of these images are not known\)"
     with pytest.raises(ValueError, match=message):
         evaluate_run(run, [name])
 
 
-def test_a_gaussian_likelihood_is_scored_as_it_was_trained(run: VAERun) -> None:
+def test_a_gaussian_likelihood_is_scored_as_it_was_trained(run: Run) -> None:
     objective = BetaVAE(likelihood="gaussian", sigma=0.2)
-    run = replace(run, config=replace(run.config, objective=objective))
+    run = replace(run, recipe=replace(run.recipe, objective=objective))
     scores = evaluate_run(run, ["reconstruction"], seed=SEED)["scores"]
-    images = run.config.data.render(_factors(1000))
+    images = run.data.render(_factors(1000))
     with torch.no_grad():
-        decoded = run.network(images)
+        decoded = run.model(images)
     expected = -torch.distributions.Normal(decoded, 0.2).log_prob(images).sum((1, 2, 3)).mean()
     assert scores["nll_of_means"] == pytest.approx(float(expected), rel=1e-5)
 
 
-def test_scores_that_are_there_already_stay(run: VAERun) -> None:
+def test_scores_that_are_there_already_stay(run: Run) -> None:
     """Minutes of local scores are not lost to a call that asks for something else."""
     evaluate_run(run, ["local"], [0.3])
     first = json.loads(run.folder.evaluation.read_text())
@@ -285,7 +285,7 @@ def test_scores_that_are_there_already_stay(run: VAERun) -> None:
 
 
 @pytest.mark.parametrize("change", ["weights", "seed", "damage"])
-def test_scores_of_something_else_do_not_stay(run: VAERun, change: str) -> None:
+def test_scores_of_something_else_do_not_stay(run: Run, change: str) -> None:
     evaluate_run(run, ["mig"])
     if change == "weights":
         run = _with_dead_axes(run.folder.path, [0])
@@ -296,7 +296,7 @@ def test_scores_of_something_else_do_not_stay(run: VAERun, change: str) -> None:
     assert json.loads(run.folder.evaluation.read_text()) == result
 
 
-def test_scores_by_a_version_that_knew_fewer_choices_stay(run: VAERun) -> None:
+def test_scores_by_a_version_that_knew_fewer_choices_stay(run: Run) -> None:
     evaluate_run(run, ["mig"])
     written = json.loads(run.folder.evaluation.read_text())
     del written["protocol"]["dci"]
@@ -304,13 +304,13 @@ def test_scores_by_a_version_that_knew_fewer_choices_stay(run: VAERun) -> None:
     assert "mig" in evaluate_run(run, ["reconstruction"])["scores"]
 
 
-def test_dci_by_other_trees_takes_the_place_of_the_first(run: VAERun) -> None:
-    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=2)))
+def test_dci_by_other_trees_takes_the_place_of_the_first(run: Run) -> None:
+    run = replace(run, data=ThreeDots(size=16, values=2))
     first = evaluate_run(run, ["dci"], seed=SEED)["scores"]
-    protocol = replace(run.config.evaluation, dci="boosted")
-    changed = replace(run, config=replace(run.config, evaluation=protocol))
+    protocol = replace(run.protocol, dci="boosted")
+    changed = replace(run, protocol=protocol)
     second = evaluate_run(changed, ["dci"], seed=SEED)["scores"]
-    factors = run.config.data.draw(200, _rng())
+    factors = run.data.draw(200, _rng())
     expected = aw.metrics.dci(_codes(run, factors), factors, model="boosted", rng=_rng())
     assert second["dci_disentanglement"] == pytest.approx(expected.disentanglement, rel=1e-6)
     assert second["dci_disentanglement"] != first["dci_disentanglement"]
@@ -320,13 +320,13 @@ def _rng() -> torch.Generator:
     return torch.Generator().manual_seed(SEED)
 
 
-def _encoded(run: VAERun, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def _encoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """What fills with the number of images of each call of the encoder."""
     counts: list[int] = []
-    hook = run.network.encoder.register_forward_pre_hook(
+    hook = run.model.encoder.register_forward_pre_hook(
         lambda _, images: counts.append(len(images[0]))
     )
-    monkeypatch.setattr(run.network, "_hook_to_keep", hook, raising=False)
+    monkeypatch.setattr(run.model, "_hook_to_keep", hook, raising=False)
     return counts
 
 
@@ -402,7 +402,7 @@ def small_draws(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("small_draws")
-def test_scores_that_draw_for_themselves_are_those_of_their_own_calls(run: VAERun) -> None:
+def test_scores_that_draw_for_themselves_are_those_of_their_own_calls(run: Run) -> None:
     scores = evaluate_run(run, ["beta_vae", "factor_vae"], seed=SEED)["scores"]
 
     def encode(factors: Tensor) -> Tensor:
@@ -422,7 +422,7 @@ def test_scores_that_draw_for_themselves_are_those_of_their_own_calls(run: VAERu
 
 @pytest.mark.usefixtures("small_draws")
 def test_all_global_scores_share_one_pass_of_encoding(
-    run: VAERun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = _encoded(run, monkeypatch)
     bars: list[str] = []
@@ -442,7 +442,7 @@ def test_all_global_scores_share_one_pass_of_encoding(
 
 
 def test_local_scores_share_one_pass_for_each_radius(
-    run: VAERun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = _encoded(run, monkeypatch)
     chosen = ["local_sap", "local", "local_infomec", "local_total_correlation"]
@@ -470,7 +470,7 @@ def test_local_scores_share_one_pass_for_each_radius(
     assert "sap" not in scores
 
 
-def test_a_local_score_by_name_comes_alone(run: VAERun) -> None:
+def test_a_local_score_by_name_comes_alone(run: Run) -> None:
     scores = evaluate_run(run, ["local_modularity"], seed=SEED)["scores"]
     assert scores.keys() - {"local_modularity_active"} == {"active_axes", "local_modularity"}
     both = evaluate_run(run, ["local"], seed=SEED)["scores"]
@@ -478,17 +478,17 @@ def test_a_local_score_by_name_comes_alone(run: VAERun) -> None:
 
 
 def test_images_that_are_asked_for_often_are_made_once(
-    run: VAERun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nine distinct images in 200."""
     data = ThreeDots(size=16, values=3, dots=1)
-    run = replace(run, config=replace(run.config, data=data))
+    run = replace(run, data=data)
     counts = _encoded(run, monkeypatch)
-    subject = Subject(run, run.config.evaluation, SEED, chosen=("mig",))
+    subject = Subject(replace(run, seed=SEED), chosen=("mig",))
     factors, codes = subject.factors_and_codes
     assert sum(counts) == 9
     with torch.no_grad():
-        expected = run.network.encoder(data.render(factors))[0]
+        expected = run.model.encoder(data.render(factors))[0]
     torch.testing.assert_close(codes, expected)
 
 
@@ -505,7 +505,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("small_draws", "quick")
 @pytest.mark.parametrize("missing", [True, False])
 def test_all_are_all_scores_that_can_be_had(
-    run: VAERun, monkeypatch: pytest.MonkeyPatch, missing: bool
+    run: Run, monkeypatch: pytest.MonkeyPatch, missing: bool
 ) -> None:
     def no_features(*_: object) -> object:
         if missing:
@@ -532,11 +532,11 @@ def test_all_are_all_scores_that_can_be_had(
 
 @pytest.mark.usefixtures("quick")
 def test_all_of_images_without_factors_are_those_that_need_none(
-    run: VAERun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    run = replace(run, config=replace(run.config, data=_images(tmp_path / "images", run)))
+    run = replace(run, data=_images(tmp_path / "images", run))
     scores = evaluate_run(run, ["all"])["scores"]
     assert {"nll_of_means", "activeness", "vp", "ppl"} < scores.keys()
     assert not {"mig", "factor_vae", "total_correlation", "kid"} & scores.keys()
@@ -549,11 +549,11 @@ def test_all_of_images_without_factors_are_those_that_need_none(
     ids=["fewer than ten values", "no other value within reach"],
 )
 def test_all_leaves_out_local_scores_where_no_factor_moves(
-    run: VAERun, monkeypatch: pytest.MonkeyPatch, values: int, radius: list[float]
+    run: Run, monkeypatch: pytest.MonkeyPatch, values: int, radius: list[float]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
-    run = replace(run, config=replace(run.config, data=ThreeDots(size=16, values=values)))
+    run = replace(run, data=ThreeDots(size=16, values=values))
     scores = evaluate_run(run, ["all"], radius, seed=SEED)["scores"]
     assert not {"local_mig", "local_modularity"} & scores.keys()
     assert {"mig", "dci_completeness", "factor_vae"} < scores.keys()

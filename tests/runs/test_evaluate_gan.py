@@ -14,7 +14,7 @@ from torch import Tensor
 from axiswise import metrics
 from axiswise.nets import SimpleGenerator
 from axiswise.runs.evaluate import evaluate_run
-from axiswise.runs.run import GANRun, load_run
+from axiswise.runs.run import Run, load_run
 from axiswise.runs.scores import JACOBIAN_SAMPLES, OWN_DRAWS, known_scores, usual_scores
 from axiswise.runs.show import show_run
 
@@ -22,11 +22,10 @@ SEED = 3
 
 
 @pytest.fixture
-def run(trained_gan: Path, tmp_path: Path) -> GANRun:
+def run(trained_gan: Path, tmp_path: Path) -> Run:
     found = load_run(shutil.copytree(trained_gan, tmp_path / "copy"))
-    assert isinstance(found, GANRun)
-    protocol = replace(found.config.evaluation, samples=300, images=20, paths=100)
-    return replace(found, config=replace(found.config, evaluation=protocol))
+    protocol = replace(found.protocol, samples=300, images=20, paths=100)
+    return replace(found, protocol=protocol)
 
 
 def _rng() -> torch.Generator:
@@ -37,19 +36,19 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _unit(run: GANRun, z: Tensor) -> Tensor:
+def _unit(run: Run, z: Tensor) -> Tensor:
     with torch.no_grad():
-        return (run.network(z) + 1) / 2
+        return (run.model(z) + 1) / 2
 
 
-def _dead(run: GANRun, axis: int) -> GANRun:
+def _dead(run: Run, axis: int) -> Run:
     """The run with an axis that changes nothing."""
     with torch.no_grad():
-        run.network.get_submodule("0.1").weight[axis] = 0.0
+        run.model.get_submodule("0.1").weight[axis] = 0.0
     return run
 
 
-def test_activeness_and_columns_are_those_of_the_generator(run: GANRun) -> None:
+def test_activeness_and_columns_are_those_of_the_generator(run: Run) -> None:
     run = _dead(run, 1)
     result = evaluate_run(run, ["activeness", "jacobian"], seed=SEED)
     scores, latent = result["scores"], run.latent_dim
@@ -61,14 +60,14 @@ def test_activeness_and_columns_are_those_of_the_generator(run: GANRun) -> None:
 
     z = torch.randn(JACOBIAN_SAMPLES, latent, generator=_rng(), device=_device())
     alive = torch.arange(latent) != 1
-    expected = metrics.jacobian_diagnostics(run.network, z, active=alive)
+    expected = metrics.jacobian_diagnostics(run.model, z, active=alive)
     assert scores["mean_cosine"] == pytest.approx(expected.mean_cosine, rel=1e-5)
     assert scores["off_diagonal_share"] == pytest.approx(expected.off_diagonal_share, rel=1e-5)
     assert scores["column_length"] == pytest.approx(float(expected.lengths.mean()), rel=1e-5)
 
 
 def test_codes_are_those_of_an_encoder_of_generated_images(
-    run: GANRun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Here one that gives the first pixels back, so that its codes of real images are known."""
     asked: list[Any] = []
@@ -85,7 +84,7 @@ def test_codes_are_those_of_an_encoder_of_generated_images(
     monkeypatch.setitem(OWN_DRAWS, "factor_vae", (few, score))
     chosen = ["mig", "modularity", "total_correlation", "factor_vae"]
     scores = evaluate_run(run, chosen, seed=SEED)["scores"]
-    data = run.config.data
+    data = run.data
     factors = data.draw(300, torch.Generator().manual_seed(SEED))
     codes = data.render(factors).flatten(1)[:, 100 : 100 + run.latent_dim]
     assert asked == [(run.latent_dim, data.shape)]
@@ -98,11 +97,11 @@ def test_codes_are_those_of_an_encoder_of_generated_images(
 
 
 def test_vp_is_about_the_most_active_latents_where_asked(
-    run: GANRun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = _dead(run, 0)
-    protocol = replace(run.config.evaluation, vp="clevr", vp_latents=2)
-    run = replace(run, config=replace(run.config, evaluation=protocol))
+    protocol = replace(run.protocol, vp="clevr", vp_latents=2)
+    run = replace(run, protocol=protocol)
     pairs, score = metrics.vp_pairs, metrics.vp_score
     chosen: list[list[int]] = []
 
@@ -124,13 +123,15 @@ def test_vp_is_about_the_most_active_latents_where_asked(
     assert scores["vp_std"] >= 0
 
 
-def test_perceptual_scores_carry_the_name_of_their_features(run: GANRun) -> None:
+def test_perceptual_scores_carry_the_name_of_their_features(run: Run) -> None:
     pytest.importorskip("torchmetrics")
     scores = evaluate_run(run, ["kid", "ppl"], seed=SEED)["scores"]
     assert scores.keys() == {"active_axes", "kid_efficientnet-lite0", "ppl_efficientnet-lite0"}
     features = metrics.features("efficientnet-lite0")
     z = torch.randn(20, run.latent_dim, generator=_rng(), device=_device())
-    expected = metrics.kernel_distance(run.images(20, SEED), _unit(run, z), features, rng=_rng())
+    expected = metrics.kernel_distance(
+        replace(run, seed=SEED).images(20), _unit(run, z), features, rng=_rng()
+    )
     assert scores["kid_efficientnet-lite0"] == pytest.approx(expected.mean, rel=1e-3)
     path = metrics.perceptual_path_length(
         lambda z: _unit(run, z), run.latent_dim, features.distance, samples=100, rng=_rng()
@@ -138,7 +139,7 @@ def test_perceptual_scores_carry_the_name_of_their_features(run: GANRun) -> None
     assert scores["ppl_efficientnet-lite0"] == pytest.approx(path, rel=1e-2)
 
 
-def test_scores_of_other_features_stand_beside_each_other(run: GANRun) -> None:
+def test_scores_of_other_features_stand_beside_each_other(run: Run) -> None:
     evaluate_run(run, ["activeness"], seed=SEED)
     written = json.loads(run.folder.evaluation.read_text())
     written["scores"]["kid_inception"] = 0.25
@@ -147,12 +148,12 @@ def test_scores_of_other_features_stand_beside_each_other(run: GANRun) -> None:
     assert result["scores"]["kid_inception"] == 0.25
 
 
-def test_other_weights_do_not_keep_scores(run: GANRun) -> None:
+def test_other_weights_do_not_keep_scores(run: Run) -> None:
     evaluate_run(run, ["activeness"], seed=SEED)
     assert "activeness" not in evaluate_run(_dead(run, 0), ["jacobian"], seed=SEED)["scores"]
 
 
-def test_unknown_features_are_refused_with_the_known_ones(run: GANRun) -> None:
+def test_unknown_features_are_refused_with_the_known_ones(run: Run) -> None:
     with pytest.raises(
         ValueError, match=r"features must be one of efficientnet-lite0.*got 'vgg11'"
     ):
@@ -160,7 +161,7 @@ def test_unknown_features_are_refused_with_the_known_ones(run: GANRun) -> None:
     assert not run.folder.evaluation.exists()
 
 
-def test_what_a_gan_is_scored_by(run: GANRun) -> None:
+def test_what_a_gan_is_scored_by(run: Run) -> None:
     assert usual_scores(run, "efficientnet-lite0") == [
         "mig",
         "modularity",
@@ -178,7 +179,7 @@ def test_what_a_gan_is_scored_by(run: GANRun) -> None:
 
 @pytest.mark.parametrize(("name", "features"), [("ppl", "inception"), ("kid", "lpips")])
 def test_scores_that_features_cannot_give_are_refused_before_the_work(
-    run: GANRun, name: str, features: str
+    run: Run, name: str, features: str
 ) -> None:
     with pytest.raises(ValueError, match=f"features must be others for {name}, got '{features}'"):
         evaluate_run(run, ["activeness", name], features=features)
@@ -186,7 +187,7 @@ def test_scores_that_features_cannot_give_are_refused_before_the_work(
 
 
 def test_scores_that_are_taken_outlive_an_error_in_the_next(
-    run: GANRun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of memory")
@@ -200,7 +201,7 @@ def test_scores_that_are_taken_outlive_an_error_in_the_next(
     assert written["scores"]["column_length"] == pytest.approx(sum(lengths) / len(lengths), 1e-3)
 
 
-def test_the_pictures_of_a_gan(run: GANRun) -> None:
+def test_the_pictures_of_a_gan(run: Run) -> None:
     report = show_run(run).read_text(encoding="utf-8")
     stills = {"columns", "traversals", "cosines", "activeness", "samples", "losses"}
     expected = {f"{name}.png" for name in stills} | {"traversals.gif", "traversals.mp4"}
@@ -210,7 +211,7 @@ def test_the_pictures_of_a_gan(run: GANRun) -> None:
 
 
 def test_an_axis_that_does_nothing_is_drawn_apart(
-    run: GANRun, monkeypatch: pytest.MonkeyPatch
+    run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from axiswise import plots
 
@@ -231,9 +232,9 @@ def test_an_axis_that_does_nothing_is_drawn_apart(
     assert settings["activity_name"] == "activeness"
 
 
-def test_the_network_is_the_average_that_was_saved(run: GANRun) -> None:
-    assert isinstance(run.network, SimpleGenerator)
-    assert not run.network.training
+def test_the_network_is_the_average_that_was_saved(run: Run) -> None:
+    assert isinstance(run.model, SimpleGenerator)
+    assert not run.model.training
     z = torch.randn(2, run.latent_dim)
     saved = SimpleGenerator.from_pretrained(run.folder.path)
-    torch.testing.assert_close(run.network.cpu()(z), saved(z))
+    torch.testing.assert_close(run.model.cpu()(z), saved(z))

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,39 +13,37 @@ from axiswise.data import Sprites, ThreeDots
 from axiswise.nets import ConvVAE, SimpleGenerator
 from axiswise.objectives import VariationPredictability
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import GANRun, VAERun, load_run, read_config
+from axiswise.runs.run import load_run, read_config
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import load_checkpoint, save_checkpoint
 
 
 def test_a_finished_run_comes_back_with_its_weights_and_its_recipe(trained: Path) -> None:
     run = load_run(trained)
-    assert isinstance(run, VAERun)
-    assert (run.step, run.config.steps, run.config.name, run.config.seed) == (40, 40, "tiny", 0)
-    assert isinstance(run.config.data, ThreeDots)
-    assert run.config.data.factor_sizes == (16,) * 6
-    assert (run.config.objective.beta, run.config.penalty.columns) == (2.0, 1)  # type: ignore[union-attr]
-    assert run.generator is run.network.decoder
+    assert (run.step, run.recipe.steps, run.recipe.name, run.recipe.seed) == (40, 40, "tiny", 0)
+    assert isinstance(run.data, ThreeDots)
+    assert run.data.factor_sizes == (16,) * 6
+    assert (run.recipe.objective.beta, run.recipe.penalty.columns) == (2.0, 1)  # type: ignore[union-attr]
+    assert run.generator is run.model.decoder
     assert run.latent_dim == 4
-    assert not run.network.training
+    assert not run.model.training
     saved = ConvVAE.from_pretrained(trained).state_dict()
     final = load_checkpoint(trained / "checkpoints" / "step-00000040.pt")["model"]
-    for name, value in run.network.state_dict().items():
+    for name, value in run.model.state_dict().items():
         assert torch.equal(value.cpu(), saved[name])
         assert torch.equal(saved[name], final[name])
 
 
 def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path) -> None:
     run = load_run(trained_gan)
-    assert isinstance(run, GANRun)
-    assert (run.step, run.config.name, run.latent_dim) == (40, "tiny-gan", 4)
-    assert isinstance(run.config.data, Sprites)
-    assert run.config.vp == VariationPredictability(weight=0.1, width=0.1)
-    assert run.generator is run.network
-    assert not run.network.training
+    assert (run.step, run.recipe.name, run.latent_dim) == (40, "tiny-gan", 4)
+    assert isinstance(run.data, Sprites)
+    assert run.recipe.vp == VariationPredictability(weight=0.1, width=0.1)
+    assert run.generator is run.model
+    assert not run.model.training
     saved = SimpleGenerator.from_pretrained(trained_gan).state_dict()
     state = load_checkpoint(trained_gan / "checkpoints" / "step-00000040.pt")
-    for name, value in run.network.state_dict().items():
+    for name, value in run.model.state_dict().items():
         assert torch.equal(value.cpu(), saved[name])
         assert torch.equal(saved[name], state["model"][name])
         assert torch.equal(saved[name], state["networks"]["average"][f"module.{name}"])
@@ -60,27 +59,28 @@ def test_an_unfinished_gan_comes_with_its_newest_checkpoint(
     run = load_run(folder)
     assert run.step == 30
     model = load_checkpoint(folder / "checkpoints" / "step-00000030.pt")["model"]
-    assert all(torch.equal(run.network.state_dict()[name].cpu(), model[name]) for name in model)
+    assert all(torch.equal(run.model.state_dict()[name].cpu(), model[name]) for name in model)
 
 
 def test_latents_of_a_gan_are_normal_and_of_a_vae_the_codes_of_its_images(
     trained: Path, trained_gan: Path
 ) -> None:
     gan, vae = load_run(trained_gan), load_run(trained)
-    z = gan.latents(5, seed=2).cpu()
+    z = replace(gan, seed=2).latents(5).cpu()
     assert torch.equal(z, torch.randn(5, 4, generator=torch.Generator().manual_seed(2)))
-    assert isinstance(vae, VAERun)
     with torch.no_grad():
-        mean, _ = vae.network.encoder(vae.images(5, seed=2))
-    assert torch.equal(vae.latents(5, seed=2), mean)
+        mean, _ = vae.model.encoder(replace(vae, seed=2).images(5))
+    assert torch.equal(replace(vae, seed=2).latents(5), mean)
 
 
 def test_images_are_ruled_by_the_seed(trained: Path) -> None:
     run = load_run(trained)
     rng = torch.Generator().manual_seed(4)
     factors = torch.stack([torch.randint(16, (3,), generator=rng) for _ in range(6)], 1)
-    assert torch.equal(run.images(3, seed=4).cpu(), ThreeDots(16, values=16).render(factors))
-    assert not torch.equal(run.images(3, seed=4), run.images(3, seed=5))
+    assert torch.equal(
+        replace(run, seed=4).images(3).cpu(), ThreeDots(16, values=16).render(factors)
+    )
+    assert not torch.equal(replace(run, seed=4).images(3), replace(run, seed=5).images(3))
 
 
 def test_an_unfinished_run_comes_with_its_newest_checkpoint(trained_copy: Path) -> None:
@@ -89,7 +89,7 @@ def test_an_unfinished_run_comes_with_its_newest_checkpoint(trained_copy: Path) 
     run = load_run(trained_copy)
     assert run.step == 30
     weights = load_checkpoint(trained_copy / "checkpoints" / "step-00000030.pt")["model"]
-    assert all(torch.equal(run.network.state_dict()[name].cpu(), weights[name]) for name in weights)
+    assert all(torch.equal(run.model.state_dict()[name].cpu(), weights[name]) for name in weights)
 
 
 def test_a_run_with_nothing_saved_yet_is_an_error(tmp_path: Path, trained: Path) -> None:

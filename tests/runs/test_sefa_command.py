@@ -10,7 +10,7 @@ import yaml
 
 from axiswise.cli import main
 from axiswise.nets import SimpleGenerator
-from axiswise.runs.run import GANRun, load_run
+from axiswise.runs.run import load_run
 from axiswise.runs.sefa import sefa_run
 from axiswise.runs.train import resume_run
 
@@ -37,13 +37,12 @@ def test_the_new_run_makes_the_old_one_s_images_along_the_eigenvectors(
 ) -> None:
     made = sefa_run(str(trained_gan), str(tmp_path / "turned"))
     old, new = load_run(trained_gan), load_run(made.path)
-    assert isinstance(new, GANRun)
-    assert isinstance(old.network, SimpleGenerator)
+    assert isinstance(old.model, SimpleGenerator)
     w = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)).to(new.device)
-    directions = _eigen_directions(old.network.cpu()).to(new.device)
-    old.network.to(new.device)
-    torch.testing.assert_close(new.network(w), old.network(w @ directions), rtol=1e-4, atol=1e-4)
-    assert not torch.allclose(new.network(w), old.network(w), atol=1e-2)
+    directions = _eigen_directions(old.model.cpu()).to(new.device)
+    old.model.to(new.device)
+    torch.testing.assert_close(new.model(w), old.model(w @ directions), rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(new.model(w), old.model(w), atol=1e-2)
 
 
 def test_the_new_run_says_what_it_is_and_keeps_the_rest_of_the_recipe(
@@ -51,8 +50,8 @@ def test_the_new_run_says_what_it_is_and_keeps_the_rest_of_the_recipe(
 ) -> None:
     made = sefa_run(str(trained_gan), str(tmp_path / "turned"))
     run = load_run(made.path)
-    assert run.config.name == "tiny-gan-sefa"
-    assert run.step == run.config.steps == 40
+    assert run.recipe.name == "tiny-gan-sefa"
+    assert run.step == run.recipe.steps == 40
     old, new = (
         yaml.safe_load((folder / "config.yaml").read_text()) for folder in (trained_gan, made.path)
     )

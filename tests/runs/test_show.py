@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from axiswise.runs.evaluate import evaluate_run
-from axiswise.runs.run import load_run, read_evaluation_file
+from axiswise.runs.evaluation import read_evaluation_file
+from axiswise.runs.run import load_run
 from axiswise.runs.show import local_curves, score_rows, show_run
 from axiswise.support.files import UnreadableFileError
 

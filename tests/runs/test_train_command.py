@@ -115,7 +115,7 @@ class LinearVAE(VAE):
 
     from axiswise.runs.run import load_run
 
-    vae = load_run(run.path).network
+    vae = load_run(run.path).model
     assert isinstance(vae, VAE)
     assert type(vae).__name__ == "LinearVAE"
     assert vae.arguments == {"size": 16, "channels": 1, "latent_dim": 2}  # type: ignore[comparison-overlap]
@@ -239,13 +239,12 @@ class LinearCritic(nn.Module):
     recipe.write_text(yaml.safe_dump(told))
     run = train_recipe(str(recipe), [], str(tmp_path / "run"))
 
-    from axiswise.runs.run import GANRun, load_run
+    from axiswise.runs.run import load_run
 
     loaded = load_run(run.path)
-    assert isinstance(loaded, GANRun)
-    assert type(loaded.network).__name__ == "LinearGenerator"
-    assert loaded.network.arguments == {"size": 16, "channels": 1, "latent_dim": 2}
-    images = loaded.network.generate(torch.zeros(3, 2, device=loaded.device))
+    assert type(loaded.model).__name__ == "LinearGenerator"
+    assert loaded.model.arguments == {"size": 16, "channels": 1, "latent_dim": 2}
+    images = loaded.model.generate(torch.zeros(3, 2, device=loaded.device))
     assert images.shape == (3, 1, 16, 16)
 
 

@@ -41,11 +41,9 @@ def _expected(runs: list[str], similarity: Any) -> list[float]:
     codes, divergences = [], []
     for folder in runs:
         run = load_run(folder)
-        images = run.config.data.render(
-            run.config.data.draw(IMAGES, torch.Generator().manual_seed(0))
-        )
+        images = run.data.render(run.data.draw(IMAGES, torch.Generator().manual_seed(0)))
         with torch.no_grad():
-            mean, log_variance = run.network.encoder(images)
+            mean, log_variance = run.model.encoder(images)
         codes.append(mean)
         divergences.append((mean**2 + log_variance.exp() - 1 - log_variance).mean(0) / 2)
     return metrics.udr(codes, divergences, similarity).per_model.tolist()

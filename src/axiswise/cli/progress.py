@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ from rich.table import Column
 if TYPE_CHECKING:
     from axiswise.runs.sweeps import Outcome, PlannedRun
     from axiswise.runs.sweeps import Progress as SweepProgress
+    from axiswise.support.progress import Progress as ReportProgress
+    from axiswise.support.progress import StartBar
 
 
 @contextmanager
@@ -72,7 +74,7 @@ def searching_bar() -> Iterator[StartSearch]:
 
 
 @contextmanager
-def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]]]:
+def counting_bar() -> Iterator[StartBar]:
     """Bars for work that counts what it has done.
 
     Yields:
@@ -82,12 +84,14 @@ def counting_bar() -> Iterator[Callable[[str], Callable[[int, int | None], None]
     progress = _progress("")
     with ExitStack() as stack:
 
-        def start(name: str) -> Callable[[int, int | None], None]:
+        def start(name: str, /) -> ReportProgress:
             if not progress.live.is_started:  # one that no bar came to would leave an empty line
                 stack.enter_context(progress)
             task: TaskID = progress.add_task(name, total=None)
 
-            def update(done: int, total: int | None) -> None:
+            def update(
+                done: int, total: int | None, _figures: Mapping[str, float] | None = None, /
+            ) -> None:
                 progress.update(task, completed=done, total=total)
 
             return update

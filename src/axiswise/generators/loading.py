@@ -125,7 +125,7 @@ def _find(spec: str, may_import: bool) -> ImageGenerator:
 
 def _in_folder(path: Path) -> Pretrained:
     if needs_code(str(path)):
-        return load_run(path).network
+        return load_run(path).model
     if (path / CONFIG).is_file():
         return _pretrained(path)
     raise FileNotFoundError(

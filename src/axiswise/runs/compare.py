@@ -12,8 +12,9 @@ import yaml
 from jsonargparse import ArgumentError
 
 from axiswise import plots
+from axiswise.runs.evaluation import flat_scores, read_evaluation_file
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import flat_config, flat_scores, read_evaluation_file
+from axiswise.runs.run import flat_config
 from axiswise.runs.sweeps import TABLE, TableRow, read_table
 from axiswise.support.files import write_atomically
 from axiswise.training.recipe import dump_recipe, read_keys, read_recipe

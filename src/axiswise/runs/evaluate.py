@@ -1,6 +1,5 @@
 """`axiswise evaluate`: the scores of a run."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -9,25 +8,25 @@ from torch import Tensor
 
 from axiswise.metrics import FEATURES
 from axiswise.runs.code_scores import CODE_SCORES
-from axiswise.runs.run import TrainedRun, VAERun, read_evaluation
+from axiswise.runs.evaluation import write_evaluation
+from axiswise.runs.run import Run
 from axiswise.runs.scores import (
-    StartBar,
     Subject,
     check_features,
     known_scores,
     possible_scores,
     usual_scores,
 )
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.progress import StartBar, no_bars
 from axiswise.training.allocator import keep_freed_memory
 
 
 def evaluate_run(
-    run: TrainedRun,
+    run: Run,
     chosen: Sequence[str] | None = None,
     radius: Sequence[float] | None = None,
     seed: int = 0,
-    start_bar: StartBar = lambda _: lambda *_: None,
+    start_bar: StartBar = no_bars,
     features: str | None = None,
 ) -> dict[str, Any]:
     """Score a run and write evaluation.json into its folder.
@@ -52,7 +51,7 @@ def evaluate_run(
         ImportError: If a score needs a package that is not installed.
         OSError: If the file cannot be written.
     """
-    protocol = run.config.evaluation
+    protocol = run.protocol
     if features is not None:
         if features not in FEATURES:
             raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
@@ -61,34 +60,34 @@ def evaluate_run(
         protocol = replace(protocol, radius=list(radius))
     known = known_scores(run)
     chosen = usual_scores(run, protocol.features) if chosen is None else list(chosen)
+    run = replace(run, protocol=protocol, seed=seed, start_bar=start_bar)
     if "all" in chosen:
-        chosen = possible_scores(Subject(run, protocol, seed)) + chosen
+        chosen = possible_scores(Subject(run)) + chosen
         chosen = [name for name in chosen if name != "all"]
     for name in chosen:
         if name not in known:
             raise ValueError(f"metrics must be out of {_shown(known)}; got {name!r}")
     keep_freed_memory()
-    subject = Subject(run, protocol, seed, start_bar, tuple(chosen))
+    subject = Subject(run, tuple(chosen))
     check_features(subject, chosen)
 
-    of_axes = "kl_per_axis" if isinstance(run, VAERun) else "activeness_per_axis"
+    of_axes = "kl_per_axis" if run.autoencodes else "activeness_per_axis"
     result: dict[str, Any] = {
-        "name": run.config.name,
-        "seed": run.config.seed,
+        "name": run.recipe.name,
+        "seed": run.recipe.seed,
         "step": run.step,
-        "weights": run.network.digest,
+        "weights": run.model.digest,
         "protocol": {**vars(protocol), "evaluation_seed": seed},
-        of_axes: _rounded(subject.activity),
-        "scores": {"active_axes": int(subject.active.sum())},
+        of_axes: _rounded(run.activity),
+        "scores": {"active_axes": int(run.active.sum())},
     }
     for name in known:
         if name in chosen:
             result["scores"] = result["scores"] | known[name](subject)
             if name == "jacobian":
-                result["column_length_per_axis"] = _rounded(subject.diagnostics.lengths)
+                result["column_length_per_axis"] = _rounded(run.diagnostics.lengths)
             # At once: minutes of scores are not lost to an error in the next.
-            result = _with_earlier(run, result)
-            write_atomically(run.folder.evaluation, (json.dumps(result, indent=2) + "\n").encode())
+            result = write_evaluation(run.folder, result)
     return result
 
 
@@ -102,33 +101,3 @@ def _shown(known: Iterable[str]) -> str:
 
 def _rounded(values: Tensor) -> list[float]:
     return [float(f"{value:.5g}") for value in values.tolist()]
-
-
-def _with_earlier(run: TrainedRun, result: dict[str, Any]) -> dict[str, Any]:
-    """A new evaluation, and what an earlier one has beyond it, unless that is of another kind."""
-    try:
-        earlier = read_evaluation(run.folder)
-    except UnreadableFileError:  # about to be replaced by one that is whole
-        return result
-
-    def kind(evaluation: dict[str, Any]) -> list[Any]:
-        # Features stand in the names of the scores that look at them.
-        # What an earlier version had no choice of, it did not use.
-        protocol = {**result["protocol"], **evaluation.get("protocol", {})}
-        protocol |= {"radius": None, "features": None}
-        return [*(evaluation.get(key) for key in ("name", "seed", "step", "weights")), protocol]
-
-    if earlier is None or kind(earlier) != kind(result):
-        return result
-    scores = earlier["scores"] | result["scores"]
-    for name, rows in scores.items():
-        if isinstance(rows, dict):
-            both = earlier["scores"].get(name, {}) | rows
-            scores[name] = {value: both[value] for value in sorted(both, key=float)}
-    radius = {*earlier["protocol"]["radius"], *result["protocol"]["radius"]}
-    return {
-        **earlier,
-        **result,
-        "protocol": {**result["protocol"], "radius": sorted(radius)},
-        "scores": scores,
-    }

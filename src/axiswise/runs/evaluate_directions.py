@@ -20,8 +20,9 @@ from axiswise.directions.generators import (
 )
 from axiswise.metrics.jacobian_diagnostics import describe_columns
 from axiswise.runs.discover import open_directions
-from axiswise.runs.scores import Scores, StartBar
+from axiswise.runs.scores import Scores
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.progress import StartBar
 
 EVALUATION = "evaluation.json"
 _OF_COORDINATES = "_coordinates"

@@ -1,8 +1,10 @@
-"""Reading back what a run left."""
+"""A run: its folder, the model that it trained, and what its scores and pictures share."""
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -10,96 +12,220 @@ import torch
 from jsonargparse import ArgumentError
 from torch import Tensor, nn
 
+from axiswise import metrics
+from axiswise.data import FactorData, Grid, ImageSource
+from axiswise.metrics import JacobianDiagnostics
 from axiswise.nets import VAE, Generator
+from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
+from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, read_recipe
+from axiswise.training.vae import ACTIVE, decoder_logits
+
+JACOBIAN_SAMPLES = 500  # latents at which Jacobians are taken
+_ACTIVITY_SAMPLES = 1000
+_LEAST_ACTIVENESS = 1e-3
+# Encoded or generated at once. On a CPU, more fall out of its cache and take twice as long.
+_BATCH = {"cpu": 64, "cuda": 4096}
 
 
 @dataclass(frozen=True)
-class TrainedRun:
-    """A run with its network.
+class Run:
+    """A run with its model; `dataclasses.replace` gives one that is sampled or scored otherwise.
 
     Attributes:
         folder: Its folder.
-        config: Its recipe, with the data.
-        network: What it trained, in eval mode, on `device`.
+        recipe: Its recipe.
+        data: The images.
+        model: What it trained, in eval mode, on `device`.
         step: Steps it was trained for.
         device: A GPU if there is one.
+        protocol: How it is scored.
+        seed: Fixes what is sampled of it.
+        start_bar: Starts a progress bar.
     """
 
     folder: RunFolder
-    config: TrainConfig
-    network: VAE | Generator
+    recipe: TrainConfig
+    data: ImageSource
+    model: VAE | Generator
     step: int
     device: torch.device
+    protocol: EvaluationProtocol
+    seed: int = 0
+    start_bar: StartBar = no_bars
+
+    # ------------------------------------------------ what it can do
+
+    @property
+    def autoencodes(self) -> bool:
+        """Whether its model encodes images and gives them back."""
+        return isinstance(self.model, VAE)
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...] | None:
+        """(factor,), how many values each factor of its data has; None if no factors are known."""
+        return self.data.factor_sizes if isinstance(self.data, FactorData) else None
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns of independent images that its data are put together from, if any."""
+        return (self.data.rows, self.data.columns) if isinstance(self.data, Grid) else None
+
+    # ------------------------------------------------ the model
 
     @property
     def generator(self) -> nn.Module:
         """What its Jacobian is taken of: a VAE's decoder, a GAN's generator."""
-        return self.network.generator
+        return self.model.generator
 
     @property
     def latent_dim(self) -> int:
         """Its number of latents."""
-        return self.network.latent_dim
-
-    def images(self, count: int, seed: int) -> Tensor:
-        """Images drawn at random.
-
-        Args:
-            count: How many.
-            seed: Fixes which.
-
-        Returns:
-            (count, channel, height, width), in [0, 1], on the run's device.
-        """
-        rng = torch.Generator(self.device).manual_seed(seed)
-        return self.config.data.render(self.config.data.draw(count, rng))
+        return self.model.latent_dim
 
     @torch.no_grad()
-    def latents(self, count: int, seed: int) -> Tensor:
-        """Latents as the generator has seen them: a VAE's are the codes of images.
+    def generate(self, z: Tensor) -> Tensor:
+        """Images in [0, 1], float32, of latents on any device."""
+        return self.model.generate(z.to(self.device)).float()
 
-        Args:
-            count: How many.
-            seed: Fixes which.
+    @cached_property
+    def encode(self) -> Callable[[Tensor], Tensor]:
+        """What turns images on the run's device into codes, (image, latent), there.
+
+        A VAE's own encoder, its means; for a GAN, an encoder trained on generated images.
+        """
+        if isinstance(self.model, VAE):
+            encoder = self.model.encoder
+            return lambda images: encoder(images)[0]
+        return metrics.train_inverse(
+            self.generate,
+            self.latent_dim,
+            self.data.shape,
+            rng=self.rng(),
+            progress=self.start_bar("encoder of generated images"),
+        )
+
+    @torch.no_grad()
+    def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """What a VAE gives back of images on the run's device, by the means of their codes.
 
         Returns:
-            (count, latent), on the run's device.
+            Images, (image, channel, height, width), and their negative log-likelihoods, (image,),
+            in nats, by the likelihood that it was trained with.
         """
-        if isinstance(self.network, VAE):
-            return self.network.encoder(self.images(count, seed))[0]  # type: ignore[no-any-return]
-        rng = torch.Generator(self.device).manual_seed(seed)
-        return torch.randn(count, self.latent_dim, generator=rng, device=self.device)
+        assert isinstance(self.model, VAE)
+        logits = decoder_logits(self.model.decoder, self.model.encoder(images)[0])
+        objective: Any = self.recipe.objective  # type: ignore[attr-defined]
+        likelihood = objective.likelihood, objective.sigma
+        return logits.sigmoid(), negative_log_likelihood(images, logits, *likelihood)
 
+    # ------------------------------------------------ samples
 
-@dataclass(frozen=True)
-class VAERun(TrainedRun):
-    """A run that trained a VAE."""
+    def rng(self) -> torch.Generator:
+        """Randomness on the run's device: the same at each call."""
+        return torch.Generator(self.device).manual_seed(self.seed)
 
-    config: VAEConfig
-    network: VAE
+    def images(self, count: int) -> Tensor:
+        """Images drawn at random, (count, channel, height, width), in [0, 1], on its device."""
+        return self.data.render(self.data.draw(count, self.rng()))
 
+    @torch.no_grad()
+    def latents(self, count: int) -> Tensor:
+        """Latents as the generator has seen them, (count, latent), on the run's device.
 
-@dataclass(frozen=True)
-class GANRun(TrainedRun):
-    """A run that trained a GAN."""
+        Of a VAE these are the codes of images, of a GAN standard normal.
+        """
+        if self.autoencodes:
+            return self.encode(self.images(count))
+        return self.prior(count)
 
-    config: GANConfig
-    network: Generator
+    def prior(self, count: int) -> Tensor:
+        """Standard normal latents, (count, latent), on the run's device."""
+        return torch.randn(count, self.latent_dim, generator=self.rng(), device=self.device)
+
+    @property
+    def batch_size(self) -> int:
+        """The most images that are best encoded or generated at once."""
+        return _BATCH.get(self.device.type, 1024)
+
+    @torch.no_grad()
+    def codes(self, factors: Tensor, progress: Progress = no_progress) -> Tensor:
+        """Codes of the images that have these factors, (sample, latent), on the CPU."""
+        assert isinstance(self.data, FactorData)
+        rows, places = _distinct(factors, self.data.factor_sizes)
+        # Written to one place: kept one by one, small tensors would hold gigabytes of freed memory
+        # around them that the allocator cannot join.
+        codes = torch.empty(len(rows), self.latent_dim)
+        done = 0
+        for part in rows.split(self.batch_size):
+            found = self.encode(self.data.render(part.to(self.device)))
+            codes[done : done + len(part)] = found
+            done += len(part)
+            progress(done, len(rows))
+        return codes if places is None else codes[places.cpu()]
+
+    @torch.no_grad()
+    def codes_of_images(self, images: Tensor) -> Tensor:
+        """Codes of images on the run's device, (image, latent), on the CPU."""
+        return torch.cat([self.encode(part).cpu() for part in images.split(self.batch_size)])
+
+    # ------------------------------------------------ its axes
+
+    @cached_property
+    def activity(self) -> Tensor:
+        """How much each axis does, (latent,), on the CPU.
+
+        Of a VAE, the KL divergence from the prior, mean over a thousand images, nats; of a GAN, the
+        activeness (see `axiswise.metrics.activeness`).
+        """
+        if isinstance(self.model, VAE):
+            with torch.no_grad():
+                mean, log_variance = self.model.encoder(self.images(_ACTIVITY_SAMPLES))
+            return kl_divergence(mean, log_variance).mean(0).cpu()
+        return metrics.activeness(self.generate, self.latent_dim, rng=self.rng()).cpu().float()
+
+    @property
+    def activity_name(self) -> str:
+        """What `activity` is called."""
+        return "KL" if self.autoencodes else "activeness"
+
+    @property
+    def threshold(self) -> float:
+        """The activity above which an axis counts as active.
+
+        A hundredth of a nat, or a thousandth of the largest activeness: an axis that changes the
+        image by a thirtieth of what the most active one does.
+        """
+        return ACTIVE if self.autoencodes else _LEAST_ACTIVENESS * float(self.activity.max())
+
+    @property
+    def active(self) -> Tensor:
+        """Which axes are active, (latent,), boolean, on the CPU."""
+        return self.activity > self.threshold
+
+    @cached_property
+    def diagnostics(self) -> JacobianDiagnostics:
+        """What the columns of the generator's Jacobian say."""
+        return metrics.jacobian_diagnostics(
+            self.generator,
+            self.latents(JACOBIAN_SAMPLES),
+            active=self.active,
+            progress=self.start_bar("Jacobian"),
+        )
+
+    @cached_property
+    def features(self) -> metrics.Features:
+        """What perceptual scores look at."""
+        return metrics.features(self.protocol.features, self.device)
 
 
 def read_config(run: RunFolder) -> TrainConfig:
-    """What a run was told.
-
-    Args:
-        run: Its folder.
-
-    Returns:
-        The config with all its objects.
+    """A run's recipe, with all its objects.
 
     Raises:
         UnreadableFileError: If the file is damaged or no config of axiswise.
@@ -121,7 +247,7 @@ def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
         above: What the keys begin with.
 
     Returns:
-        As {"penalty.weight": "0.1", …}; lists are JSON.
+        Such as {"penalty.weight": "0.1", …}; lists are JSON.
     """
     flat: dict[str, str] = {}
     for key, value in settings.items():
@@ -132,7 +258,7 @@ def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
     return flat
 
 
-def load_run(folder: str | Path) -> VAERun | GANRun:
+def load_run(folder: str | Path) -> Run:
     """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
 
     Args:
@@ -146,85 +272,46 @@ def load_run(folder: str | Path) -> VAERun | GANRun:
         UnreadableFileError: If a file is damaged or belongs to another recipe.
     """
     run = RunFolder.open(folder)
-    config = read_config(run)
-    checkpoints = list_checkpoints(run.checkpoints)
-    if (run.path / "model.safetensors").is_file():
-        network, step = type(config.network).from_pretrained(run.path), config.steps
-    elif checkpoints:
-        state = load_checkpoint(checkpoints[-1])
-        network = config.network
-        try:
-            step = int(state["step"])
-            network.load_state_dict(state["model"])
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UnreadableFileError(
-                f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
-            ) from error
-    else:
-        raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
-    for name, value in network.state_dict().items():
+    recipe = read_config(run)
+    model, step = _model(run, recipe)
+    for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UnreadableFileError(f"the weights {name} of {run.path} are not finite")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if isinstance(config, VAEConfig):
-        assert isinstance(network, VAE)
-        return VAERun(run, config, network, step, device)
-    assert isinstance(config, GANConfig)
-    assert isinstance(network, Generator)
-    return GANRun(run, config, network, step, device)
+    model.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return Run(run, recipe, recipe.data, model, step, device, recipe.evaluation)
 
 
-def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
-    """What `axiswise evaluate` wrote, or None if it was not run.
-
-    Args:
-        folder: The run's folder.
-
-    Raises:
-        UnreadableFileError: If the file is damaged.
-    """
-    if not folder.evaluation.is_file():
-        return None
-    return read_evaluation_file(folder.evaluation)
-
-
-def read_evaluation_file(path: Path) -> dict[str, Any]:
-    """An evaluation.json.
-
-    Args:
-        path: The file.
-
-    Raises:
-        UnreadableFileError: If it is damaged or something else.
-    """
+def _model(run: RunFolder, recipe: TrainConfig) -> tuple[VAE | Generator, int]:
+    """The model of a run, finished or not, and its step."""
+    if (run.path / "model.safetensors").is_file():
+        return type(recipe.network).from_pretrained(run.path), recipe.steps
+    checkpoints = list_checkpoints(run.checkpoints)
+    if not checkpoints:
+        raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
+    state, model = load_checkpoint(checkpoints[-1]), recipe.network
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
-            return found  # type: ignore[no-any-return]
-    except (AttributeError, KeyError, TypeError, ValueError):
-        pass
-    raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+        model.load_state_dict(state["model"])
+        return model, int(state["step"])
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise UnreadableFileError(
+            f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
+        ) from error
 
 
-def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
-    """Scores of an evaluation, each a number; local ones by radius, as "local_mig 0.1".
+def _distinct(factors: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+    """Rows without those that are there twice, and where each row went.
 
-    Args:
-        scores: Its scores: numbers, or rows of mean and spread by radius.
+    Only where this saves half of them or more: small data sets, and small parts of factor space.
     """
-    flat: dict[str, float] = {}
-    for name, value in scores.items():
-        if isinstance(value, dict):
-            flat |= {f"{name} {radius}": row["mean"] for radius, row in value.items()}
-        else:
-            flat[name] = value
-    return flat
-
-
-def _is_score(value: Any) -> bool:
-    """Whether a value is a number, or rows of mean and spread by radius."""
-    if not isinstance(value, dict):
-        return isinstance(value, int | float)
-    numbers = [row[key] for row in value.values() for key in ("mean", "std")]
-    return all(float(radius) > 0 for radius in value) and all(map(_is_score, numbers))
+    if math.prod(sizes) > 2**62:
+        return factors, None
+    index = torch.zeros_like(factors[:, 0])
+    for column, size in zip(factors.unbind(1), sizes, strict=True):
+        index = index * size + column
+    found, places = index.unique(return_inverse=True)
+    if 2 * len(found) > len(factors):
+        return factors, None
+    rows = factors.new_empty(len(found), factors.shape[1])
+    rows[places] = factors
+    return rows, places

@@ -1,7 +1,6 @@
 """What `axiswise evaluate` can score, by name."""
 
 import importlib.util
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,28 +10,20 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
-from axiswise.data import FactorData, Grid
+from axiswise.data import FactorData
 from axiswise.jacobian import jacobian_columns
-from axiswise.metrics import JacobianDiagnostics
-from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.penalties import jl1_penalty
 from axiswise.runs.code_scores import CODE_SCORES, NEED_TWO_FACTORS, code_score
 from axiswise.runs.protocol import EvaluationProtocol
-from axiswise.runs.run import TrainedRun, VAERun
-from axiswise.training.vae import ACTIVE, decoder_logits
+from axiswise.runs.run import JACOBIAN_SAMPLES, Run
 
-StartBar = Callable[[str], Callable[[int, int], None]]
 Scores = dict[str, Any]
 
 _PERCEPTUAL = ("ppl", "kid", "fid")
 # Those that features cannot give: Inception has no distance, LPIPS nothing else.
 _NOT_BY = {"inception": ("ppl",), "lpips": ("kid", "fid")}
-# Encoded or generated at once. On a CPU, more fall out of its cache and take twice as long.
-_BATCH = {"cpu": 64, "cuda": 4096}
-JACOBIAN_SAMPLES = 500
 _JACOBIANS = 50  # of them held at once
 _ACTIVITY_SAMPLES = 1000
-_LEAST_ACTIVENESS = 1e-3
 
 # Scores that draw factors by a protocol of their own: what draws them, and what scores the codes.
 OWN_DRAWS: dict[str, tuple[Callable[..., Any], Callable[..., SupportsFloat]]] = {
@@ -43,124 +34,31 @@ OWN_DRAWS: dict[str, tuple[Callable[..., Any], Callable[..., SupportsFloat]]] = 
 
 @dataclass(frozen=True)
 class Subject:
-    """A run, and all that its scores share.
+    """A run, and what its scores of codes share.
 
     Attributes:
         run: The run.
-        protocol: How to score it.
-        seed: Fixes what is sampled.
-        start_bar: Starts a progress bar.
         chosen: Names of all scores that will be taken: what they need is encoded together.
     """
 
-    run: TrainedRun
-    protocol: EvaluationProtocol
-    seed: int
-    start_bar: StartBar = lambda _: lambda *_: None
+    run: Run
     chosen: Sequence[str] = ()
 
-    def rng(self) -> torch.Generator:
-        """Randomness for a score, on the run's device: the same for each."""
-        return torch.Generator(self.run.device).manual_seed(self.seed)
-
-    @torch.no_grad()
-    def generate(self, z: Tensor) -> Tensor:
-        """Images in [0, 1], float32, of latents on any device."""
-        return self.run.network.generate(z.to(self.run.device)).float()
-
-    @cached_property
-    def activity(self) -> Tensor:
-        """How much each axis does, (latent,), on the CPU.
-
-        Of a VAE, the KL divergence from the prior, mean over a thousand images, nats; of a GAN, the
-        activeness (see `axiswise.metrics.activeness`).
-        """
-        if isinstance(self.run, VAERun):
-            images = self.run.images(_ACTIVITY_SAMPLES, self.seed)
-            with torch.no_grad():
-                mean, log_variance = self.run.network.encoder(images)
-            return kl_divergence(mean, log_variance).mean(0).cpu()
-        return metrics.activeness(self.generate, self.run.latent_dim, rng=self.rng()).cpu().float()
+    @property
+    def protocol(self) -> EvaluationProtocol:
+        """How the run is scored."""
+        return self.run.protocol
 
     @property
-    def threshold(self) -> float:
-        """The activity above which an axis counts as active.
-
-        A hundredth of a nat, or a thousandth of the largest activeness: an axis that changes the
-        image by a thirtieth of what the most active one does.
-        """
-        if isinstance(self.run, VAERun):
-            return ACTIVE
-        return _LEAST_ACTIVENESS * float(self.activity.max())
-
-    @property
-    def active(self) -> Tensor:
-        """Which axes are active, (latent,), boolean, on the CPU."""
-        return self.activity > self.threshold
-
-    @cached_property
-    def diagnostics(self) -> JacobianDiagnostics:
-        """What the columns of the generator's Jacobian say."""
-        return metrics.jacobian_diagnostics(
-            self.run.generator,
-            self.run.latents(JACOBIAN_SAMPLES, self.seed),
-            active=self.active,
-            progress=self.start_bar("Jacobian"),
-        )
-
-    @cached_property
-    def features(self) -> metrics.Features:
-        """What perceptual scores look at."""
-        return metrics.features(self.protocol.features, self.run.device)
-
-    @cached_property
-    def encode(self) -> Callable[[Tensor], Tensor]:
-        """What turns images on the run's device into codes, (image, latent), there.
-
-        A VAE's own encoder, its means; for a GAN, an encoder trained on generated images.
-        """
-        if isinstance(self.run, VAERun):
-            encoder = self.run.network.encoder
-            return lambda images: encoder(images)[0]
-        return metrics.train_inverse(
-            self.generate,
-            self.run.latent_dim,
-            self.run.config.data.shape,
-            rng=self.rng(),
-            progress=self.start_bar("encoder of generated images"),
-        )
-
-    @torch.no_grad()
-    def codes(
-        self, factors: Tensor, progress: Callable[[int, int], None] = lambda *_: None
-    ) -> Tensor:
-        """Codes of the images that have these factors, (sample, latent), on the CPU."""
-        rows, places = _distinct(factors, self.data.factor_sizes)
-        # Written to one place: kept one by one, small tensors would hold gigabytes of freed memory
-        # around them that the allocator cannot join.
-        codes = torch.empty(len(rows), self.run.latent_dim)
-        done = 0
-        for part in rows.split(self._batch):
-            found = self.encode(self.data.render(part.to(self.run.device)))
-            codes[done : done + len(part)] = found
-            done += len(part)
-            progress(done, len(rows))
-        return codes if places is None else codes[places.cpu()]
-
-    @torch.no_grad()
-    def codes_of_images(self, images: Tensor) -> Tensor:
-        """Codes of images on the run's device, (image, latent), on the CPU."""
-        return torch.cat([self.encode(part).cpu() for part in images.split(self._batch)])
-
-    @property
-    def _batch(self) -> int:
-        return _BATCH.get(self.run.device.type, 1024)
+    def seed(self) -> int:
+        """Fixes what is sampled."""
+        return self.run.seed
 
     @property
     def data(self) -> FactorData:
         """The run's data, the factors of which are known."""
-        assert isinstance(self.run.config.data, FactorData)
-        return self.run.config.data
+        assert isinstance(self.run.data, FactorData)
+        return self.run.data
 
     @cached_property
     def _draws(self) -> dict[str, Any]:
@@ -180,7 +78,7 @@ class Subject:
         if any(name in CODE_SCORES for name in self.chosen):
             rng = torch.Generator().manual_seed(self.seed)
             factors["sample"] = self.data.sample_factors(self.protocol.samples, rng)
-        codes = self.codes(torch.cat([*factors.values()]), self.start_bar("codes"))
+        codes = self.run.codes(torch.cat([*factors.values()]), self.run.start_bar("codes"))
         parts = codes.split([len(rows) for rows in factors.values()])
         return dict(zip(factors, zip(factors.values(), parts, strict=True), strict=True))
 
@@ -196,7 +94,7 @@ class Subject:
     @cached_property
     def local(self) -> Scores:
         """All local scores that are chosen, by name and radius: one pass for each radius."""
-        protocol, active = self.protocol, self.active
+        protocol, active = self.protocol, self.run.active
         wanted = {
             name: code_score(name, protocol, active, self.seed, protocol.bins)
             for name in _taken_locally(self.chosen)
@@ -204,7 +102,7 @@ class Subject:
         table: Scores = {}
         for value in protocol.radius:
             found = metrics.local_scores(
-                self.codes,
+                self.run.codes,
                 self.data.factor_sizes,
                 value,
                 wanted,
@@ -212,30 +110,12 @@ class Subject:
                 centres=protocol.centres,
                 batch_size=protocol.samples,
                 rng=torch.Generator().manual_seed(self.seed),
-                progress=self.start_bar(f"local scores, radius {value:g}"),
+                progress=self.run.start_bar(f"local scores, radius {value:g}"),
             )
             for name, score in found.items():
                 row = {"mean": score.mean, "std": score.std, "values": score.values.tolist()}
                 table.setdefault(f"local_{name}", {})[f"{value:g}"] = row
         return table
-
-
-def _distinct(factors: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-    """Rows without those that are there twice, and where each row went.
-
-    Only where this saves half of them or more: small data sets, and small parts of factor space.
-    """
-    if math.prod(sizes) > 2**62:
-        return factors, None
-    index = torch.zeros_like(factors[:, 0])
-    for column, size in zip(factors.unbind(1), sizes, strict=True):
-        index = index * size + column
-    found, places = index.unique(return_inverse=True)
-    if 2 * len(found) > len(factors):
-        return factors, None
-    rows = factors.new_empty(len(found), factors.shape[1])
-    rows[places] = factors
-    return rows, places
 
 
 def _taken_locally(chosen: Sequence[str]) -> list[str]:
@@ -257,9 +137,9 @@ def _of_codes(name: str) -> Callable[[Subject], Scores]:
         take = code_score(
             name,
             subject.protocol,
-            subject.active,
+            subject.run.active,
             subject.seed,
-            start_bar=subject.start_bar,
+            start_bar=subject.run.start_bar,
         )
         return take(codes, factors)
 
@@ -278,21 +158,17 @@ def _of_own_draws(name: str) -> Callable[[Subject], Scores]:
 def reconstruction(subject: Subject) -> Scores:
     """How well a VAE gives images back."""
     run = subject.run
-    assert isinstance(run, VAERun)
-    images = run.images(_ACTIVITY_SAMPLES, subject.seed)
-    mean, _ = run.network.encoder(images)
-    logits = decoder_logits(run.network.decoder, mean)
-    objective = run.config.objective
-    likelihood = negative_log_likelihood(images, logits, objective.likelihood, objective.sigma)
-    error = (logits.sigmoid() - images).abs().mean()
+    images = run.images(_ACTIVITY_SAMPLES)
+    decoded, likelihood = run.reconstruct(images)
+    error = (decoded - images).abs().mean()
     return {"nll_of_means": float(likelihood.mean()), "mean_absolute_error": float(error)}
 
 
 @torch.no_grad()
 def jacobian(subject: Subject) -> Scores:
     """Numbers about the columns of the generator's Jacobian."""
-    found = subject.diagnostics
-    z = subject.run.latents(JACOBIAN_SAMPLES, subject.seed)
+    found = subject.run.diagnostics
+    z = subject.run.latents(JACOBIAN_SAMPLES)
     scores = {
         "jl1": float(jl1_penalty(subject.run.generator, z, chunk_size=2 * JACOBIAN_SAMPLES)),
         "column_length": float(found.lengths.mean()),
@@ -313,20 +189,19 @@ def columns(subject: Subject) -> Scores:
     its strongest cell: of each column alone, and with each weighted by its energy, since an axis
     that does next to nothing at some latent does it anywhere.
     """
-    run, active = subject.run, subject.active
+    run, active = subject.run, subject.run.active
     if not active.any():
         return {}
-    data = run.config.data
     parts: dict[str, list[Tensor]] = {}
-    for z in run.latents(JACOBIAN_SAMPLES, subject.seed).split(_JACOBIANS):
+    for z in run.latents(JACOBIAN_SAMPLES).split(_JACOBIANS):
         found = jacobian_columns(run.generator, z)
         assert isinstance(found, Tensor)
         found = found[:, active.to(found.device)].cpu()
         shapes = metrics.column_shapes(found)
         values = {name: getattr(shapes, name) for name in ("hoyer", "spread", "orientation")}
-        if isinstance(data, Grid):
+        if run.grid is not None:
             energy = found.double().square().sum((2, 3, 4))
-            share = metrics.cell_shares(found, data.rows, data.columns).amax(2)
+            share = metrics.cell_shares(found, *run.grid).amax(2)
             values |= {"cell_share": share, "energy": energy, "in_cell": share * energy}
         for name, value in values.items():
             parts.setdefault(name, []).append(value)
@@ -338,31 +213,32 @@ def columns(subject: Subject) -> Scores:
 
 def activeness(subject: Subject) -> Scores:
     """How much each latent changes the image: mean over latents, and the largest."""
-    found = subject.activity
-    if isinstance(subject.run, VAERun):
-        found = metrics.activeness(subject.generate, subject.run.latent_dim, rng=subject.rng())
+    run = subject.run
+    found = run.activity
+    if run.autoencodes:
+        found = metrics.activeness(run.generate, run.latent_dim, rng=run.rng())
     return {"activeness": float(found.mean()), "activeness_max": float(found.max())}
 
 
 def vp(subject: Subject) -> Scores:
     """Variation Predictability: mean and spread over repeats."""
-    protocol, rng = subject.protocol, subject.rng()
+    protocol, rng = subject.protocol, subject.run.rng()
     latents = None
     if protocol.vp_latents is not None:
-        latents = subject.activity.argsort(descending=True)[: protocol.vp_latents].tolist()
+        latents = subject.run.activity.argsort(descending=True)[: protocol.vp_latents].tolist()
     images, labels = metrics.vp_pairs(
-        subject.generate,
+        subject.run.generate,
         subject.run.latent_dim,
         latents=latents,
         rng=rng,
-        progress=subject.start_bar("pairs of images"),
+        progress=subject.run.start_bar("pairs of images"),
     )
     score = metrics.vp_score(
         images,
         labels,
         protocol.vp,
         rng=rng,
-        progress=subject.start_bar("Variation Predictability"),
+        progress=subject.run.start_bar("Variation Predictability"),
     )
     return {"vp": score.mean, "vp_std": score.std}
 
@@ -375,12 +251,12 @@ def _named(subject: Subject, name: str, value: float) -> Scores:
 def ppl(subject: Subject) -> Scores:
     """Perceptual path length."""
     value = metrics.perceptual_path_length(
-        subject.generate,
+        subject.run.generate,
         subject.run.latent_dim,
-        subject.features.distance,
+        subject.run.features.distance,
         samples=subject.protocol.paths,
-        rng=subject.rng(),
-        progress=subject.start_bar("perceptual path length"),
+        rng=subject.run.rng(),
+        progress=subject.run.start_bar("perceptual path length"),
     )
     return _named(subject, "ppl", value)
 
@@ -388,23 +264,22 @@ def ppl(subject: Subject) -> Scores:
 def _two_sets(subject: Subject) -> tuple[Tensor, Tensor, metrics.Features]:
     """Real images, generated ones, and what looks at them."""
     count, run = subject.protocol.images, subject.run
-    z = torch.randn(count, run.latent_dim, generator=subject.rng(), device=run.device)
-    parts = z.split(_BATCH.get(run.device.type, 1024))
-    generated = torch.cat([subject.generate(part) for part in parts])
-    return run.images(count, subject.seed), generated, subject.features
+    parts = run.prior(count).split(run.batch_size)
+    generated = torch.cat([subject.run.generate(part) for part in parts])
+    return run.images(count), generated, run.features
 
 
 def kid(subject: Subject) -> Scores:
     """Kernel distance of generated images from the data."""
     found = metrics.kernel_distance(
-        *_two_sets(subject), rng=subject.rng(), progress=subject.start_bar("KID")
+        *_two_sets(subject), rng=subject.run.rng(), progress=subject.run.start_bar("KID")
     )
     return _named(subject, "kid", found.mean)
 
 
 def fid(subject: Subject) -> Scores:
     """Fréchet distance of generated images from the data."""
-    found = metrics.frechet_distance(*_two_sets(subject), progress=subject.start_bar("FID"))
+    found = metrics.frechet_distance(*_two_sets(subject), progress=subject.run.start_bar("FID"))
     return _named(subject, "fid", found)
 
 
@@ -429,7 +304,7 @@ OF_GENERATORS: dict[str, Score] = {
 }
 
 
-def known_scores(run: TrainedRun) -> dict[str, Score]:
+def known_scores(run: Run) -> dict[str, Score]:
     """The scores that a run can have.
 
     Args:
@@ -439,14 +314,14 @@ def known_scores(run: TrainedRun) -> dict[str, Score]:
         Name and function, in the order in which they are computed.
     """
     known: dict[str, Score] = {}
-    if isinstance(run.config.data, FactorData):
+    if run.factor_sizes is not None:
         known |= OF_FACTORS
-    if isinstance(run, VAERun):
+    if run.autoencodes:
         known |= OF_AUTOENCODERS
     return known | OF_GENERATORS
 
 
-def usual_scores(run: TrainedRun, features: str) -> list[str]:
+def usual_scores(run: Run, features: str) -> list[str]:
     """The scores that a run gets if none are asked for by name.
 
     Args:
@@ -458,7 +333,7 @@ def usual_scores(run: TrainedRun, features: str) -> list[str]:
         cannot give.
     """
     usual = {"mig", "modularity", "explicitness", "reconstruction", "jacobian"}
-    if isinstance(run, VAERun):
+    if run.autoencodes:
         usual.add("local")
     else:
         usual |= {"activeness", "vp", "ppl", "kid"}.difference(_NOT_BY.get(features, ()))
@@ -478,7 +353,7 @@ def possible_scores(subject: Subject) -> list[str]:
     known = known_scores(subject.run)
     left_out = {name for name in known if name.startswith("local_")}
     left_out |= {name for name in _PERCEPTUAL if _hindrance(subject, name) is not None}
-    if isinstance(subject.run.config.data, FactorData):
+    if subject.run.factor_sizes is not None:
         sizes = subject.data.factor_sizes
         if sum(size > 1 for size in sizes) < 2:
             left_out |= {"local", *NEED_TWO_FACTORS, *OWN_DRAWS}
@@ -509,7 +384,7 @@ def _hindrance(subject: Subject, name: str) -> ValueError | ImportError | None:
     if name in _NOT_BY.get(features, ()):
         return ValueError(f"features must be others for {name}, got {features!r}")
     try:
-        _ = subject.features
+        _ = subject.run.features
     except ImportError as error:
         return error
     if name != "ppl" and importlib.util.find_spec("torchmetrics") is None:

@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from axiswise.directions import first_layer, sefa, with_axes
+from axiswise.nets import Generator
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import GANRun, load_run
+from axiswise.runs.run import load_run
 from axiswise.training.recipe import dump_recipe, read_recipe
 
 
@@ -24,18 +25,18 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
         OSError: If something cannot be read or written.
     """
     run = load_run(folder)
-    if not isinstance(run, GANRun):
+    if not isinstance(run.model, Generator):
         raise ValueError(f"FOLDER must be a run that trained a GAN, {folder} trained a VAE")
-    if run.step < run.config.steps:
+    if run.step < run.recipe.steps:
         raise ValueError(
-            f"FOLDER must be a finished run, {folder} is at step {run.step} of {run.config.steps}"
+            f"FOLDER must be a finished run, {folder} is at step {run.step} of {run.recipe.steps}"
         )
-    layer = first_layer(run.network, run.latent_dim)
-    directions, _ = sefa(run.network.get_submodule(layer))
-    turned = with_axes(run.network, directions, layer)
+    layer = first_layer(run.model, run.latent_dim)
+    directions, _ = sefa(run.model.get_submodule(layer))
+    turned = with_axes(run.model, directions, layer)
     settings = read_recipe(run.folder.config)
     settings.name = f"{settings.name}-sefa"
-    settings.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {run.config.name}"
+    settings.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {run.recipe.name}"
     path = run.folder.path
     made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), dump_recipe(settings))
     turned.save_pretrained(Path(made.path))

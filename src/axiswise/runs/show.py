@@ -1,6 +1,7 @@
 """`axiswise show`: the pictures of a run, and one page that holds them all."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,17 @@ from torch import Tensor
 
 from axiswise import plots
 from axiswise.jacobian import jacobian_columns
-from axiswise.runs.run import TrainedRun, VAERun, read_evaluation
-from axiswise.runs.scores import JACOBIAN_SAMPLES, StartBar, Subject
+from axiswise.runs.evaluation import read_evaluation
+from axiswise.runs.run import JACOBIAN_SAMPLES, Run
 from axiswise.support.files import write_atomically
+from axiswise.support.progress import StartBar, no_bars
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _SAMPLES = 32  # images in the sheet of what a generator makes
 _EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
 
 
-def show_run(
-    run: TrainedRun, seed: int = 0, start_bar: StartBar = lambda _: lambda *_: None
-) -> Path:
+def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
     """Draw a run's pictures into its folder, and write report.html beside them.
 
     Args:
@@ -38,8 +38,8 @@ def show_run(
     """
     run.folder.pictures.mkdir(exist_ok=True)
     scores = read_evaluation(run.folder)
-    subject = Subject(run, run.config.evaluation, seed, start_bar)
-    drawings = dict(_drawings(subject, scores))
+    run = replace(run, seed=seed, start_bar=start_bar)
+    drawings = dict(_drawings(run, scores))
     on_picture = start_bar("pictures")
     pictures = []
     for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
@@ -63,9 +63,9 @@ def show_run(
         plots.Section("Config", [plots.Preformatted(run.folder.config.read_text(encoding="utf-8"))])
     )
     page = plots.report(
-        f"{run.config.name}, seed {run.config.seed}",
+        f"{run.recipe.name}, seed {run.recipe.seed}",
         sections,
-        f"{run.config.description}. {run.step} of {run.config.steps} steps.",
+        f"{run.recipe.description}. {run.step} of {run.recipe.steps} steps.",
     )
     write_atomically(run.folder.report, page.encode())
     return run.folder.report
@@ -94,19 +94,19 @@ def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[fl
 Drawing = tuple[Callable[[Path], None], str]
 
 
-def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple[str, Drawing]]:
+def _drawings(run: Run, scores: dict[str, Any] | None) -> Iterator[tuple[str, Drawing]]:
     """File name, what draws it, and a caption, for each picture."""
-    run, activity = subject.run, subject.activity
+    activity = run.activity
     order: dict[str, Any] = {
-        "activity_name": "KL" if isinstance(run, VAERun) else "activeness",
-        "active_above": subject.threshold,
+        "activity_name": run.activity_name,
+        "active_above": run.threshold,
     }
-    z = run.latents(_IMAGES, subject.seed)
+    z = run.latents(_IMAGES)
     with torch.no_grad():
         columns = jacobian_columns(run.generator, z)
     assert isinstance(columns, Tensor)
-    images = subject.generate(z).cpu()
-    values, frames = _traversals(subject, z)
+    images = run.generate(z).cpu()
+    values, frames = _traversals(run, z)
 
     def figure(make: Callable[[], Any]) -> Callable[[Path], None]:
         return lambda path: plots.save(make(), path)
@@ -137,16 +137,16 @@ def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple
     yield (
         "cosines.png",
         (
-            figure(lambda: plots.column_cosines(subject.diagnostics.cosines, activity, **order)),
+            figure(lambda: plots.column_cosines(run.diagnostics.cosines, activity, **order)),
             f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
             "different pixels.",
         ),
     )
-    if isinstance(run, VAERun):
+    if run.autoencodes:
         yield (
             "reconstructions.png",
             (
-                figure(lambda: _reconstructions(subject)),
+                figure(lambda: _reconstructions(run)),
                 "Images and what the decoder makes of their codes.",
             ),
         )
@@ -154,14 +154,14 @@ def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple
         yield (
             "activeness.png",
             (
-                figure(lambda: plots.activeness({run.config.name: activity})),
+                figure(lambda: plots.activeness({run.recipe.name: activity})),
                 "How much each axis changes the image: its variance over −2, 0 and 2.",
             ),
         )
         yield (
             "samples.png",
             (
-                figure(lambda: _samples(subject)),
+                figure(lambda: _samples(run)),
                 "Images of the data, and images that the generator makes.",
             ),
         )
@@ -175,33 +175,32 @@ def _drawings(subject: Subject, scores: dict[str, Any] | None) -> Iterator[tuple
         yield (
             "local_scores.png",
             (
-                figure(lambda: plots.scores_against_radius({run.config.name: curves})),
+                figure(lambda: plots.scores_against_radius({run.recipe.name: curves})),
                 "Local scores against radius, mean and standard deviation over centres.",
             ),
         )
 
 
-def _reconstructions(subject: Subject) -> Any:
-    run = subject.run
-    images = run.images(_IMAGES, subject.seed)
-    decoded = subject.generate(run.latents(_IMAGES, subject.seed))  # the codes of these images
+def _reconstructions(run: Run) -> Any:
+    images = run.images(_IMAGES)
+    decoded = run.generate(run.latents(_IMAGES))  # the codes of these images
     return plots.reconstructions(images.cpu(), decoded.cpu())
 
 
-def _samples(subject: Subject) -> Any:
-    generated = subject.generate(subject.run.latents(_SAMPLES, subject.seed))
-    data = subject.run.images(_SAMPLES, subject.seed)
+def _samples(run: Run) -> Any:
+    generated = run.generate(run.latents(_SAMPLES))
+    data = run.images(_SAMPLES)
     return plots.samples({"data": data.cpu(), "generated": generated.cpu()})
 
 
-def _traversals(subject: Subject, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
+def _traversals(run: Run, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
     """Values, and frames (image, latent, step, channel, height, width), on the CPU."""
     values = np.linspace(-_EXTENT, _EXTENT, steps).round(2).tolist()
     latents = z[:, None, None].repeat(1, z.shape[1], steps, 1)
     for axis in range(z.shape[1]):
         latents[:, axis, :, axis] = torch.tensor(values, device=z.device)
     parts = latents.flatten(0, 2).split(500)
-    frames = torch.cat([subject.generate(part).cpu() for part in parts])
+    frames = torch.cat([run.generate(part).cpu() for part in parts])
     return values, frames.reshape(*latents.shape[:3], *frames.shape[1:])
 
 

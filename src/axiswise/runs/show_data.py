@@ -14,7 +14,7 @@ from axiswise import data
 from axiswise.data import FactorData, Grid, ImageSource
 
 if TYPE_CHECKING:  # the scores take seconds to import, and the list needs none
-    from axiswise.runs.scores import StartBar
+    from axiswise.support.progress import StartBar
 
 _SAMPLES = 64  # images on the sheet
 _STEPS = 16  # images of a factor's range at most

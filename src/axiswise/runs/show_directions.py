@@ -17,8 +17,8 @@ from axiswise import plots
 from axiswise.directions.directions import Directions
 from axiswise.directions.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
 from axiswise.jacobian import flat_outputs, jacobian_products
-from axiswise.runs.scores import StartBar
 from axiswise.support.files import write_atomically
+from axiswise.support.progress import Progress, StartBar
 
 _STEPS = 31  # of a film, one way
 _COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows
@@ -184,7 +184,7 @@ def _shrunk(images: Tensor) -> Tensor:
 
 
 def _clips(
-    view: _View, indices: Sequence[int], pictures: Path, progress: Callable[[int, int], None]
+    view: _View, indices: Sequence[int], pictures: Path, progress: Progress
 ) -> list[plots.Clip]:
     """Draw directions, one after the other, and return their entries on the page."""
     total = len(indices) * len(view.z) * _STEPS

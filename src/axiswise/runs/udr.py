@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from axiswise import metrics
-from axiswise.runs.run import VAERun, load_run
-from axiswise.runs.scores import StartBar, Subject
+from axiswise.runs.run import Run, load_run
+from axiswise.support.progress import StartBar, no_bars
 
 IMAGES = 1000
 # By the score's name.
@@ -13,7 +13,7 @@ SIMILARITIES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_sp
 
 
 def add_udr(
-    evaluations: Sequence[dict[str, Any]], start_bar: StartBar = lambda _: lambda *_: None
+    evaluations: Sequence[dict[str, Any]], start_bar: StartBar = no_bars
 ) -> list[dict[str, Any]]:
     """Evaluations with UDR among their scores: each run against the others like it.
 
@@ -50,9 +50,8 @@ def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
     codes, informative = [], []
     for done, evaluation in enumerate(group, start=1):
         run = _open(evaluation)
-        subject = Subject(run, run.config.evaluation, seed=0)
-        codes.append(subject.codes_of_images(run.images(IMAGES, seed=0)))
-        informative.append(subject.active)
+        codes.append(run.codes_of_images(run.images(IMAGES)))
+        informative.append(run.active)
         progress(done, len(group))
     for score, similarity in SIMILARITIES.items():
         ranking = metrics.udr(codes, informative, similarity)
@@ -60,10 +59,10 @@ def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
             evaluation["scores"][score] = value
 
 
-def _open(evaluation: dict[str, Any]) -> VAERun:
+def _open(evaluation: dict[str, Any]) -> Run:
     if "folder" not in evaluation:
         raise FileNotFoundError(f"--udr needs the run folders of {evaluation['name']}, not files")
     run = load_run(evaluation["folder"])
-    if not isinstance(run, VAERun):
+    if not run.autoencodes:
         raise ValueError(f"--udr is for VAEs, and {evaluation['folder']} is none")
     return run

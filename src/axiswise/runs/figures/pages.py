@@ -14,9 +14,9 @@ from axiswise import plots
 from axiswise.jacobian import jacobian_columns
 from axiswise.plots.report import Cell
 from axiswise.runs.compare import spread_of
+from axiswise.runs.evaluation import flat_scores
 from axiswise.runs.figures.figure import Figure
-from axiswise.runs.run import TrainedRun, flat_scores
-from axiswise.runs.scores import Subject
+from axiswise.runs.run import Run
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _RADIUS = "0.1"  # at which methods are compared
@@ -43,9 +43,7 @@ class Drawing:
 Part: TypeAlias = Drawing | plots.Table
 
 
-def page_parts(
-    figure: Figure, evaluations: Evaluations, pictured: Mapping[str, TrainedRun]
-) -> list[Part]:
+def page_parts(figure: Figure, evaluations: Evaluations, pictured: Mapping[str, Run]) -> list[Part]:
     """Draw a figure's page.
 
     Args:
@@ -66,29 +64,28 @@ def page_parts(
     return [_strips(figure, there), *_tests(figure, there), _runs(there, "local_")]
 
 
-def _columns(pictured: Mapping[str, TrainedRun]) -> list[Part]:
+def _columns(pictured: Mapping[str, Run]) -> list[Part]:
     return [
         Drawing(
             f"columns-{number}.png",
             _column_picture(run),
-            f"{model}, seed {run.config.seed}: four images, and what a small move along each axis "
+            f"{model}, seed {run.recipe.seed}: four images, and what a small move along each axis "
             "adds (red) and takes (blue).",
         )
         for number, (model, run) in enumerate(pictured.items())
     ]
 
 
-def _column_picture(run: TrainedRun) -> Picture:
-    subject = Subject(run, run.config.evaluation, seed=0)
-    z = run.latents(_IMAGES, seed=0)
+def _column_picture(run: Run) -> Picture:
+    z = run.latents(_IMAGES)
     with torch.no_grad():
         columns = jacobian_columns(run.generator, z)
     assert isinstance(columns, Tensor)
     return plots.jacobian_columns(
         columns.cpu(),
-        subject.generate(z).cpu(),
-        subject.activity,
-        active_above=subject.threshold,
+        run.generate(z).cpu(),
+        run.activity,
+        active_above=run.threshold,
     )
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from axiswise import plots
 from axiswise.runs.compare import markdown_table
+from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.figures.figure import Figure, Scale, read_figure
 from axiswise.runs.figures.pages import Drawing, Part, page_parts
-from axiswise.runs.run import load_run, read_evaluation_file
+from axiswise.runs.run import load_run
 from axiswise.runs.sweeps import PlannedRun, Progress, plan, run_all
 from axiswise.support.files import UnreadableFileError, write_atomically
 

@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from jsonargparse import ArgumentError, Namespace
 
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import GANRun, VAERun
+from axiswise.runs.protocol import EvaluationProtocol
+from axiswise.runs.run import Run
 from axiswise.runs.scores import known_scores
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.config import TrainConfig, VAEConfig
+from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
@@ -174,8 +176,9 @@ def _checked(
 
 
 def _check_metrics(config: TrainConfig, metrics: tuple[str, ...]) -> None:
-    kind: Any = VAERun if isinstance(config, VAEConfig) else GANRun
-    known = ["all", *known_scores(kind(RunFolder(""), config, config.network, 0, "cpu"))]
+    device, protocol = torch.device("cpu"), EvaluationProtocol()
+    run = Run(RunFolder(""), config, config.data, config.network, 0, device, protocol)
+    known = ["all", *known_scores(run)]
     for name in metrics:
         if name not in known:
             raise ValueError(f"metrics must be out of {', '.join(known)}; got {name!r}")

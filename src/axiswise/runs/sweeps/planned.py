@@ -11,8 +11,8 @@ from typing import Any, Literal
 import yaml
 
 from axiswise.nets.pretrained import WEIGHTS
+from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import read_evaluation_file
 from axiswise.support.files import UnreadableFileError, write_atomically
 
 State = Literal["finished", "there", "failed"]

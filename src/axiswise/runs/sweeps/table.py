@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from axiswise.runs.evaluation import flat_scores, read_evaluation_file
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import flat_config, flat_scores, read_evaluation_file
+from axiswise.runs.run import flat_config
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun
 from axiswise.support.files import UnreadableFileError, write_atomically
 

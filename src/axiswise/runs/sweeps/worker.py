@@ -16,7 +16,6 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.sweeps.lock import take
@@ -66,8 +65,7 @@ def _evaluate(run: PlannedRun) -> None:
     found = load_run(run.folder)
     protocol = EvaluationProtocol(**run.settings["evaluation"])
     # The folder's own config may be of an earlier sweep with another protocol.
-    config: Any = replace(found.config, evaluation=protocol)
-    found = replace(found, config=config)
+    found = replace(found, protocol=protocol)
     run.write_record(evaluate_run(found, run.metrics)["scores"])
 
 

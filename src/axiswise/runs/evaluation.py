@@ -1,0 +1,88 @@
+"""evaluation.json: what `axiswise evaluate` writes, and how others read it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from axiswise.runs.folder import RunFolder
+from axiswise.support.files import UnreadableFileError, write_atomically
+
+
+def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
+    """The evaluation of a run; None if it was not evaluated."""
+    return read_evaluation_file(folder.evaluation) if folder.evaluation.is_file() else None
+
+
+def read_evaluation_file(path: Path) -> dict[str, Any]:
+    """Read an evaluation.json.
+
+    Raises:
+        UnreadableFileError: If it is damaged or something else.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
+            return found  # type: ignore[no-any-return]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        pass
+    raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+def write_evaluation(folder: RunFolder, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Write an evaluation, and what an earlier one has beyond it if both are comparable.
+
+    They are if they are of the same weights by the same protocol.
+
+    Returns:
+        What was written.
+    """
+    try:
+        earlier = read_evaluation(folder)
+    except UnreadableFileError:  # about to be replaced by one that is whole
+        earlier = None
+    whole = dict(evaluation)
+    if earlier is not None and _identity(earlier, whole) == _identity(whole, whole):
+        whole = _joined(earlier, whole)
+    write_atomically(folder.evaluation, (json.dumps(whole, indent=2) + "\n").encode())
+    return whole
+
+
+def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
+    """Scores of an evaluation, each a number; local ones by radius, as "local_mig 0.1"."""
+    flat: dict[str, float] = {}
+    for name, value in scores.items():
+        if isinstance(value, dict):
+            flat |= {f"{name} {radius}": row["mean"] for radius, row in value.items()}
+        else:
+            flat[name] = value
+    return flat
+
+
+def _identity(evaluation: Mapping[str, Any], newest: Mapping[str, Any]) -> list[Any]:
+    """What two evaluations must have in common for their scores to stand in one file."""
+    # An earlier version had no choice of what it does not list: it used the default.
+    protocol = {**newest["protocol"], **evaluation.get("protocol", {})}
+    # Local scores are listed by radius, and the names of perceptual ones end in their features.
+    protocol |= {"radius": None, "features": None}
+    return [*(evaluation.get(key) for key in ("name", "seed", "step", "weights")), protocol]
+
+
+def _joined(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
+    """The newest evaluation with the scores of an earlier one; local ones by radius."""
+    scores = earlier["scores"] | newest["scores"]
+    for name, rows in scores.items():
+        if isinstance(rows, dict):
+            both = earlier["scores"].get(name, {}) | rows
+            scores[name] = {value: both[value] for value in sorted(both, key=float)}
+    radius = {*earlier.get("protocol", {}).get("radius", []), *newest["protocol"]["radius"]}
+    protocol = {**newest["protocol"], "radius": sorted(radius)}
+    return {**earlier, **newest, "protocol": protocol, "scores": scores}
+
+
+def _is_score(value: Any) -> bool:
+    """Whether a value is a number, or rows of mean and spread by radius."""
+    if not isinstance(value, dict):
+        return isinstance(value, int | float)
+    numbers = [row[key] for row in value.values() for key in ("mean", "std")]
+    return all(float(radius) > 0 for radius in value) and all(map(_is_score, numbers))
