@@ -4,7 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN := runs/three-dots-demo-seed0
 
-.PHONY: demo test lint
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
+
+.PHONY: demo test test-all coverage lint
 
 # A model trained, scored and drawn, from nothing: open runs/three-dots-demo-seed0/report.html.
 demo: $(VENV)/installed
@@ -14,7 +16,15 @@ demo: $(VENV)/installed
 	$(BIN)/axiswise show $(RUN)
 
 test: $(VENV)/installed-dev lint
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	$(PYTEST) -m "not slow"
+
+# What `make test` leaves out: clusters, many kills, statistics, long runs.
+test-all: $(VENV)/installed-dev
+	$(PYTEST) -m slow
+
+# Lines and branches that all tests reach together; open htmlcov/index.html.
+coverage: $(VENV)/installed-dev
+	$(PYTEST) --cov --cov-report=term --cov-report=html
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

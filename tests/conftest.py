@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import os
 import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -73,6 +74,13 @@ def _ctrl_c_interrupts() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
+def _no_fsync(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To flush the disk after each file takes longer than most tests."""
+    if request.node.get_closest_marker("fsync") is None:
+        monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture

@@ -62,7 +62,10 @@ def test_has_dsprites_factors() -> None:
     assert data.factor_names == ("colour", "shape", "scale", "orientation", "x", "y")
 
 
-@pytest.mark.parametrize("size", [16, 48, 64, 112])
+@pytest.mark.parametrize(
+    "size",
+    [16, 64, pytest.param(48, marks=pytest.mark.slow), pytest.param(112, marks=pytest.mark.slow)],
+)
 def test_every_sprite_lies_within_the_image(size: int) -> None:
     """The largest, in all corners: none is cut, so that all have one area."""
     corners = [(x, y) for x in (0, 31) for y in (0, 31)]

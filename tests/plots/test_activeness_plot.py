@@ -52,7 +52,15 @@ def test_of_many_latents_the_most_active_are_drawn_and_the_note_says_so():
 
 @pytest.mark.parametrize(
     ("models", "latents", "scale"),
-    [(1, 1, 1), (1, 64, 1e-6), (3, 6, 1e-6), (4, 12, 0.3), (2, 30, 1), (8, 10, 30), (8, 64, 0.3)],
+    [
+        (1, 1, 1),
+        (1, 64, 1e-6),
+        (3, 6, 1e-6),
+        (4, 12, 0.3),
+        (2, 30, 1),
+        (8, 10, 30),
+        pytest.param(8, 64, 0.3, marks=pytest.mark.slow),
+    ],
 )
 def test_labels_neither_overlap_nor_leave_the_figure(models, latents, scale, assert_legible):
     rng = np.random.default_rng(0)

@@ -9,6 +9,8 @@ import pytest
 
 from axiswise.support.files import naming, write_atomically
 
+pytestmark = pytest.mark.fsync
+
 
 def test_the_content_is_written_and_replaces_what_stood_there(tmp_path: Path) -> None:
     path = tmp_path / "file.bin"
@@ -33,6 +35,22 @@ def test_the_old_file_is_there_until_the_new_one_is_whole(
     write_atomically(path, b"new")
     assert seen == [(b"old", b"new", tmp_path)]  # same folder: a rename cannot become a copy
     assert path.read_bytes() == b"new"
+
+
+def test_the_disk_has_the_content_before_the_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    seen = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flush(descriptor)
+        seen.append((os.fstat(descriptor).st_size, path.exists()))
+
+    monkeypatch.setattr(os, "fsync", note)
+    write_atomically(path, b"new")
+    assert seen == [(3, False)]
 
 
 @pytest.mark.parametrize("call", ["fsync", "chmod", "replace"])

@@ -111,6 +111,7 @@ def _assert_same(run: RunFolder, other: RunFolder) -> None:
     assert _metrics(run) == _metrics(other)
 
 
+@pytest.mark.slow
 def test_killed_at_sixteen_random_moments_a_run_ends_as_if_nothing_had_been(
     uninterrupted: RunFolder, kind: str, recipe: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +133,7 @@ def test_killed_at_sixteen_random_moments_a_run_ends_as_if_nothing_had_been(
     _assert_same(RunFolder(folder), uninterrupted)
 
 
+@pytest.mark.slow
 def test_ctrl_c_saves_says_so_in_one_line_and_loses_nothing(
     uninterrupted: RunFolder, kind: str, recipe: Path, tmp_path: Path
 ) -> None:

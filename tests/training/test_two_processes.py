@@ -16,6 +16,8 @@ from axiswise.cli import main
 from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 COMMAND = [sys.executable, "-m", "axiswise.cli", "train"]
 

@@ -49,6 +49,7 @@ def modified(folder: Path):
     return {path: path.stat().st_mtime_ns for path in folder.rglob("model.safetensors")}
 
 
+@pytest.mark.slow
 def test_runs_are_trained_once_for_all_figures_and_outlive_their_folders(tiny_figure, tmp_path):
     out = tmp_path / "out"
     tiny_figure("columns")
@@ -94,6 +95,7 @@ def test_the_command_fails_where_runs_are_missing_and_names_the_first(tmp_path, 
     assert said.err.strip().endswith("; and 3 more")
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_named_and_the_page_has_the_others(tiny_figure, tmp_path):
     tiny_figure("columns")
     out = tmp_path / "out"
@@ -152,6 +154,7 @@ def test_scores_by_radius_stand_beside_the_papers():
     assert runs.rows[1] == ["first", 1, 10, "0.200", "0.100"]
 
 
+@pytest.mark.slow
 def test_kept_scores_are_whole_evaluations(tiny_figure, tmp_path):
     """So that `axiswise compare` can read them."""
     tiny_figure("columns")

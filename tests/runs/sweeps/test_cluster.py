@@ -21,6 +21,8 @@ ray = pytest.importorskip("ray", reason="needs the extra ray")
 if not sys.platform.startswith("linux"):
     pytest.skip("processes are looked for in /proc", allow_module_level=True)
 
+pytestmark = pytest.mark.slow
+
 Planner = Callable[..., list[PlannedRun]]
 STEPS = 1500
 LONG = {"steps": STEPS, "checkpoint_every": 50}

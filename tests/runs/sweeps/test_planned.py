@@ -116,6 +116,7 @@ def test_told_to_stop_as_training_ends_a_run_is_not_scored_first(planned: Planne
     assert not (run.folder / "evaluation.json").exists()
 
 
+@pytest.mark.slow
 def test_a_worker_whose_signal_to_stop_was_lost_ends_when_its_input_does() -> None:
     lose = "import signal, sys; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     work = "from axiswise.runs.sweeps.worker import main; sys.exit(main())"

@@ -37,6 +37,7 @@ def _states(table: Path) -> list[str]:
     return [row.status for row in read_table(table)]
 
 
+@pytest.mark.slow
 def test_what_failed_is_reported_and_tried_again_and_what_is_finished_is_not(
     tiny_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -177,6 +178,7 @@ def _steps(runs: list[PlannedRun]) -> list[int]:
     return [run.steps_done for run in runs]
 
 
+@pytest.mark.slow
 def test_killed_half_way_and_called_again_a_sweep_ends_as_if_nothing_had_been(
     sweep_file: Path, tiny_recipe: Path, tmp_path: Path, processes: Processes
 ) -> None:
@@ -212,6 +214,7 @@ def test_killed_half_way_and_called_again_a_sweep_ends_as_if_nothing_had_been(
     _assert_undisturbed(runs, tiny_recipe, tmp_path / "alone")
 
 
+@pytest.mark.slow
 def test_sigterm_leaves_no_process_and_one_that_is_killed_is_replaced(
     sweep_file: Path, tmp_path: Path, processes: Processes
 ) -> None:
@@ -229,6 +232,7 @@ def test_sigterm_leaves_no_process_and_one_that_is_killed_is_replaced(
     assert _states(tmp_path / "out" / "sweep.csv") == ["failed", "missing"]
 
 
+@pytest.mark.slow
 def test_runs_on_two_devices_follow_one_another_in_one_worker(planned: Planner) -> None:
     """Each brings a helper along, started with the worker's own words."""
     runs = planned(settings={"devices": 2, "steps": 5}, seeds=[0, 1], metrics=["reconstruction"])
