@@ -52,7 +52,7 @@ def _directions(options: argparse.Namespace) -> list[list[str]]:
 
 
 def _runs(options: argparse.Namespace) -> list[list[str]]:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.compare import (
         choose_scores,
         comparison_rows,
@@ -67,7 +67,7 @@ def _runs(options: argparse.Namespace) -> list[list[str]]:
 
         # A wrong name is to cost no encoding.
         choose_scores(evaluations, [s for s in options.scores or () if s not in SIMILARITIES])
-        with counting_bar() as start_bar:
+        with bars() as start_bar:
             evaluations = add_udr(evaluations, start_bar)
     if options.scores:
         evaluations = choose_scores(evaluations, options.scores)

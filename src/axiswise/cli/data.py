@@ -32,9 +32,9 @@ def run(_options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.show_data import show_data
 
-    with counting_bar() as start_bar:
+    with bars() as start_bar:
         paths = show_data(options.name, options.out, options.seed, start_bar)
     print(*paths, sep="\n")

@@ -54,7 +54,7 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Search, and print where the directions are; or print the help."""
-    from axiswise.cli.progress import searching_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.discover import GeneratorSource, discover, method_parser
 
     if options.help:
@@ -64,14 +64,14 @@ def run(options: argparse.Namespace) -> None:
     if options.generator is None:
         raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")
     source = GeneratorSource(options.generator, options.latent_dim, options.classes)
-    with searching_bar() as start_search:
+    with bars() as start_bar:
         folder, found = discover(
             source,
             options.method,
             options.words,
             options.out,
             subspace=options.subspace,
-            start_search=start_search,
+            start_bar=start_bar,
             **given(options, "directions", "seed", "derivative", "epsilon", "chunk_size"),
         )
     then = (f"`axiswise {name} {folder}{source.words}`" for name in ("evaluate", "show"))

@@ -37,11 +37,11 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _directions(options: argparse.Namespace) -> None:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.evaluate_directions import evaluate_directions, score_table
 
     refuse(options, "runs", "radius", "features")
-    with counting_bar() as start_bar:
+    with bars() as start_bar:
         result = evaluate_directions(
             options.folder, options.generator, options.metrics, options.seed, start_bar
         )
@@ -49,14 +49,14 @@ def _directions(options: argparse.Namespace) -> None:
 
 
 def _run(options: argparse.Namespace) -> None:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.evaluate import evaluate_run
     from axiswise.runs.run import load_run
     from axiswise.runs.show import score_rows
 
     refuse(options, "directions", "generator")
     run = load_run(options.folder)
-    with counting_bar() as start_bar:
+    with bars() as start_bar:
         result = evaluate_run(
             run, options.metrics, options.radius, options.seed, start_bar, options.features
         )

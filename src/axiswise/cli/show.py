@@ -32,12 +32,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _directions(options: argparse.Namespace) -> Path:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.discover import open_directions
     from axiswise.runs.show_directions import show_directions
 
     _, generator, _ = open_directions(options.folder, options.generator)
-    with counting_bar() as start_bar:
+    with bars() as start_bar:
         return show_directions(
             Path(options.folder),
             generator,
@@ -48,11 +48,11 @@ def _directions(options: argparse.Namespace) -> Path:
 
 
 def _run(options: argparse.Namespace) -> Path:
-    from axiswise.cli.progress import counting_bar
+    from axiswise.cli.progress import bars
     from axiswise.runs.run import load_run
     from axiswise.runs.show import show_run
 
     refuse(options, "directions", "only", "extent", "samples", "generator")
     run = load_run(options.folder)
-    with counting_bar() as start_bar:
+    with bars() as start_bar:
         return show_run(run, options.seed, start_bar)

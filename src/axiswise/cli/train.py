@@ -34,16 +34,18 @@ def run(options: argparse.Namespace) -> None:
     if options.help:
         _print_help(options)
         return
+    if options.resume is not None and (options.recipe or options.out or options.words):
+        raise ValueError("--resume takes a folder and nothing else: the recipe is in it")
+    if options.resume is None and options.recipe is None:
+        raise ValueError("train needs a RECIPE (`axiswise recipes` lists them) or --resume FOLDER")
+    from axiswise.cli.progress import bars
     from axiswise.runs.train import is_helper, resume_run, train_recipe
 
-    if options.resume is not None:
-        if options.recipe or options.out or options.words:
-            raise ValueError("--resume takes a folder and nothing else: the recipe is in it")
-        made = resume_run(options.resume)
-    elif options.recipe is None:
-        raise ValueError("train needs a RECIPE (`axiswise recipes` lists them) or --resume FOLDER")
-    else:
-        made = train_recipe(options.recipe, options.words, options.out)
+    with bars() as start_bar:
+        if options.resume is not None:
+            made = resume_run(options.resume, start_bar)
+        else:
+            made = train_recipe(options.recipe, options.words, options.out, start_bar)
     if not is_helper():
         path = made.path
         print(f"{path}: trained; now `axiswise evaluate {path}`, `axiswise show {path}`")

@@ -13,12 +13,12 @@ from typing import Any, get_args, get_type_hints
 from jsonargparse import ArgumentParser
 from torch import Tensor
 
-from axiswise.cli.progress import StartSearch
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.directions.directions import MATRIX, SETTINGS
 from axiswise.directions.generators import ImageGenerator
 from axiswise.generators.loading import BIGGAN, CodeNeededError, load_generator, needs_code
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.progress import StartBar, no_bars
 
 GENERATOR = "generator.json"
 
@@ -56,7 +56,7 @@ def discover(
     out: str | None = None,
     *,
     subspace: str | None = None,
-    start_search: StartSearch = lambda _: lambda *_: None,
+    start_bar: StartBar = no_bars,
     **search: Any,
 ) -> tuple[Path, Directions]:
     """Find directions in a generator, and write them down.
@@ -72,7 +72,7 @@ def discover(
             with the subspace, if there is one, before the seed.
         subspace: The latents to search, "start:stop", or the name of a part that the generator
             knows in `thirds`; all if None.
-        start_search: Starts a progress bar of the given name.
+        start_bar: Starts a progress bar of the given name.
         **search: Arguments of `axiswise.find_directions`, for any method.
 
     Returns:
@@ -98,7 +98,7 @@ def discover(
             generator,
             method,
             subspace=_subspace(subspace, generator),
-            progress=start_search(method),
+            progress=start_bar(method),
             **search,
             **settings,
         )

@@ -1,16 +1,16 @@
 """`axiswise train`: make or reopen a run folder, and train in it."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from axiswise.cli.progress import counting_bar, training_bar
 from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import read_config
+from axiswise.support.progress import StartBar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
@@ -19,13 +19,19 @@ _SAMPLES = 16  # images drawn in the course of a run
 _SAMPLINGS = 10  # how often they are
 
 
-def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = None) -> RunFolder:
+def train_recipe(
+    recipe: str,
+    overrides: Sequence[str] = (),
+    out: str | None = None,
+    start_bar: StartBar = no_bars,
+) -> RunFolder:
     """Start a run.
 
     Args:
         recipe: A shipped name, or a path of a YAML file.
         overrides: Command-line words such as `--penalty.weight 0.3`.
         out: Folder of the run; runs/NAME-seedS if None.
+        start_bar: Starts a progress bar.
 
     Returns:
         The folder of the finished run.
@@ -44,17 +50,18 @@ def train_recipe(recipe: str, overrides: Sequence[str] = (), out: str | None = N
     config = build(settings)
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
     check_devices(config)
-    _load(config)  # images that cannot be read are found out before there is a folder
+    _load(config, start_bar)  # images that cannot be read are found out before there is a folder
     run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, dump_recipe(settings))
-    _train(config, run)
+    _train(config, run, start_bar)
     return run
 
 
-def resume_run(folder: str) -> RunFolder:
+def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
     """Go on with a run from its newest checkpoint, or from the start if it has none yet.
 
     Args:
         folder: The run's folder.
+        start_bar: Starts a progress bar.
 
     Returns:
         The folder of the finished run.
@@ -76,8 +83,8 @@ def resume_run(folder: str) -> RunFolder:
         )
     config = read_config(run)
     check_devices(config)
-    _load(config)
-    _train(config, run)
+    _load(config, start_bar)
+    _train(config, run, start_bar)
     return run
 
 
@@ -86,23 +93,37 @@ def is_helper() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _load(config: TrainConfig) -> None:
+def _load(config: TrainConfig, start_bar: StartBar) -> None:
     """Have data that are downloaded or decoded do so now, under a progress bar."""
     load = getattr(config.data, "load", None)
     if callable(load) and not is_helper():
-        with counting_bar() as start_bar:
-            load(start_bar("data"))
+        load(start_bar("data"))
     config.data.draw(0)
 
 
-def _train(config: TrainConfig, run: RunFolder) -> None:
+def _train(config: TrainConfig, run: RunFolder, start_bar: StartBar) -> None:
     from axiswise.training.loop import train
 
     if is_helper():
         train(config, run)
         return
-    with training_bar(config.steps) as on_progress:
-        train(config, run, on_progress, _sampler(config, run))
+    progress = start_bar("training")
+    progress(0, config.steps)
+
+    def show(done: int, row: dict[str, float]) -> None:
+        progress(done, config.steps, _figures(row))
+
+    train(config, run, show, _sampler(config, run))
+
+
+def _figures(row: Mapping[str, float]) -> dict[str, float]:
+    """What of a row of metrics the progress bar shows: terms of the loss, active axes, speed."""
+    if not row:
+        return {}
+    # A row begins with the step, then come the terms of the loss, then the loss.
+    names = list(row)
+    shown = [*names[1 : names.index("loss")], "active_axes", "images_per_second"]
+    return {name.replace("_", " "): row[name] for name in shown if name in row}
 
 
 def _sampler(
