@@ -16,8 +16,9 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions._learning import fresh_steps, learn, orojar_term, some_moves
-from axiswise.directions.generators import SearchSpace, frozen
+from axiswise.directions.solving import fresh_steps, learn, orojar_term, some_moves
+from axiswise.directions.space import SearchSpace
+from axiswise.generators import frozen
 from axiswise.training.allocator import keep_freed_memory
 from timing import compare, machine, show
 
@@ -92,7 +93,7 @@ def ours(
     start = torch.eye(space.size, device=space.device)
     step = fresh_steps(
         space,
-        lambda point, matrix: {"orojar": orojar_term(some_moves(point, matrix, columns, rng))},
+        lambda batch, matrix: {"orojar": orojar_term(some_moves(batch, matrix, columns, rng))},
         columns,
         batch_size=batch,
         rng=rng,
@@ -100,7 +101,7 @@ def ours(
 
     def one() -> None:
         with frozen(generator):
-            learn(start, step, steps=1, learning_rate=0.01, progress=None)
+            learn(start, step, steps=1, learning_rate=0.01)
 
     return one
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions import METHODS, generators
-from axiswise.directions.generators import ImageGenerator
+from axiswise.directions import METHODS, space
+from axiswise.generators import ImageGenerator
 
 LENGTHS = (2.0, 3.0, 4.0, 5.0)
 # Enough to find the parts of small scenes; by default searches take longer.
@@ -89,7 +89,7 @@ def test_columns_of_equal_length_are_told_apart_by_jl1_and_not_by_orojar(scene: 
     assert float(aw.match_directions(_thorough(generator, "orojar"), generator.rotation)) < 0.9
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_rows_have_length_one_and_a_positive_largest_entry_and_are_as_many_as_latents(
     method: str,
 ) -> None:
@@ -105,7 +105,7 @@ def test_rows_have_length_one_and_a_positive_largest_entry_and_are_as_many_as_la
         assert bool((found.importance.diff() <= 0).all())
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_the_first_n_are_those_of_all(method: str) -> None:
     whole = _quick(Waves(4), method)
     some = _quick(Waves(4), method, directions=2)
@@ -113,7 +113,7 @@ def test_the_first_n_are_those_of_all(method: str) -> None:
     torch.testing.assert_close(some.importance, whole.importance[:2])
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_a_seed_fixes_every_bit_and_leaves_the_global_randomness(method: str) -> None:
     before = torch.get_rng_state()
     first, again = (_quick(Waves(4), method, seed=3) for _ in range(2))
@@ -231,7 +231,7 @@ def test_chunks_change_nothing(method: str, settings: dict[str, Any], chunk_size
     assert parts.settings == whole.settings | {"chunk_size": chunk_size}
 
 
-@pytest.mark.parametrize("method", [*METHODS, "orojar adam"])
+@pytest.mark.parametrize("method", [*METHODS.names(), "orojar adam"])
 def test_no_more_rows_than_the_chunk_size_are_in_the_generator_at_once(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,8 +246,8 @@ def test_no_more_rows_than_the_chunk_size_are_in_the_generator_at_once(
         rows.append(len(z) * len(probes))
         return aw.jacobian_products(generator, z, probes)
 
-    monkeypatch.setattr(generators, "jacobian_columns", columns)
-    monkeypatch.setattr(generators, "jacobian_products", products)
+    monkeypatch.setattr(space, "jacobian_columns", columns)
+    monkeypatch.setattr(space, "jacobian_products", products)
     generator = Waves(4)
     generator.register_forward_pre_hook(lambda _module, inputs: rows.append(len(inputs[0])))
     settings = {"solver": "adam", "steps": 2, "columns": 2} if method == "orojar adam" else {}
@@ -398,7 +398,7 @@ def test_what_does_not_depend_on_the_searched_latents_is_computed_once_a_point(
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-@pytest.mark.parametrize("method", [*METHODS, "orojar adam", "jl1 columns"])
+@pytest.mark.parametrize("method", [*METHODS.names(), "orojar adam", "jl1 columns"])
 def test_weights_get_no_gradients_and_want_them_as_before(method: str, wrapped: bool) -> None:
     """Also where the search sees nothing but a function that calls the network."""
     net = Waves(4)
@@ -439,7 +439,7 @@ def test_weights_want_gradients_as_before_also_after_an_error(mlp: Nets) -> None
 
 
 @pytest.mark.parametrize("kind", [torch.float64, torch.bfloat16])
-@pytest.mark.parametrize("method", [*METHODS, "orojar adam", "jl1 columns"])
+@pytest.mark.parametrize("method", [*METHODS.names(), "orojar adam", "jl1 columns"])
 def test_generators_of_other_types_are_searched_too(method: str, kind: torch.dtype) -> None:
     settings = {
         "orojar adam": {"solver": "adam", "steps": 3},
@@ -457,7 +457,7 @@ def test_generators_of_other_types_are_searched_too(method: str, kind: torch.dty
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("method", [*METHODS, "orojar adam", "jl1 columns"])
+@pytest.mark.parametrize("method", [*METHODS.names(), "orojar adam", "jl1 columns"])
 def test_on_a_gpu_they_are_the_same(method: str) -> None:
     settings = {
         "orojar adam": {"solver": "adam", "steps": 3},
@@ -507,7 +507,7 @@ def test_progress_is_told_to_the_end(method: str) -> None:
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("pca", {}, "method must be one of orojar, .*coordinates, got 'pca'"),
+    ("pca", {}, "method must be one of coordinates, .*sefa, or an import path .*; got 'pca'"),
     ("jl1", {"layer": "0"}, "'jl1' has samples, steps, .*columns; got 'layer'"),
     ("random", {"steps": 3}, "settings must be the method's, 'random' has none; got 'steps'"),
     ("orojar", {"directions": 0}, "directions must be .* between 1 and 4, got 0"),
@@ -575,3 +575,30 @@ def test_what_is_no_generator_is_refused(mlp: Nets) -> None:
         aw.find_directions(torch.zeros(3), "random", latent_dim=3)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="latent_dim must be given"):
         aw.find_directions(mlp(), "random")
+
+
+def one(space: Any, _rng: torch.Generator, _progress: Any, *, at: int = 0) -> Tensor:
+    """A method of a user's: one latent."""
+    return torch.eye(space.size)[[at]]
+
+
+def without_settings_of_its_own(space: Any) -> Tensor:
+    return torch.eye(space.size)
+
+
+def of_another_width(_space: Any, _rng: Any, _progress: Any) -> Tensor:
+    return torch.eye(7)
+
+
+def test_a_user_s_own_method_goes_by_its_import_path() -> None:
+    found = aw.find_directions(Waves(4), f"{__name__}:one", at=2, subspace=(1, 4))
+    assert found.matrix.tolist() == [[0, 0, 0, 1]]
+    assert found.settings["at"] == 2
+    with pytest.raises(ValueError, match=r"'.*:one' has at; got 'steps'"):
+        aw.find_directions(Waves(4), f"{__name__}:one", steps=2)
+    with pytest.raises(ValueError, match=r"must return \(direction, 4\), got \(7"):
+        aw.find_directions(Waves(4), f"{__name__}:of_another_width")
+    with pytest.raises(TypeError, match=r"must be a function of \(space, rng, progress\)"):
+        aw.find_directions(Waves(4), f"{__name__}:without_settings_of_its_own")
+    with pytest.raises(TypeError, match=r"must be a function, got dict"):
+        aw.find_directions(Waves(4), f"{__name__}:QUICK")

@@ -17,7 +17,7 @@ from axiswise.cli import main
 from axiswise.directions import METHODS, Directions
 from axiswise.nets import BigGAN, SimpleGenerator
 from axiswise.nets.biggan import _published_names
-from axiswise.runs.discover import GeneratorSource, method_settings, open_directions
+from axiswise.runs.discover import method_settings, open_directions
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]
@@ -61,7 +61,7 @@ def theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     before = set(sys.modules)
     yield lambda: sys.modules["somebodys"]
     for name in set(sys.modules) - before:
-        if name in ("somebodys", "my_generator"):
+        if name in ("somebodys", "my_generator", "my_method"):
             del sys.modules[name]
 
 
@@ -168,6 +168,37 @@ def test_vp_is_of_images_that_directions_alone_move(
     torch.testing.assert_close(seen["images"][0], expected)
     torch.testing.assert_close(seen["images"][1], torch.full((1, 4, 4), 0.5))
     assert seen["latents"] == 2
+
+
+# The example of CONTRIBUTING: a method in a file of one's own.
+METHOD = """
+import torch
+
+
+def steepest(space, rng, progress, *, samples: int = 20):
+    \"\"\"The latents that change the image most, one by one.
+
+    Args:
+        samples: Number of latents that the change is averaged over.
+    \"\"\"
+    lengths = torch.zeros(space.size)
+    for batch in space.batches(samples, space.size, rng):
+        lengths += batch.jacobian().norm(dim=2).sum(0)
+    return torch.eye(space.size)[lengths.argsort(descending=True)]
+"""
+
+
+def test_a_method_of_one_s_own_is_found_by_its_import_path(theirs: Any, capsys: Capture) -> None:
+    Path("my_method.py").write_text(METHOD)
+    words = "discover somebodys:Turned --method my_method:steepest --samples 5 --directions 2"
+    assert run(words) == 0
+    found = Directions.load("runs/somebodys-Turned-my_method-steepest-seed0")
+    longest = theirs().WEIGHT.norm(dim=1).argsort(descending=True)[:2]
+    assert found.matrix.argmax(1).tolist() == longest.tolist()
+    assert (found.method, found.settings["samples"]) == ("my_method:steepest", 5)
+    assert main(["discover", "--help", "--method", "my_method:steepest"]) == 0
+    assert "Number of latents that the change is averaged over" in capsys.readouterr().out
+    assert_refused(capsys, f"{words} --steps 3", "--steps is no setting of my_method:steepest")
 
 
 def test_a_run_is_searched_scored_and_shown_with_no_word_about_its_generator(
@@ -285,7 +316,7 @@ def test_help_lists_the_settings_of_a_method(capsys: Capture) -> None:
     assert "--solver" not in output
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", METHODS.names())
 def test_settings_of_each_method_are_read_with_their_types(method: str) -> None:
     assert method_settings(method, []) == {}
     words = {
@@ -313,7 +344,7 @@ def test_settings_of_each_method_are_read_with_their_types(method: str) -> None:
         ("somebodys:generate", ("no latent_dim", "--latent-dim N"), 1),
         ("somebodys:through_numpy --latent-dim 4", ("derivative='finite'",), 1),
         ("somebodys:Turned --latent-dim 5", ("latent_dim must be the generator's own, 4",), 1),
-        ("somebodys:Turned --method orijar", ("--method must be one of orojar, h", "orijar"), 1),
+        ("somebodys:Turned --method orijar", ("method must be one of coordinates, ", "orijar"), 1),
         (
             "somebodys:Turned --probes 3",
             ("--probes is no setting of orojar, which has --solver", "--learning_rate"),
@@ -386,7 +417,7 @@ def test_a_disk_that_fills_up_leaves_no_half_written_folder(
         raise OSError(28, "No space left on device", "found/generator.json")
 
     assert theirs
-    monkeypatch.setattr("axiswise.runs.discover.write_atomically", full)
+    monkeypatch.setattr("axiswise.runs.directions_folder.write_atomically", full)
     words = "discover somebodys:Turned --method random --out found"
     assert_refused(capsys, words, "No space left on device", "generator.json")
     assert not Path("found").exists()
@@ -510,12 +541,3 @@ def test_damaged_directions_are_refused_by_every_command(
     for command in ("evaluate found", "show found", "compare found found"):
         assert_refused(capsys, command, name if content is None else "found holds no directions")
     assert not Path("imported").exists()
-
-
-def test_the_source_of_a_generator_says_what_other_commands_want_to_be_told(
-    trained: Path, theirs: Any
-) -> None:
-    assert theirs
-    assert GeneratorSource("somebodys:Turned").words == " --generator somebodys:Turned"
-    assert GeneratorSource(str(trained)).words == ""
-    assert GeneratorSource("biggan:G_ema.pth").words == ""

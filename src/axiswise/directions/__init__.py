@@ -1,19 +1,9 @@
-"""Directions in a trained generator: one method a file."""
+"""Directions in a trained generator: one method a file.
 
-from axiswise.directions.directions import Directions, load_published
-from axiswise.directions.folding import first_layer, with_axes
-from axiswise.directions.matching import Matching, match_directions
-from axiswise.directions.search import METHODS, find_directions
-from axiswise.directions.sefa import sefa
+`__init__.pyi` names what is here. It is imported on first use, so that `METHODS.names()` loads no
+torch.
+"""
 
-__all__ = [
-    "METHODS",
-    "Directions",
-    "Matching",
-    "find_directions",
-    "first_layer",
-    "load_published",
-    "match_directions",
-    "sefa",
-    "with_axes",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

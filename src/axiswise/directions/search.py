@@ -1,48 +1,20 @@
 """`find_directions`: every method through one call."""
 
-import inspect
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from axiswise.directions._learning import Progress, check_count, jacobians
-from axiswise.directions.baselines import coordinates, random_directions
 from axiswise.directions.directions import Directions, with_fixed_signs
-from axiswise.directions.ganspace import ganspace
-from axiswise.directions.generators import (
-    ImageGenerator,
-    SearchSpace,
-    check_generator,
-    frozen,
-    latent_dim_of,
-)
-from axiswise.directions.hessian import hessian
-from axiswise.directions.jacobian_svd import jacobian_svd
-from axiswise.directions.jl1 import jl1
-from axiswise.directions.orojar import orojar
-from axiswise.directions.orojar_jl1 import orojar_jl1
-from axiswise.directions.sefa import sefa_directions
-from axiswise.jacobian import Method
+from axiswise.directions.family import METHODS, Method
+from axiswise.directions.solving import check_count, jacobians
+from axiswise.directions.space import SearchSpace, check_generator
+from axiswise.generators import ImageGenerator, frozen, latent_dim_of
+from axiswise.jacobian import Method as Derivative
+from axiswise.support.progress import Progress, no_progress
 
-# Each takes the space, a source of randomness and a progress function, and by keyword its settings.
-METHODS: Mapping[str, Callable[..., Tensor]] = MappingProxyType(
-    {
-        "orojar": orojar,
-        "hessian": hessian,
-        "jl1": jl1,
-        "orojar+jl1": orojar_jl1,
-        "sefa": sefa_directions,
-        "ganspace": ganspace,
-        "jacobian-svd": jacobian_svd,
-        "random": random_directions,
-        "coordinates": coordinates,
-    }
-)
-_ORDERED = ("sefa", "ganspace", "jacobian-svd")  # by eigenvalues of their own
 # Latents that importance is averaged over: as many as columns can be taken in a while.
 _FEWEST, _MOST, _COLUMNS = 8, 64, 1024
 
@@ -54,43 +26,43 @@ def find_directions(
     *,
     subspace: slice | Sequence[int] | None = None,
     latent_dim: int | None = None,
-    derivative: Method = "forward",
+    derivative: Derivative = "forward",
     epsilon: float = 1e-3,
     chunk_size: int | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
     **settings: Any,
 ) -> Directions:
     """Find directions in the latents of a trained generator that each change one thing.
 
     Args:
         generator: Latents (batch, latent) → images (batch, *image): any callable. What else it may
-            offer stands in `axiswise.directions.generators`.
-        method: "orojar" (Wei et al. 2021), "hessian" (Peebles et al. 2020), "jl1" (after Rhodes &
-            Lee 2021), "orojar+jl1", "sefa" (Shen & Zhou 2021), "ganspace" (Härkönen et al. 2020),
-            "jacobian-svd", "random" or "coordinates".
+            offer is in `axiswise.generators.protocol`.
+        method: Name of a method, `axiswise.directions.METHODS.names()`; or the import path,
+            "module:name", of a function of yours with the same arguments.
         directions: Number n of directions: the first n. A square matrix is learned in any case,
             since a rectangular one settles on mixtures. None for as many as latents are searched.
         subspace: The latents that are searched, slice(start, stop) or (start, stop); None for all.
-        latent_dim: Number of latents, where the generator does not say.
-        derivative: "forward" for exact derivatives; "finite" for one-sided differences, which any
-            black box has.
+        latent_dim: Number of latents, where the generator has no such attribute.
+        derivative: "forward" for exact derivatives; "finite" for one-sided differences, which need
+            no derivatives of the generator.
         epsilon: Step of the finite differences, > 0.
-        chunk_size: Bound on the latents times directions in flight at once.
+        chunk_size: Bound on latents times directions differentiated at once.
         seed: Fixes all that is random.
         progress: Called with what is done, what is to do, and the terms of the loss by name.
         **settings: The method's own; `axiswise discover --help --method NAME` lists them.
 
     Returns:
-        Directions, sorted by importance; those of "sefa", "ganspace" and "jacobian-svd" by their
-        eigenvalues, as published. Each has its largest entry positive.
+        Directions, sorted by importance, or by eigenvalues where the method defines an order. Each
+        has its largest entry positive.
 
     Raises:
         ValueError: On an unknown method or setting, a number out of range, or a generator that is
-            in train mode, gives images that are not finite, not of one shape or not the same for
+            in train mode, returns images that are not finite, not of one shape or not the same for
             the same latents, or does not depend on the latents.
         TypeError: If the generator returns no floating tensor, or is no `nn.Module` where a method
             needs one.
+        ImportError: If there is nothing at an import path.
         NotImplementedError: If an operation has no forward-mode derivative; "finite" needs none.
 
     Example:
@@ -100,9 +72,8 @@ def find_directions(
         >>> found.matrix.shape
         torch.Size([2, 3])
     """
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-    check_settings(method, settings)
+    chosen = METHODS.find(method)
+    chosen.check_settings(settings)
     if not callable(generator):
         raise TypeError(f"generator must be callable, got {type(generator).__name__}")
     if derivative not in ("forward", "finite"):
@@ -115,20 +86,7 @@ def find_directions(
         check_count("directions", directions, space.size)
     if chunk_size is not None:
         check_count("chunk_size", chunk_size)
-    # Each method starts from a rotation of its own: two that have hardly moved must not agree.
-    rng = torch.Generator().manual_seed(seed + zlib.crc32(method.encode()))
-    with frozen(generator):
-        check_generator(space, rng)
-        rows = METHODS[method](space, rng, progress, **settings).float().to(space.device)
-        rows = with_fixed_signs(rows)
-        if method in _ORDERED:
-            if directions is not None:
-                check_count("directions", directions, len(rows))  # GANSpace may find fewer
-            rows = rows[:directions]
-        importance = _importance(space, rows, rng, progress)
-    if method not in _ORDERED:
-        order = importance.argsort(descending=True, stable=True)[:directions]
-        rows, importance = rows[order], importance[order]
+    rows, importance = _found(chosen, space, directions, seed, progress, settings)
     matrix = torch.zeros(len(rows), latents, device=rows.device)
     matrix[:, space.subspace] = rows
     about = {
@@ -137,34 +95,40 @@ def find_directions(
         "derivative": derivative,
         **({"epsilon": epsilon} if derivative == "finite" else {}),
         **({} if chunk_size is None else {"chunk_size": chunk_size}),
-        **{name: _plain(value) for name, value in (_defaults(method) | settings).items()},
+        **{name: _plain(value) for name, value in (chosen.settings | settings).items()},
     }
     return Directions(matrix.cpu(), importance.cpu(), method, about)
 
 
-def check_settings(method: str, settings: Mapping[str, object]) -> None:
-    """Refuse settings that a method does not have.
-
-    Args:
-        method: Its name.
-        settings: By name.
-
-    Raises:
-        ValueError: If one is unknown.
-    """
-    known = _defaults(method)
-    for name in settings:
-        if name not in known:
-            allowed = f"has {', '.join(known)}" if known else "has none"
-            raise ValueError(f"settings must be the method's, {method!r} {allowed}; got {name!r}")
-
-
-def _defaults(method: str) -> dict[str, Any]:
-    return {
-        name: parameter.default
-        for name, parameter in inspect.signature(METHODS[method]).parameters.items()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
+def _found(
+    method: Method,
+    space: SearchSpace,
+    directions: int | None,
+    seed: int,
+    progress: Progress,
+    settings: dict[str, Any],
+) -> tuple[Tensor, Tensor]:
+    """Directions (direction, size) in their order, and their importance."""
+    # Each method starts from a rotation of its own, so that two that barely learn do not agree.
+    rng = torch.Generator().manual_seed(seed + zlib.crc32(method.name.encode()))
+    with frozen(space.generator):
+        check_generator(space, rng)
+        rows = method.search(space, rng, progress, **settings)
+        if not isinstance(rows, Tensor) or rows.dim() != 2 or rows.shape[1] != space.size:
+            given = tuple(rows.shape) if isinstance(rows, Tensor) else type(rows).__name__
+            raise ValueError(
+                f"method {method.name!r} must return (direction, {space.size}), got {given}"
+            )
+        rows = with_fixed_signs(rows.float().to(space.device))
+        if method.ordered:
+            if directions is not None:
+                check_count("directions", directions, len(rows))  # GANSpace may find fewer
+            rows = rows[:directions]
+        importance = _importance(space, rows, rng, progress)
+    if not method.ordered:
+        order = importance.argsort(descending=True, stable=True)[:directions]
+        rows, importance = rows[order], importance[order]
+    return rows, importance
 
 
 def _plain(value: object) -> object:
@@ -190,7 +154,7 @@ def _slice(subspace: slice | Sequence[int] | None, latent_dim: int) -> slice:
 
 
 def _importance(
-    space: SearchSpace, rows: Tensor, rng: torch.Generator, progress: Progress | None
+    space: SearchSpace, rows: Tensor, rng: torch.Generator, progress: Progress
 ) -> Tensor:
     """The mean length of the Jacobian's column along each direction."""
     samples = min(_MOST, max(_FEWEST, _COLUMNS // space.size))

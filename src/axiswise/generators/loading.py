@@ -1,12 +1,9 @@
-"""Generators by name: a run, weights in our format, a published checkpoint, or anyone's code."""
+"""Generators by name: weights in our format, a published checkpoint, or a user's own code."""
 
 import functools
-import importlib
 import inspect
 import json
 import re
-import sys
-import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,15 +12,13 @@ import torch
 from torch import nn
 
 from axiswise import nets
-from axiswise.directions.generators import ImageGenerator, latent_dim_of
+from axiswise.generators.protocol import ImageGenerator, latent_dim_of
 from axiswise.nets import VAE, BigGAN, Generator, Pretrained
 from axiswise.nets.pretrained import CONFIG, WEIGHTS
-from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import load_run
 from axiswise.support.files import UnreadableFileError, load_tensors
+from axiswise.support.imports import failure_in, import_object, is_import_path
 
 BIGGAN = "biggan:"
-_IMPORT_PATH = r"[^\W\d]\w*(\.[^\W\d]\w*)*(:[^\W\d]\w*(\.[^\W\d]\w*)*)?"
 _WAYS = (
     "a run folder, a folder or Hub repository (user/name) in our format, an import path "
     f"(module:name), or {BIGGAN}FILE"
@@ -31,7 +26,7 @@ _WAYS = (
 
 
 class CodeNeededError(ValueError):
-    """A generator that only code can build, named by a file and not by the user."""
+    """A generator that only its code can build, where that code may not be run."""
 
 
 def load_generator(
@@ -41,21 +36,21 @@ def load_generator(
     *,
     may_import: bool = True,
 ) -> ImageGenerator:
-    """Find, load or build a generator, as `axiswise.directions.generators` describes them.
+    """Load a generator by name, or build it, as `axiswise.generators.protocol` describes them.
 
-    Of a run that trained a GAN it is the network; of one that trained a VAE the decoder, whose
-    latents are taken to be standard normal, as its prior is. At the end of an import path stands
-    a callable or module, or a class or function without arguments that makes one; the current
-    folder can be imported from. `biggan:FILE` is a published PyTorch checkpoint of BigGAN.
+    Of a VAE it is the decoder, with the prior's standard normal latents. An import path names a
+    callable or module, or a class or function without arguments that makes one; the current folder
+    can be imported from. `biggan:FILE` is a published PyTorch checkpoint of BigGAN. Runs that are
+    not finished, or of a user's own network, are opened by `axiswise.runs.generator`.
 
     Args:
-        spec: What it is called.
+        spec: A folder or Hub repository in our format, an import path, or `biggan:FILE`.
         latent_dim: Its number of latents, where it has no attribute of this name.
         classes: Classes to draw from, of a generator that has `classes_searched`; all if None.
         may_import: Whether code that the spec names may be run.
 
     Returns:
-        The generator, on a GPU if there is one and it is a module, in eval mode.
+        The generator, in eval mode and on a GPU if there is one, if it is a module.
 
     Raises:
         FileNotFoundError: If there is no such folder, file or repository.
@@ -63,14 +58,25 @@ def load_generator(
         CodeNeededError: If code would have to be run, and may not.
         ImportError: If the code named cannot be imported, or fails.
         TypeError: If what it names cannot be called.
-        ValueError: If spec or classes mean nothing, or no number of latents is known.
+        ValueError: If classes do not apply, or no number of latents is known.
     """
-    generator = _find(spec, may_import)
+    return prepared(_find(spec, may_import), spec, latent_dim, classes)
+
+
+def prepared(
+    generator: ImageGenerator, spec: str, latent_dim: int | None, classes: Sequence[int] | None
+) -> ImageGenerator:
+    """A generator on its device, with its number of latents and its classes."""
     if isinstance(generator, nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         generator.eval().to(device)
     if classes is not None:
-        _choose_classes(generator, classes)
+        if not hasattr(generator, "classes_searched"):
+            raise ValueError(
+                "--classes is for generators that have classes_searched, such as BigGAN; "
+                f"{type(generator).__name__} has not"
+            )
+        generator.classes_searched = list(classes)
     if getattr(generator, "latent_dim", None) is None:
         if latent_dim is None:
             raise ValueError(
@@ -81,57 +87,55 @@ def load_generator(
     return generator
 
 
-def needs_code(spec: str) -> bool:
-    """Whether code that anyone may have written is run to load a generator.
+def names_code(spec: str) -> bool:
+    """Whether a spec is an import path."""
+    return not spec.startswith(BIGGAN) and not Path(spec).exists() and is_import_path(spec)
 
-    Args:
-        spec: What it is called.
 
-    Returns:
-        True for an import path, and for a run whose network is none of ours or not finished: its
-        recipe may name any class.
+def is_ours(folder: Path) -> bool:
+    """Whether a folder has a network of ours that makes images, in our format.
 
     Raises:
-        UnreadableFileError: If it is a run whose config.json is damaged.
+        UnreadableFileError: If its config.json is damaged.
     """
-    path = Path(spec)
-    if spec.startswith(BIGGAN):
-        return False
-    if path.is_dir():
-        return RunFolder(path).config.is_file() and not _is_ours(path)
-    return not path.exists() and bool(re.fullmatch(_IMPORT_PATH, spec))
+    return (folder / CONFIG).is_file() and _architecture(folder) in _architectures()
+
+
+def network_generator(network: Pretrained, source: str) -> ImageGenerator:
+    """The part of a network whose Jacobian is taken, with the attributes that a search uses.
+
+    Raises:
+        UnreadableFileError: If weights are not finite; it names the source.
+    """
+    for name, value in network.state_dict().items():
+        if not value.isfinite().all():
+            raise UnreadableFileError(f"the weights {name} of {source} are not finite")
+    if isinstance(network, BigGAN):
+        return network.fold()
+    assert isinstance(network, VAE | Generator)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    low = 0.0 if isinstance(network, VAE) else -1.0
+    return _with(network.generator, latent_dim=network.latent_dim, image_range=(low, 1.0))
 
 
 def _find(spec: str, may_import: bool) -> ImageGenerator:
     path = Path(spec)
-    if needs_code(spec) and not may_import:
-        raise CodeNeededError(f"{spec} is a run of a network of its own" if path.is_dir() else spec)
     if spec.startswith(BIGGAN):
-        return _of_network(_biggan(Path(spec.removeprefix(BIGGAN))), spec)
+        return network_generator(_biggan(Path(spec.removeprefix(BIGGAN))), spec)
     if path.is_dir():
-        return _of_network(_in_folder(path), spec)
+        if not (path / CONFIG).is_file():
+            raise FileNotFoundError(f"GENERATOR must be {_WAYS}; {path} has no {CONFIG}")
+        return network_generator(_pretrained(path), spec)
     if path.exists():
         raise ValueError(f"GENERATOR must be {_WAYS}; {spec} is a file")
-    if needs_code(spec):
-        return _imported(spec)
+    if names_code(spec):
+        if not may_import:
+            raise CodeNeededError(spec)
+        return _built(import_object(spec, "GENERATOR"), spec)
     # A mistyped path is not looked up on the Hub.
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not path.parent.exists():
-        return _of_network(_from_hub(spec), spec)
+        return network_generator(_from_hub(spec), spec)
     raise FileNotFoundError(f"GENERATOR must be {_WAYS}; there is no {spec}")
-
-
-# ---------------------------------------------------------------- files
-
-
-def _in_folder(path: Path) -> Pretrained:
-    if needs_code(str(path)):
-        return load_run(path).model
-    if (path / CONFIG).is_file():
-        return _pretrained(path)
-    raise FileNotFoundError(
-        f"GENERATOR must be {_WAYS}; {path} is none of these: it has neither {CONFIG} nor "
-        f"{RunFolder(path).config.name}"
-    )
 
 
 def _from_hub(name: str) -> Pretrained:
@@ -149,12 +153,8 @@ def _from_hub(name: str) -> Pretrained:
     return _pretrained(folder)
 
 
-def _is_ours(folder: Path) -> bool:
-    return (folder / CONFIG).is_file() and _architecture(folder) in _architectures()
-
-
 def _architectures() -> dict[str, type[Pretrained]]:
-    """What a file may name: networks of ours that make images."""
+    """Networks of ours that make images, by the name that a config.json may have."""
     kinds = [getattr(nets, name) for name in nets.__all__]
     return {
         kind.__name__: kind
@@ -190,54 +190,12 @@ def _biggan(path: Path) -> BigGAN:
         raise UnreadableFileError(f"{path} is no checkpoint of BigGAN: {error}") from error
 
 
-def _of_network(network: Pretrained, source: str) -> ImageGenerator:
-    """What its Jacobian is taken of, with all that a search wants to know."""
-    for name, value in network.state_dict().items():
-        if not value.isfinite().all():
-            raise UnreadableFileError(f"the weights {name} of {source} are not finite")
-    if isinstance(network, BigGAN):
-        return network.fold()
-    assert isinstance(network, VAE | Generator)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    low = 0.0 if isinstance(network, VAE) else -1.0
-    return _with(network.generator, latent_dim=network.latent_dim, image_range=(low, 1.0))
-
-
-# ---------------------------------------------------------------- code
-
-
-def _imported(spec: str) -> ImageGenerator:
-    module_name, _, name = spec.partition(":") if ":" in spec else spec.rpartition(".")
-    if not module_name or not name:
-        raise ValueError(
-            f"GENERATOR must be {_WAYS}; of {spec} it is not said which name, as in "
-            f"{spec}:generator"
-        )
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # a console script does not have it
-        sys.path.insert(0, folder)
-    try:
-        module = importlib.import_module(module_name)
-    except (Exception, SystemExit) as error:
-        missing = error.name if isinstance(error, ModuleNotFoundError) else None
-        if missing and f"{module_name}.".startswith(f"{missing}."):
-            raise ImportError(
-                f"GENERATOR {spec}: there is no module {missing}, neither installed nor in {folder}"
-            ) from error
-        raise _failure(spec, error) from error
-    try:
-        found = functools.reduce(getattr, name.split("."), module)
-    except AttributeError as error:
-        raise ImportError(f"GENERATOR {spec}: the module {module_name} has no {name}") from error
-    return _built(found, spec)
-
-
 def _built(found: Any, spec: str) -> ImageGenerator:
     if isinstance(found, type) or _is_factory(found):
         try:
             found = found()
         except (Exception, SystemExit) as error:
-            raise _failure(spec, error) from error
+            raise failure_in(spec, "GENERATOR", error) from error
     if not callable(found) or isinstance(found, type):
         raise TypeError(
             f"GENERATOR {spec} must be a callable, or a class or function without arguments that "
@@ -247,40 +205,18 @@ def _built(found: Any, spec: str) -> ImageGenerator:
 
 
 def _is_factory(found: Any) -> bool:
-    """Whether a function can be called with nothing: a generator wants latents."""
+    """Whether a function can be called without arguments: a generator takes latents."""
     if not inspect.isroutine(found) or hasattr(found, "latent_dim"):
         return False
     try:
         parameters = inspect.signature(found).parameters.values()
-    except ValueError:  # some of those written in C do not tell
+    except ValueError:  # some functions written in C have no signature
         return False
     named = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
     return all(
         parameter.kind in named or parameter.default is not parameter.empty
         for parameter in parameters
     )
-
-
-def _failure(spec: str, error: BaseException) -> ImportError:
-    """What went wrong in code that is not ours, and where."""
-    where = traceback.extract_tb(error.__traceback__)[-1]
-    at = f" ({Path(where.filename).name}, line {where.lineno})"
-    return ImportError(
-        f"GENERATOR {spec} could not be made: {type(error).__name__}: {error}"
-        + ("" if where.filename == __file__ else at)
-    )
-
-
-# ---------------------------------------------------------------- what it is told
-
-
-def _choose_classes(generator: ImageGenerator, classes: Sequence[int]) -> None:
-    if not hasattr(generator, "classes_searched"):
-        raise ValueError(
-            "--classes is for generators that have classes_searched, such as BigGAN; "
-            f"{type(generator).__name__} has not"
-        )
-    generator.classes_searched = list(classes)
 
 
 def _with(generator: ImageGenerator, **attributes: Any) -> ImageGenerator:

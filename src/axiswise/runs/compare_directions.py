@@ -1,4 +1,4 @@
-"""`axiswise compare` on directions: do searches with other seeds or methods find the same?"""
+"""Sets of directions compared: do searches with other seeds or methods find the same?"""
 
 import itertools
 import json
@@ -12,7 +12,7 @@ from torch import Tensor
 from axiswise import plots
 from axiswise.directions import Directions, match_directions
 from axiswise.runs.compare import markdown_table
-from axiswise.runs.evaluate_directions import searched
+from axiswise.runs.directions_folder import searched
 from axiswise.support.files import write_atomically
 
 _DRAWS = 100  # of random directions
@@ -25,13 +25,13 @@ class Agreement:
     Attributes:
         names: Of the sets.
         mean_cosine: (set, set), from 0 to 1: mean |cos| after the best matching.
-        chance: (set, set): the mean of that over random orthonormal directions, as many and in the
+        random: (set, set): the mean of that over random orthonormal directions, as many and in the
             same latents.
     """
 
     names: list[str]
     mean_cosine: Tensor
-    chance: Tensor
+    random: Tensor
 
     @property
     def rows(self) -> list[list[str]]:
@@ -39,10 +39,10 @@ class Agreement:
         count = len(self.names)
         rows = [["directions", *(str(i + 1) for i in range(count)), "at random"]]
         for i, name in enumerate(self.names):
-            others = [float(self.chance[i, j]) for j in range(count) if j != i]
-            chance = f"{sum(others) / len(others):.2f}" if others else "–"
+            others = [float(self.random[i, j]) for j in range(count) if j != i]
+            at_random = f"{sum(others) / len(others):.2f}" if others else "–"
             rows.append(
-                [f"{i + 1}  {name}", *(f"{value:.2f}" for value in self.mean_cosine[i]), chance]
+                [f"{i + 1}  {name}", *(f"{value:.2f}" for value in self.mean_cosine[i]), at_random]
             )
         return rows
 
@@ -65,11 +65,11 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
     sets = [Directions.load(folder) for folder in folders]
     widths = [found.latent_dim for found in sets]
     if len(set(widths)) > 1:
-        told = ", ".join(f"{width} of {name}" for name, width in zip(folders, widths, strict=True))
-        raise ValueError(f"FOLDER … must hold directions of equally many latents, got {told}")
+        given = ", ".join(f"{width} of {name}" for name, width in zip(folders, widths, strict=True))
+        raise ValueError(f"FOLDER … must hold directions of equally many latents, got {given}")
     spaces = [searched(found, folder) for found, folder in zip(sets, folders, strict=True)]
     count = len(sets)
-    values, chance = torch.ones(count, count), torch.ones(count, count)
+    values, random = torch.ones(count, count), torch.ones(count, count)
     for i, j in itertools.combinations(range(count), 2):
         values[i, j] = values[j, i] = float(match_directions(sets[i], sets[j]))
         rng = torch.Generator().manual_seed(seed)  # the same for pairs of the same sizes
@@ -77,8 +77,8 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
             float(match_directions(*(_random(sets[k], spaces[k], rng) for k in (i, j))))
             for _ in range(_DRAWS)
         ]
-        chance[i, j] = chance[j, i] = sum(draws) / _DRAWS
-    return Agreement(_names(folders), values, chance)
+        random[i, j] = random[j, i] = sum(draws) / _DRAWS
+    return Agreement(_names(folders), values, random)
 
 
 def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> None:
@@ -103,16 +103,16 @@ def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> 
     content = {
         "folders": list(sources),
         "mean_cosine": agreement.mean_cosine.tolist(),
-        "random": agreement.chance.tolist(),
+        "random": agreement.random.tolist(),
     }
     write_atomically(out / "agreement.json", (json.dumps(content, indent=2) + "\n").encode())
-    figure = plots.agreement(agreement.mean_cosine, agreement.chance, agreement.names)
+    figure = plots.agreement(agreement.mean_cosine, agreement.random, agreement.names)
     plots.save(figure, out / "agreement.png")
 
 
-def _random(like: Directions, space: tuple[int, int], rng: torch.Generator) -> Tensor:
+def _random(like: Directions, space: slice, rng: torch.Generator) -> Tensor:
     """Random orthonormal directions, as many and in the same latents."""
-    start, stop = space
+    start, stop = space.start, space.stop
     q, _ = torch.linalg.qr(torch.randn(stop - start, stop - start, generator=rng))
     return torch.nn.functional.pad(q[: len(like)], (start, like.latent_dim - stop))
 

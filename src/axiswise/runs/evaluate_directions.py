@@ -1,8 +1,8 @@
-"""`axiswise evaluate` on directions: what they do to the image, beside what coordinates do."""
+"""Scores of directions: what they do to the image, beside what coordinates do."""
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,24 +11,17 @@ from torch import Tensor
 
 from axiswise import metrics
 from axiswise.directions import Directions
-from axiswise.directions.generators import (
-    ImageGenerator,
-    SamplesLatents,
-    SearchSpace,
-    draw,
-    in_unit_range,
-)
+from axiswise.directions.space import SearchSpace
+from axiswise.generators import ImageGenerator, SamplesLatents, draw, in_unit_range
 from axiswise.metrics.jacobian_diagnostics import describe_columns
-from axiswise.runs.discover import open_directions
-from axiswise.runs.scores import Scores
-from axiswise.support.files import UnreadableFileError, write_atomically
-from axiswise.support.progress import StartBar
+from axiswise.runs.directions_folder import DirectionsFolder, open_directions, searched
+from axiswise.support.files import write_atomically
+from axiswise.support.progress import StartBar, no_bars
 
-EVALUATION = "evaluation.json"
 _OF_COORDINATES = "_coordinates"
 _LATENTS = 100  # at which the Jacobian is taken
-_CHUNK = 64  # latents times directions in flight, where the search had no bound
-_MEASURED = 1000  # latents of which mean and spread are taken
+_CHUNK = 64  # latents times directions at once, where the search had no bound
+_MEASURED = 1000  # latents whose mean and standard deviation are taken
 
 
 def evaluate_directions(
@@ -36,13 +29,13 @@ def evaluate_directions(
     generator: str | None = None,
     chosen: Sequence[str] | None = None,
     seed: int = 0,
-    start_bar: StartBar = lambda _: lambda *_: None,
+    start_bar: StartBar = no_bars,
 ) -> dict[str, Any]:
     """Score directions and write evaluation.json into their folder.
 
     Args:
         folder: What `axiswise discover` wrote.
-        generator: What the generator is called; what the folder says if None.
+        generator: Name of the generator; the one that the folder has if None.
         chosen: Names out of "jacobian" and "vp"; both if None.
         seed: Fixes what is sampled.
         start_bar: Starts a progress bar.
@@ -52,10 +45,10 @@ def evaluate_directions(
         "_coordinates" is that of as many coordinates of the searched latents, those that do most.
 
     Raises:
-        ValueError: On an unknown score, or as `open_directions`.
+        ValueError: On an unknown score.
         OSError: If something cannot be read or written.
-        ImportError: As `open_directions`.
-        TypeError: As `open_directions`.
+
+    It raises what `open_directions` raises, too.
     """
     for name in chosen or ():
         if name not in _SCORES:
@@ -73,21 +66,14 @@ def evaluate_directions(
         if chosen is None or name in chosen:
             rng = torch.Generator().manual_seed(seed)
             result["scores"] |= score(found, space, rng, start_bar)
-            # At once: minutes of scores are not lost to an error in the next.
+            # At once: an error in the next score must not lose those of minutes.
             content = json.dumps(result, indent=2) + "\n"
-            write_atomically(Path(folder) / EVALUATION, content.encode())
+            write_atomically(DirectionsFolder(folder).evaluation, content.encode())
     return result
 
 
-def score_table(scores: Scores) -> list[list[str]]:
-    """Scores as a table of text, a header first.
-
-    Args:
-        scores: Those of an evaluation of directions.
-
-    Returns:
-        Rows of score, value, and the value of coordinates where there is one.
-    """
+def score_table(scores: Mapping[str, float]) -> list[list[str]]:
+    """Rows of score, its value, and that of coordinates where there is one; a header first."""
     rows = [["score", "directions", "coordinates"]]
     for name, value in scores.items():
         if not name.endswith(_OF_COORDINATES):
@@ -98,36 +84,26 @@ def score_table(scores: Scores) -> list[list[str]]:
 
 def jacobian(
     found: Directions, space: SearchSpace, rng: torch.Generator, start_bar: StartBar
-) -> Scores:
-    """How orthogonal and sparse the effects of directions are, and how large; and of coordinates.
-
-    Args:
-        found: The directions.
-        space: The latents that were searched.
-        rng: Source of randomness.
-        start_bar: Starts a progress bar.
-
-    Returns:
-        Scores by name.
-    """
+) -> dict[str, float]:
+    """How orthogonal, sparse and large the effects of directions are, and those of coordinates."""
     update = start_bar("Jacobian")
     matrix = found.matrix[:, space.subspace].double().to(space.device)
     grams, lengths, moved = [], [], []
     outputs = done = 0
-    for point in space.points(_LATENTS, space.size, rng):
-        columns = point.jacobian()
+    for batch in space.batches(_LATENTS, space.size, rng):
+        columns = batch.jacobian()
         outputs = columns.shape[2]
         wide = columns.double()
         grams.append((wide @ wide.transpose(1, 2)).cpu())
         lengths.append(wide.abs().sum(2).cpu())
         moved.append((matrix @ wide).abs().sum(2).cpu())
-        done += len(point)
+        done += len(batch)
         update(done, _LATENTS)
     gram, rows = torch.cat(grams), matrix.cpu()
     most = gram.diagonal(dim1=1, dim2=2).sqrt().mean(0).argsort(descending=True)[: len(found)]
     before = describe_columns(gram[:, most][:, :, most], torch.cat(lengths)[:, most], outputs)
     after = describe_columns(rows @ gram @ rows.T, torch.cat(moved), outputs)
-    scores: Scores = {}
+    scores: dict[str, float] = {}
     for name in ("off_diagonal_share", "mean_cosine", "sparsity"):
         scores |= {name + _OF_COORDINATES: getattr(before, name), name: getattr(after, name)}
     scores["importance"] = float(after.lengths.mean())
@@ -135,37 +111,30 @@ def jacobian(
     return {name: value for name, value in scores.items() if math.isfinite(value)}
 
 
-def vp(found: Directions, space: SearchSpace, rng: torch.Generator, start_bar: StartBar) -> Scores:
-    """Variation Predictability of directions: can a classifier tell which one was moved along?
+def vp(
+    found: Directions, space: SearchSpace, rng: torch.Generator, start_bar: StartBar
+) -> dict[str, float]:
+    """Variation Predictability of directions: how often a classifier names the one that changed.
 
-    Latents are the mean ones, moved along all directions at once by amounts uniform between −2 and
-    2, in standard deviations of the latents: each w from −2 to 2 in w ↦ G(wA) where they are
-    standard normal. All images share one conditioning. There are no parts of the latents that the
-    directions do not reach, so that nothing else tells images apart.
-
-    Args:
-        found: The directions.
-        space: The latents that were searched.
-        rng: Source of randomness.
-        start_bar: Starts a progress bar.
-
-    Returns:
-        Scores by name; none of a single direction, which would always be guessed.
+    The latents are their mean, changed along all directions at once by amounts uniform between −2
+    and 2, in standard deviations of the latents: w from −2 to 2 in w ↦ G(wA) where they are
+    standard normal. All images share one conditioning. Nothing else varies, so that nothing else
+    tells images apart. There is no score of a single direction, which would always be guessed.
     """
     if len(found) < 2:
         return {}
     generator = space.generator
     z, conditioning = draw(generator, space.latent_dim, _MEASURED, rng)
     matrix = found.matrix.to(z)
-    mean, spread = z.new_zeros(1, space.latent_dim), z.new_ones(len(found))
+    mean, scale = z.new_zeros(1, space.latent_dim), z.new_ones(len(found))
     if isinstance(generator, SamplesLatents):
-        mean, spread = z.mean(0, keepdim=True), (z @ matrix.T).std(0)
+        mean, scale = z.mean(0, keepdim=True), (z @ matrix.T).std(0)
 
     def generate(w: Tensor) -> Tensor:
         one = {
             name: value[:1].expand(len(w), *value.shape[1:]) for name, value in conditioning.items()
         }
-        return in_unit_range(generator, generator(mean + (w.to(z) * spread) @ matrix, **one))
+        return in_unit_range(generator, generator(mean + (w.to(z) * scale) @ matrix, **one))
 
     images, labels = metrics.vp_pairs(
         generate,
@@ -180,42 +149,18 @@ def vp(found: Directions, space: SearchSpace, rng: torch.Generator, start_bar: S
     return {"vp": score.mean, "vp_std": score.std}
 
 
-Score = Callable[[Directions, SearchSpace, torch.Generator, StartBar], Scores]
+Score = Callable[[Directions, SearchSpace, torch.Generator, StartBar], dict[str, float]]
 _SCORES: dict[str, Score] = {"jacobian": jacobian, "vp": vp}
 
 
 def _space(found: Directions, generator: ImageGenerator, folder: str | Path) -> SearchSpace:
-    """What was searched, in the way it was."""
+    """The search space, differentiated as in the search."""
     settings = found.settings
-    start, stop = searched(found, folder)
     return SearchSpace(
         generator,
         found.latent_dim,
-        slice(start, stop),
+        searched(found, folder),
         derivative="finite" if settings.get("derivative") == "finite" else "forward",
         epsilon=settings.get("epsilon") or SearchSpace.epsilon,
         chunk_size=settings.get("chunk_size") or _CHUNK,
     )
-
-
-def searched(found: Directions, folder: str | Path) -> tuple[int, int]:
-    """The latents that directions were searched in.
-
-    Args:
-        found: The directions.
-        folder: Where they were read from.
-
-    Returns:
-        The first, and the one after the last.
-
-    Raises:
-        UnreadableFileError: If their settings say something impossible.
-    """
-    ends = found.settings.get("subspace") or [0, found.latent_dim]
-    try:
-        start, stop = map(int, ends)
-    except (TypeError, ValueError):
-        start, stop = 0, 0
-    if not 0 <= start < stop <= found.latent_dim:
-        raise UnreadableFileError(f"the settings in {folder} have an impossible subspace, {ends}")
-    return start, stop

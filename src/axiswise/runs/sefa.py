@@ -1,4 +1,4 @@
-"""`axiswise sefa`: a run whose axes are what SeFa finds in the generator of another one."""
+"""SeFa on a run: a run whose axes are what SeFa finds in the generator of another one."""
 
 from pathlib import Path
 

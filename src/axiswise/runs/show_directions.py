@@ -1,4 +1,4 @@
-"""`axiswise show` of directions: what each does, as strips and films, and one page of them all."""
+"""Pictures of directions: what each does, as strips and films, and one page of them all."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,10 +15,11 @@ from torch.nn import functional
 
 from axiswise import plots
 from axiswise.directions.directions import Directions
-from axiswise.directions.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
+from axiswise.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
 from axiswise.jacobian import flat_outputs, jacobian_products
+from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.support.files import write_atomically
-from axiswise.support.progress import Progress, StartBar
+from axiswise.support.progress import Progress, StartBar, no_bars
 
 _STEPS = 31  # of a film, one way
 _COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows
@@ -35,21 +36,21 @@ def show_directions(
     extent: float = 5.0,
     samples: int = 4,
     seed: int = 0,
-    start_bar: StartBar = lambda _: lambda *_: None,
+    start_bar: StartBar = no_bars,
 ) -> Path:
     """Draw what directions do into their folder, and write report.html beside the pictures.
 
-    Along each direction samples move, the component along it removed first, as published: a strip,
-    a GIF and an MP4 of 3 seconds. Sheets show one sample for many directions. On the page, which
-    needs neither network nor scripts, a small strip of each opens to its film. Forty directions,
-    four samples each, make a page of some 15 MB; 30 MB if the images are noise.
+    Along each direction, samples change from −extent to extent, their component along it removed
+    first, as published: a strip, a GIF and an MP4 of 3 seconds. Sheets show one sample for many
+    directions. On the page, which needs neither network nor scripts, a small strip of each opens to
+    its film. Forty directions of four samples make a page of some 15 MB; 30 MB of noise.
 
     Args:
-        folder: Where the directions lie.
-        generator: What they are directions of: see `axiswise.directions.generators`.
-        only: Which to draw, in the order wanted; all if None. They keep their indices.
-        extent: How far to either side the samples move, in units of latent, > 0; 5 as published.
-        samples: How many move, at least 1.
+        folder: A folder of directions.
+        generator: Their generator, as `axiswise.generators.protocol` describes it.
+        only: Indices of those to draw, in this order; all if None.
+        extent: How far to either side, in units of latent, > 0; 5 as published.
+        samples: Number of samples, at least 1.
         seed: Fixes the samples.
         start_bar: Starts a progress bar.
 
@@ -59,11 +60,11 @@ def show_directions(
     Raises:
         FileNotFoundError: If there are no directions in the folder.
         UnreadableFileError: If they are damaged.
-        ValueError: If a number is out of range, or the generator has other latents than the
-            directions, or gives anything else than finite images of 1 or 3 channels.
-        TypeError: If it gives several tensors.
-        NotImplementedError: If it cannot be differentiated in the way that the directions' settings
-            name: exactly, unless they say derivative: finite.
+        ValueError: If a number is out of range, or the generator has another number of latents, or
+            returns anything else than finite images of 1 or 3 channels.
+        TypeError: If it returns several tensors.
+        NotImplementedError: If it has no forward-mode derivatives, and the directions' settings do
+            not say derivative: finite.
         OSError: If a picture cannot be written.
     """
     found = Directions.load(folder)
@@ -75,11 +76,11 @@ def show_directions(
         raise ValueError(f"extent must be > 0 and finite, got {extent}")
     rng = torch.Generator().manual_seed(seed)
     view = _View(found, generator, *draw(generator, found.latent_dim, samples, rng), extent)
-    pictures = folder / "pictures"
-    pictures.mkdir(exist_ok=True)
+    files = DirectionsFolder(folder)
+    files.pictures.mkdir(exist_ok=True)
 
-    overview = _overview(view, indices, pictures)
-    clips = _clips(view, indices, pictures, start_bar("directions"))
+    overview = _overview(view, indices, files.pictures)
+    clips = _clips(view, indices, files.pictures, start_bar("directions"))
     page = plots.report(
         f"Directions by {found.method}",
         [
@@ -89,14 +90,13 @@ def show_directions(
         ],
         f"{len(indices)} of {len(found)} directions in {found.latent_dim} latents.",
     )
-    report = folder / "report.html"
-    write_atomically(report, page.encode())
-    return report
+    write_atomically(files.report, page.encode())
+    return files.report
 
 
 @dataclass(frozen=True, eq=False)
 class _View:
-    """Directions, and the samples that they are seen on."""
+    """Directions, and the samples that are changed along them."""
 
     found: Directions
     generator: ImageGenerator

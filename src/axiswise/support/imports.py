@@ -51,7 +51,6 @@ def import_object(spec: str, what: str) -> Any:
 def failure_in(spec: str, what: str, error: BaseException) -> ImportError:
     """An error that says what went wrong in code that is not ours, and where."""
     where = traceback.extract_tb(error.__traceback__)[-1]
-    at = (
-        "" if where.filename == __file__ else f" ({Path(where.filename).name}, line {where.lineno})"
-    )
+    ours = Path(where.filename).is_relative_to(Path(__file__).parents[1])
+    at = "" if ours else f" ({Path(where.filename).name}, line {where.lineno})"
     return ImportError(f"{what} {spec} could not be loaded: {type(error).__name__}: {error}{at}")

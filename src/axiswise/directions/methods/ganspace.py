@@ -5,19 +5,23 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from axiswise.directions._learning import Progress, check_count
+from axiswise.directions.family import method
 from axiswise.directions.folding import first_layer, layer_named
-from axiswise.directions.generators import SamplesLatents, SearchSpace
-from axiswise.directions.sefa import module_of
+from axiswise.directions.methods.sefa import module_of
+from axiswise.directions.solving import check_count
+from axiswise.directions.space import SearchSpace
+from axiswise.generators import SamplesLatents
+from axiswise.support.progress import Progress
 
 _AT_ONCE = 100  # latents that are run at once
 _LEAST = 1e-10  # share of the variance that a component must have; rounding has less
 
 
+@method("ganspace", ordered=True)
 def ganspace(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     layer: str | None = None,
     samples: int = 2000,
@@ -56,8 +60,7 @@ def ganspace(
     for z, output in _outputs(space, layer, of_latents, samples, rng):
         latents.append(z[:, space.subspace])
         features.append(output)
-        if progress is not None:
-            progress(sum(map(len, latents)), samples, {})
+        progress(sum(map(len, latents)), samples, {})
     z, x = torch.cat(latents).double().cpu(), torch.cat(features).double().cpu()
     if (x == x[0]).all():
         raise ValueError("layer must have outputs that vary with the latents, but all are the same")
@@ -75,11 +78,11 @@ def _outputs(
     space: SearchSpace, layer: str | None, of_latents: bool, samples: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Latents, and what stands for them: a layer's flat outputs, or the latents themselves."""
-    batches = (min(_AT_ONCE, samples - start) for start in range(0, samples, _AT_ONCE))
-    points = (point for count in batches for point in space.points(count, 1, rng))
+    counts = (min(_AT_ONCE, samples - start) for start in range(0, samples, _AT_ONCE))
+    batches = (batch for count in counts for batch in space.batches(count, 1, rng))
     if of_latents:
-        for point in points:
-            yield point.z, point.here
+        for batch in batches:
+            yield batch.z, batch.searched
         return
     generator = module_of(space, "ganspace")
     name = first_layer(generator, space.latent_dim) if layer is None else layer
@@ -91,17 +94,17 @@ def _outputs(
 
     handle = layer_named(generator, name).register_forward_hook(keep)
     try:
-        for point in points:
+        for batch in batches:
             kept.clear()
-            generator(point.z.clone(), **point.conditioning)
+            generator(batch.z.clone(), **batch.conditioning)
             output = kept[0] if len(kept) == 1 else None
-            if not isinstance(output, Tensor) or len(output) != len(point):
+            if not isinstance(output, Tensor) or len(output) != len(batch):
                 raise ValueError(
                     "layer must be called once in a pass and return a tensor with a row for each "
                     f"latent, but {name!r} is not"
                 )
             if not output.isfinite().all():
                 raise ValueError(f"layer must have finite outputs, but {name!r} has not")
-            yield point.z, output.flatten(1)
+            yield batch.z, output.flatten(1)
     finally:
         handle.remove()

@@ -1,4 +1,4 @@
-"""What a search asks of a generator: what it draws, how it differentiates, and what it refuses."""
+"""Batches of latents and their Jacobians; generators that cannot be searched."""
 
 import itertools
 import math
@@ -10,16 +10,8 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions.generators import (
-    Point,
-    SearchSpace,
-    check_generator,
-    device_of,
-    draw,
-    frozen,
-    in_unit_range,
-    latent_dim_of,
-)
+from axiswise.directions.space import LatentBatch, SearchSpace, check_generator
+from axiswise.generators import draw
 
 LATENT = 4
 Nets = Callable[..., nn.Module]
@@ -56,73 +48,9 @@ class Conditional(nn.Module):
         return images
 
 
-def test_the_number_of_latents_is_the_generator_s_or_the_given() -> None:
-    plain = nn.Linear(3, 2)
-    assert latent_dim_of(plain, 3) == 3
-    plain.latent_dim = 5
-    assert latent_dim_of(plain) == latent_dim_of(plain, 5) == 5
-    with pytest.raises(ValueError, match="latent_dim must be the generator's own, 5, got 3"):
-        latent_dim_of(plain, 3)
-    with pytest.raises(ValueError, match="latent_dim must be given"):
-        latent_dim_of(nn.Linear(3, 2))
-    for bad in (0, -1, True, 2.0, "3"):
-        with pytest.raises(ValueError, match="latent_dim must be an integer, at least 1, got"):
-            latent_dim_of(nn.Linear(3, 2), bad)  # type: ignore[arg-type]
-
-
-def test_latents_are_normal_unless_the_generator_has_its_own(mlp: Nets) -> None:
-    z, conditioning = draw(mlp(kind=torch.float64), LATENT, 5, _rng())
-    assert torch.equal(z, torch.randn(5, LATENT, generator=_rng()).double())
-    assert conditioning == {}
-    z, _ = draw(lambda z: z, LATENT, 2000, _rng())
-    assert float(z.mean()) == pytest.approx(0, abs=0.05)
-    assert float(z.std()) == pytest.approx(1, abs=0.05)
-    z, conditioning = draw(Conditional(mlp()), LATENT, 5, rng := _rng())
-    expected = 3 + torch.rand(5, LATENT, generator=(other := _rng()))
-    assert torch.equal(z, expected)
-    drawn = torch.randint(1, 9, (5,), generator=other)
-    assert torch.equal(conditioning["scale"], expected[:, 0] * drawn)
-    assert torch.equal(rng.get_state(), other.get_state())
-
-
-@pytest.mark.parametrize(
-    "drawn", [torch.zeros(3, LATENT), torch.zeros(2, 3), torch.zeros(2, LATENT).long(), [0.0] * 4]
-)
-def test_latents_of_another_shape_are_refused(mlp: Nets, drawn: object) -> None:
-    generator = Conditional(mlp())
-    generator.sample_latents = lambda _n, _rng: drawn  # type: ignore[method-assign,assignment,return-value]
-    with pytest.raises(ValueError, match=r"generator.sample_latents must return .* \(2, 4\), got"):
-        draw(generator, LATENT, 2, _rng())
-
-
-def test_conditioning_of_another_shape_is_refused_by_name(mlp: Nets) -> None:
-    generator = Conditional(mlp())
-    for bad in (torch.ones(3), torch.tensor(1.0), 5):
-        generator.sample_conditioning = lambda _z, _rng, bad=bad: {"scale": bad}  # type: ignore[method-assign]
-        with pytest.raises(ValueError, match="return tensors with 2 rows, 'scale' is none"):
-            draw(generator, LATENT, 2, _rng())
-    generator.sample_conditioning = lambda _z, _rng: torch.ones(2)  # type: ignore[method-assign,assignment,return-value]
-    with pytest.raises(ValueError, match="must return a dictionary of tensors, got Tensor"):
-        draw(generator, LATENT, 2, _rng())
-
-
-def test_images_are_brought_into_the_unit_range() -> None:
-    images = torch.tensor([-1.5, -1.0, 0.0, 0.5, 1.0]).view(1, 1, 1, 5)
-    assert in_unit_range(None, images).flatten().tolist() == [0, 0, 0.5, 0.75, 1]
-    positive = images.abs() / 4
-    assert torch.equal(in_unit_range(None, positive), positive)
-    generator = nn.Identity()
-    generator.image_range = (-3.0, 1.0)
-    assert in_unit_range(generator, images).flatten().tolist() == [0.375, 0.5, 0.75, 0.875, 1]
-    assert in_unit_range(generator, images.bfloat16()).dtype == torch.float32
-    generator.image_range = (1.0, 1.0)
-    with pytest.raises(ValueError, match=r"image_range must be \(low, high\), got \(1.0, 1.0\)"):
-        in_unit_range(generator, images)
-
-
 @pytest.mark.parametrize("chunk_size", [None, 1, 5])
 @pytest.mark.parametrize("derivative", ["forward", "finite"])
-def test_a_point_s_jacobian_has_the_searched_columns(
+def test_a_batch_s_jacobian_has_the_searched_columns(
     mlp: Nets, derivative: str, chunk_size: int | None
 ) -> None:
     """Against reverse mode, with conditioning and without."""
@@ -137,7 +65,7 @@ def test_a_point_s_jacobian_has_the_searched_columns(
     ):
         for subspace in (slice(0, LATENT), slice(1, 3)):
             space = SearchSpace(generator, LATENT, subspace, derivative, 1e-6, chunk_size)  # type: ignore[arg-type]
-            found = Point(space, z, conditioning).jacobian()
+            found = LatentBatch(space, z, conditioning).jacobian()
             assert found.shape == (3, space.size, 12)
             for sample in range(3):
                 whole = torch.autograd.functional.jacobian(net, z[sample : sample + 1])[0, :, 0]
@@ -145,7 +73,7 @@ def test_a_point_s_jacobian_has_the_searched_columns(
                 torch.testing.assert_close(found[sample], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_points_are_small_enough_and_together_what_was_drawn(mlp: Nets) -> None:
+def test_batches_are_small_enough_and_together_what_was_drawn(mlp: Nets) -> None:
     generator = Conditional(mlp())
     z, conditioning = draw(generator, LATENT, 10, _rng())
     for chunk_size, along, sizes in (
@@ -155,33 +83,12 @@ def test_points_are_small_enough_and_together_what_was_drawn(mlp: Nets) -> None:
         (100, 4, [10]),
     ):
         space = SearchSpace(generator, LATENT, slice(0, 2), chunk_size=chunk_size)
-        points = list(space.points(10, along, _rng()))
-        assert [len(point) for point in points] == sizes
-        assert torch.equal(torch.cat([point.z for point in points]), z)
-        scales = torch.cat([point.conditioning["scale"] for point in points])
+        batches = list(space.batches(10, along, _rng()))
+        assert [len(batch) for batch in batches] == sizes
+        assert torch.equal(torch.cat([batch.z for batch in batches]), z)
+        scales = torch.cat([batch.conditioning["scale"] for batch in batches])
         assert torch.equal(scales, conditioning["scale"])
-        assert torch.equal(points[0].here, points[0].z[:, :2])
-
-
-def test_weights_are_frozen_within_and_as_they_were_after_also_where_it_fails(mlp: Nets) -> None:
-    net = mlp()
-    net.get_parameter("0.bias").requires_grad_(False)
-    before = [parameter.requires_grad for parameter in net.parameters()]
-    assert before == [True, False, True, True]
-    with frozen(net):
-        assert not any(parameter.requires_grad for parameter in net.parameters())
-    assert [parameter.requires_grad for parameter in net.parameters()] == before
-    with pytest.raises(RuntimeError, match="stop"), frozen(net):
-        raise RuntimeError("stop")
-    assert [parameter.requires_grad for parameter in net.parameters()] == before
-    with frozen(lambda z: z):
-        pass
-
-
-def test_the_device_is_that_of_the_first_weight() -> None:
-    assert device_of(lambda z: z) == torch.device("cpu")
-    assert device_of(nn.Linear(2, 2, device="meta")) == torch.device("meta")
-    assert device_of(nn.BatchNorm1d(2, affine=False, device="meta")) == torch.device("meta")
+        assert torch.equal(batches[0].searched, batches[0].z[:, :2])
 
 
 def test_generators_of_all_kinds_pass(mlp: Nets) -> None:
@@ -382,9 +289,3 @@ def test_images_that_depend_on_the_others_in_the_batch_are_refused() -> None:
     weight = torch.randn(4, 6)
     with pytest.raises(ValueError, match="generator must make each image from its own latents"):
         aw.find_directions(lambda z: (z - z.mean(0)) @ weight, "random", latent_dim=4)
-
-
-def test_a_range_that_cannot_be_guessed_is_asked_for() -> None:
-    bytes_ = torch.tensor([0.0, 128.0, 255.0]).view(1, 1, 1, 3)
-    with pytest.raises(ValueError, match=r"generator must have an attribute image_range"):
-        in_unit_range(object(), bytes_)

@@ -1,21 +1,22 @@
 """Joint diagonalisation of symmetric matrices by plane rotations (Cardoso & Souloumiac 1996)."""
 
 import math
-from collections.abc import Callable
 
 from torch import Tensor
+
+from axiswise.support.progress import Progress, no_progress
 
 _SWEEPS = 100  # it takes five to ten
 _ANGLE = 1e-7  # radians; below, a rotation changes nothing that counts
 
 
 def joint_diagonalization(
-    matrices: Tensor, start: Tensor, progress: Callable[[int, int, dict[str, float]], object] | None
+    matrices: Tensor, start: Tensor, progress: Progress = no_progress
 ) -> Tensor:
-    """The rotation that makes matrices as diagonal as it can, all at once.
+    """The rotation that makes symmetric matrices as diagonal as possible, all at once.
 
-    It minimises Σ_k Σ_{i≠j} (A M_k Aᵀ)_ij² over orthogonal A, pair of rows after pair: the best
-    angle of each is known in closed form (SIAM J. Matrix Anal. Appl. 17, 161).
+    It minimises Σ_k Σ_{i≠j} (A M_k Aᵀ)_ij² over orthogonal A, one pair of rows after the other: the
+    best angle of each is known in closed form (SIAM J. Matrix Anal. Appl. 17, 161).
 
     Args:
         matrices: (matrix, size, size), symmetric.
@@ -40,9 +41,8 @@ def joint_diagonalization(
                     largest = max(largest, abs(angle))
                     for rows in (turned, turned.transpose(0, 1), a):
                         _rotate(rows, i, j, angle)
-        if progress is not None:
-            off = 1 - float(turned.diagonal().square().sum() / whole)
-            progress(sweep, _SWEEPS, {"off_diagonal_energy": max(0.0, off)})
+        off = 1 - float(turned.diagonal().square().sum() / whole)
+        progress(sweep, _SWEEPS, {"off_diagonal_energy": max(0.0, off)})
         if largest <= _ANGLE:
             break
     return a

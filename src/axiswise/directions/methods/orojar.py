@@ -5,9 +5,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from axiswise.directions._jacobi import joint_diagonalization
-from axiswise.directions._learning import (
-    Progress,
+from axiswise.directions.family import method
+from axiswise.directions.jacobi import joint_diagonalization
+from axiswise.directions.solving import (
     check_sampled,
     fresh_steps,
     gram_matrices,
@@ -16,13 +16,15 @@ from axiswise.directions._learning import (
     random_rotation,
     some_moves,
 )
-from axiswise.directions.generators import SearchSpace
+from axiswise.directions.space import SearchSpace
+from axiswise.support.progress import Progress
 
 
+@method("orojar")
 def orojar(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     solver: Literal["jacobi", "adam"] = "jacobi",
     samples: int = 100,
@@ -72,7 +74,7 @@ def orojar(
     check_sampled(space, columns)
     step = fresh_steps(
         space,
-        lambda point, matrix: {"orojar": orojar_term(some_moves(point, matrix, columns, rng))},
+        lambda batch, matrix: {"orojar": orojar_term(some_moves(batch, matrix, columns, rng))},
         columns,
         batch_size=batch_size,
         rng=rng,

@@ -3,13 +3,14 @@
 import torch
 from torch import Tensor
 
-from axiswise.directions._learning import Progress, random_rotation
-from axiswise.directions.generators import SearchSpace
+from axiswise.directions.family import method
+from axiswise.directions.solving import random_rotation
+from axiswise.directions.space import SearchSpace
+from axiswise.support.progress import Progress
 
 
-def random_directions(
-    space: SearchSpace, rng: torch.Generator, _progress: Progress | None
-) -> Tensor:
+@method("random")
+def random_directions(space: SearchSpace, rng: torch.Generator, _progress: Progress) -> Tensor:
     """The rows of a random rotation.
 
     Args:
@@ -22,7 +23,8 @@ def random_directions(
     return random_rotation(space.size, rng)
 
 
-def coordinates(space: SearchSpace, _rng: torch.Generator, _progress: Progress | None) -> Tensor:
+@method("coordinates")
+def coordinates(space: SearchSpace, _rng: torch.Generator, _progress: Progress) -> Tensor:
     """The latents themselves.
 
     Args:

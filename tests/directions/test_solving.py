@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions import _learning
-from axiswise.directions._learning import (
+from axiswise.directions import solving
+from axiswise.directions.solving import (
     Moves,
     all_moves,
     check_count,
@@ -26,7 +26,7 @@ from axiswise.directions._learning import (
     random_rotation,
     some_moves,
 )
-from axiswise.directions.generators import Point, SearchSpace
+from axiswise.directions.space import LatentBatch, SearchSpace
 
 LATENT, BATCH = 4, 3
 Term = Callable[[Moves], Tensor]
@@ -37,10 +37,10 @@ def _rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _point(mlp: Nets, batch: int = BATCH, chunk_size: int | None = None) -> Point:
+def _point(mlp: Nets, batch: int = BATCH, chunk_size: int | None = None) -> LatentBatch:
     net = mlp(LATENT, kind=torch.float64).requires_grad_(False)
     space = SearchSpace(net, LATENT, slice(0, LATENT), chunk_size=chunk_size)
-    return Point(space, torch.randn(batch, LATENT, generator=_rng(1)).double(), {})
+    return LatentBatch(space, torch.randn(batch, LATENT, generator=_rng(1)).double(), {})
 
 
 def _matrix(rows: int = LATENT) -> Tensor:
@@ -48,7 +48,7 @@ def _matrix(rows: int = LATENT) -> Tensor:
     return torch.randn(rows, LATENT, generator=_rng(2)).double().requires_grad_()
 
 
-def _jacobian(point: Point, sample: int) -> Tensor:
+def _jacobian(point: LatentBatch, sample: int) -> Tensor:
     def image(z: Tensor) -> Tensor:
         return point.space.generator(z[None])[0]
 
@@ -56,7 +56,7 @@ def _jacobian(point: Point, sample: int) -> Tensor:
     return columns
 
 
-def _exact(term: Term, point: Point, matrix: Tensor) -> Tensor:
+def _exact(term: Term, point: LatentBatch, matrix: Tensor) -> Tensor:
     """The term's definition, entry by entry."""
     total = torch.zeros((), dtype=torch.float64)
     for sample in range(len(point)):
@@ -93,7 +93,7 @@ def test_along_some_directions_terms_and_gradients_are_right_on_average(
 ) -> None:
     """Over 60 draws with 100 copies of each latent, to four standard errors, which are small."""
     point, matrix, copies, draws = _point(mlp), _matrix(), 100, 60
-    many = Point(point.space, point.z.repeat(copies, 1), {})
+    many = LatentBatch(point.space, point.z.repeat(copies, 1), {})
     value, gradient = _with_gradient(_exact(term, point, matrix), matrix)
     rng, values, gradients = _rng(), [], []
     for _ in range(draws):
@@ -141,7 +141,7 @@ def test_each_latent_moves_along_directions_of_its_own_without_repeats(mlp: Nets
 def test_a_generator_that_records_no_gradients_is_refused(mlp: Nets) -> None:
     net = mlp(LATENT)
     silent = torch.no_grad()(lambda z: net(z))
-    point = Point(SearchSpace(silent, LATENT, slice(0, LATENT)), torch.zeros(1, LATENT), {})
+    point = LatentBatch(SearchSpace(silent, LATENT, slice(0, LATENT)), torch.zeros(1, LATENT), {})
     with pytest.raises(ValueError, match="generator must record gradients"):
         some_moves(point, _matrix().float(), 1, _rng())
 
@@ -171,7 +171,7 @@ def test_jacobians_and_gram_matrices_are_those_of_the_latents_that_were_drawn(
 ) -> None:
     generator = Fixed(mlp(LATENT, kind=torch.float64).requires_grad_(False))
     space = SearchSpace(generator, LATENT, slice(0, LATENT), chunk_size=chunk_size)
-    point = Point(space, generator.latents(21), {})
+    point = LatentBatch(space, generator.latents(21), {})
     expected = torch.stack([_jacobian(point, sample).T for sample in range(21)])
     told: list[tuple[int, int]] = []
     parts = list(jacobians(space, 21, _rng(), lambda done, all_, _: told.append((done, all_))))
@@ -193,7 +193,7 @@ def test_jacobians_that_fill_the_memory_are_refused(
 ) -> None:
     """21 of 4 × 12 float32 are 4032 bytes."""
     space = SearchSpace(mlp(LATENT), LATENT, slice(0, LATENT))
-    monkeypatch.setattr(_learning, "_GIGABYTES", 4032 / 2**30)
+    monkeypatch.setattr(solving, "_GIGABYTES", 4032 / 2**30)
     assert known_jacobians(space, 21, _rng()).shape == (21, LATENT, 12)
     with pytest.raises(ValueError, match=r"samples must be so few .* got 22 of 1.8e-07 GiB each"):
         known_jacobians(space, 22, _rng())
@@ -281,7 +281,7 @@ def test_the_learning_rate_falls_to_zero_along_half_a_cosine() -> None:
         angles.append(math.atan2(float(matrix[0, 1].detach()), float(matrix[0, 0].detach())))
         yield {"pull": matrix[0, 0] + matrix[0, 1]}
 
-    learn(torch.eye(2), step, steps=20, learning_rate=1e-3, progress=None)
+    learn(torch.eye(2), step, steps=20, learning_rate=1e-3)
     turns = [abs(b - a) for a, b in itertools.pairwise(angles)]
     expected = [1e-3 * (1 + math.cos(math.pi * done / 20)) / 2 for done in range(19)]
     assert turns == pytest.approx(expected, rel=0.02)
@@ -298,7 +298,7 @@ def test_terms_in_several_parts_are_summed() -> None:
     def note(_done: int, _steps: int, terms: dict[str, float]) -> None:
         figures.append(terms)
 
-    whole = learn(torch.eye(2), _pull(target), steps=5, learning_rate=0.1, progress=None)
+    whole = learn(torch.eye(2), _pull(target), steps=5, learning_rate=0.1)
     parts = learn(torch.eye(2), step, steps=5, learning_rate=0.1, progress=note)
     torch.testing.assert_close(parts, whole)
     assert figures[0] == {"a": pytest.approx(2.0), "b": pytest.approx(2.0)}
@@ -316,7 +316,6 @@ def test_learning_leaves_the_start_and_the_global_randomness_as_they_are(
         steps=3,
         learning_rate=0.1,
         orthonormal=orthonormal,
-        progress=None,
     )
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(start, torch.eye(3))
@@ -330,7 +329,6 @@ def test_learning_refuses_numbers_out_of_range_and_terms_that_are_none() -> None
             _pull(torch.full((2, 2), target)),
             steps=steps,
             learning_rate=learning_rate,
-            progress=None,
         )
 
     with pytest.raises(ValueError, match="steps must be an integer at least 1, got 0"):

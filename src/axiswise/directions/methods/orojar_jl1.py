@@ -5,10 +5,10 @@ import math
 import torch
 from torch import Tensor
 
-from axiswise.directions._jacobi import joint_diagonalization
-from axiswise.directions._learning import (
+from axiswise.directions.family import method
+from axiswise.directions.jacobi import joint_diagonalization
+from axiswise.directions.solving import (
     Moves,
-    Progress,
     jl1_term,
     known_jacobians,
     known_steps,
@@ -16,14 +16,16 @@ from axiswise.directions._learning import (
     orojar_term,
     random_rotation,
 )
-from axiswise.directions.generators import SearchSpace
+from axiswise.directions.space import SearchSpace
 from axiswise.jacobian import gram
+from axiswise.support.progress import Progress
 
 
+@method("orojar+jl1")
 def orojar_jl1(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     weight: float = 0.1,
     samples: int = 200,

@@ -3,15 +3,18 @@
 import torch
 from torch import Tensor
 
-from axiswise.directions._learning import Progress, gram_matrices
-from axiswise.directions.generators import Point, SearchSpace
+from axiswise.directions.family import method
+from axiswise.directions.solving import gram_matrices
+from axiswise.directions.space import LatentBatch, SearchSpace
 from axiswise.jacobian import gram
+from axiswise.support.progress import Progress
 
 
+@method("jacobian-svd", ordered=True)
 def jacobian_svd(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     samples: int = 100,
     z: Tensor | None = None,
@@ -37,5 +40,5 @@ def jacobian_svd(
     elif z.dim() != 2 or z.shape[1] != space.latent_dim or len(z) == 0:
         raise ValueError(f"z must be (batch, {space.latent_dim}), got {tuple(z.shape)}")
     else:
-        grams = gram(Point(space, z.to(space.device), {}).jacobian().double())
+        grams = gram(LatentBatch(space, z.to(space.device), {}).jacobian().double())
     return torch.linalg.eigh(grams.mean(0)).eigenvectors.flip(1).T  # type: ignore[no-any-return]

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from axiswise.directions.generators import Point, SearchSpace
+from axiswise.directions.space import LatentBatch, SearchSpace
 from axiswise.jacobian import gram
 from axiswise.penalties import off_diagonal_energy
-
-Progress = Callable[[int, int, dict[str, float]], object]
+from axiswise.support.progress import Progress, no_progress
 
 _AT_ONCE = 16  # latents whose Jacobians are taken at once
 _GIGABYTES = 4  # that Jacobians may fill
@@ -59,11 +58,11 @@ def all_moves(jacobian: Tensor, matrix: Tensor) -> Moves:
     return Moves(matrix, None, None, columns)
 
 
-def some_moves(point: Point, matrix: Tensor, columns: int, rng: torch.Generator) -> Moves:
+def some_moves(batch: LatentBatch, matrix: Tensor, columns: int, rng: torch.Generator) -> Moves:
     """Move latents along some of the directions, drawn at random for each.
 
     Args:
-        point: The latents.
+        batch: The latents.
         matrix: Directions, (direction, size).
         columns: How many for each.
         rng: Source of randomness.
@@ -74,10 +73,10 @@ def some_moves(point: Point, matrix: Tensor, columns: int, rng: torch.Generator)
     Raises:
         ValueError: If the generator records no gradients.
     """
-    chances = torch.rand(len(point), len(matrix), generator=rng, device=rng.device)
+    chances = torch.rand(len(batch), len(matrix), generator=rng, device=rng.device)
     index = chances.topk(columns, dim=1).indices.T.to(matrix.device)
     along = matrix[index]
-    return Moves(matrix, index, along, recorded(point.products(along)))
+    return Moves(matrix, index, along, recorded(batch.products(along)))
 
 
 def recorded(derived: Tensor) -> Tensor:
@@ -140,7 +139,7 @@ Terms = dict[str, Tensor]
 
 
 def jacobians(
-    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress | None = None
+    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress = no_progress
 ) -> Iterator[Tensor]:
     """Jacobians at latents drawn at random, a part at a time.
 
@@ -159,15 +158,14 @@ def jacobians(
     check_count("samples", samples)
     done = 0
     while done < samples:
-        for point in space.points(min(_AT_ONCE, samples - done), space.size, rng):
-            yield point.jacobian()
-            done += len(point)
-            if progress is not None:
-                progress(done, samples, {})
+        for batch in space.batches(min(_AT_ONCE, samples - done), space.size, rng):
+            yield batch.jacobian()
+            done += len(batch)
+            progress(done, samples, {})
 
 
 def gram_matrices(
-    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress | None = None
+    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress = no_progress
 ) -> Tensor:
     """Gram matrices JᵀJ at latents drawn at random.
 
@@ -187,7 +185,7 @@ def gram_matrices(
 
 
 def known_jacobians(
-    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress | None = None
+    space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress = no_progress
 ) -> Tensor:
     """Jacobians at latents drawn at random, all held at once.
 
@@ -243,7 +241,7 @@ def known_steps(
 
 def fresh_steps(
     space: SearchSpace,
-    terms: Callable[[Point, Tensor], Terms],
+    terms: Callable[[LatentBatch, Tensor], Terms],
     along: int,
     *,
     batch_size: int,
@@ -267,8 +265,8 @@ def fresh_steps(
     check_count("batch_size", batch_size)
 
     def step(matrix: Tensor) -> Iterator[Terms]:
-        for point in space.points(batch_size, along, rng):
-            yield _shares(terms(point, matrix), batch_size)
+        for batch in space.batches(batch_size, along, rng):
+            yield _shares(terms(batch, matrix), batch_size)
 
     return step
 
@@ -284,7 +282,7 @@ def learn(
     steps: int,
     learning_rate: float,
     orthonormal: bool = True,
-    progress: Progress | None,
+    progress: Progress = no_progress,
 ) -> Tensor:
     """Turn a square matrix of directions by Adam.
 
@@ -334,8 +332,7 @@ def learn(
         matrix.backward(here.grad)
         optimizer.step()
         schedule.step()
-        if progress is not None:
-            progress(done, steps, figures)
+        progress(done, steps, figures)
     return rows.weight.detach()
 
 

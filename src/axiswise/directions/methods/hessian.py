@@ -3,23 +3,25 @@
 import torch
 from torch import Tensor
 
-from axiswise.directions._learning import (
-    Progress,
+from axiswise.directions.family import method
+from axiswise.directions.solving import (
     check_count,
     fresh_steps,
     learn,
     random_rotation,
     recorded,
 )
-from axiswise.directions.generators import Point, SearchSpace
+from axiswise.directions.space import LatentBatch, SearchSpace
 from axiswise.jacobian import rademacher
 from axiswise.penalties import hessian_penalty
+from axiswise.support.progress import Progress
 
 
+@method("hessian")
 def hessian(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     steps: int = 500,
     batch_size: int = 32,
@@ -60,11 +62,11 @@ def hessian(
 
     _check_curved(space, rng)
 
-    def terms(point: Point, matrix: Tensor) -> dict[str, Tensor]:
+    def terms(batch: LatentBatch, matrix: Tensor) -> dict[str, Tensor]:
         # The latents come first, so that the same are drawn whatever `chunk_size` is.
-        signs = rademacher((len(point), probes, len(matrix)), rng=rng).transpose(0, 1).to(matrix)
-        penalty = hessian_penalty(point.images_of, point.here, signs @ matrix)
-        return {"hessian": len(point) * recorded(penalty)}
+        signs = rademacher((len(batch), probes, len(matrix)), rng=rng).transpose(0, 1).to(matrix)
+        penalty = hessian_penalty(batch.images_of, batch.searched, signs @ matrix)
+        return {"hessian": len(batch) * recorded(penalty)}
 
     return learn(
         random_rotation(space.size, rng).to(space.device),
@@ -78,10 +80,10 @@ def hessian(
 
 @torch.no_grad()
 def _check_curved(space: SearchSpace, rng: torch.Generator) -> None:
-    (point,) = space.points(1, 1, rng)
-    signs = rademacher((1, 1, space.size), rng=rng).to(point.here)
+    (batch,) = space.batches(1, 1, rng)
+    signs = rademacher((1, 1, space.size), rng=rng).to(batch.searched)
     # Beside a probe of zeros, the variance is that of the other's curvature.
-    if not hessian_penalty(point.images_of, point.here, torch.cat([signs, 0 * signs])):
+    if not hessian_penalty(batch.images_of, batch.searched, torch.cat([signs, 0 * signs])):
         raise ValueError(
             "generator must have second derivatives for the Hessian Penalty, but they are zero, as "
             "in a network of linear layers and ReLU"

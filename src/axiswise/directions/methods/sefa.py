@@ -3,10 +3,11 @@
 import torch
 from torch import Tensor, nn
 
-from axiswise.directions._learning import Progress
 from axiswise.directions.directions import with_fixed_signs
+from axiswise.directions.family import method
 from axiswise.directions.folding import first_layer, latent_matrix, layer_named
-from axiswise.directions.generators import SearchSpace
+from axiswise.directions.space import SearchSpace
+from axiswise.support.progress import Progress
 
 
 def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
@@ -42,10 +43,11 @@ def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
     return _stretched(torch.cat(matrices))
 
 
+@method("sefa", ordered=True)
 def sefa_directions(
     space: SearchSpace,
     rng: torch.Generator,
-    _progress: Progress | None,
+    _progress: Progress,
     *,
     layer: str | None = None,
 ) -> Tensor:
@@ -108,11 +110,11 @@ def _takes_searched(space: SearchSpace, layer: nn.Module, rng: torch.Generator) 
     given: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].clone()))
     try:
-        (point,) = space.points(1, 1, rng)
-        space.generator(point.z.clone(), **point.conditioning)
+        (batch,) = space.batches(1, 1, rng)
+        space.generator(batch.z.clone(), **batch.conditioning)
     finally:
         handle.remove()
-    return len(given) == 1 and torch.equal(given[0].flatten(), point.here.flatten())
+    return len(given) == 1 and torch.equal(given[0].flatten(), batch.searched.flatten())
 
 
 def _stretched(matrix: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from axiswise.directions._learning import (
-    Progress,
+from axiswise.directions.family import method
+from axiswise.directions.solving import (
     check_sampled,
     fresh_steps,
     jl1_term,
@@ -14,13 +14,15 @@ from axiswise.directions._learning import (
     random_rotation,
     some_moves,
 )
-from axiswise.directions.generators import SearchSpace
+from axiswise.directions.space import SearchSpace
+from axiswise.support.progress import Progress
 
 
+@method("jl1")
 def jl1(
     space: SearchSpace,
     rng: torch.Generator,
-    progress: Progress | None,
+    progress: Progress,
     *,
     samples: int = 200,
     steps: int = 1000,
@@ -62,7 +64,7 @@ def jl1(
         check_sampled(space, columns)
         step = fresh_steps(
             space,
-            lambda point, matrix: {"jl1": jl1_term(some_moves(point, matrix, columns, rng))},
+            lambda batch, matrix: {"jl1": jl1_term(some_moves(batch, matrix, columns, rng))},
             columns,
             batch_size=batch_size,
             rng=rng,

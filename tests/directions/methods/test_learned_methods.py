@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions._learning import random_rotation
+from axiswise.directions.solving import random_rotation
 
 LATENT = 4
 Nets = Callable[..., nn.Module]
@@ -40,7 +40,9 @@ def start(monkeypatch: pytest.MonkeyPatch) -> Tensor:
     """The matrix that searches start from."""
     matrix = random_rotation(LATENT, torch.Generator().manual_seed(3))
     for method in ("orojar", "jl1", "hessian"):
-        monkeypatch.setattr(f"axiswise.directions.{method}.random_rotation", lambda *_: matrix)
+        monkeypatch.setattr(
+            f"axiswise.directions.methods.{method}.random_rotation", lambda *_: matrix
+        )
     return matrix
 
 

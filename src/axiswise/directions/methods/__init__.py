@@ -1,0 +1,1 @@
+"""Methods that find directions, each declared in a file of its own by `@method("name")`."""

@@ -1,0 +1,130 @@
+"""A folder of directions: its file names, and the generator that its directions belong to."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+from axiswise.directions import Directions
+from axiswise.directions.directions import MATRIX, SETTINGS
+from axiswise.generators import CodeNeededError, ImageGenerator
+from axiswise.runs.generator import GeneratorSource, open_generator
+from axiswise.support.files import UnreadableFileError, write_atomically
+
+
+class DirectionsFolder:
+    """Where the files of a search are.
+
+    Attributes:
+        path: The folder.
+        matrix: The directions and their importance, safetensors.
+        settings: The method and its settings, JSON.
+        generator: What the generator was loaded from, JSON.
+        evaluation: Scores, JSON.
+        pictures: Folder of pictures.
+        report: The page with all of them.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.matrix = self.path / MATRIX
+        self.settings = self.path / SETTINGS
+        self.generator = self.path / "generator.json"
+        self.evaluation = self.path / "evaluation.json"
+        self.pictures = self.path / "pictures"
+        self.report = self.path / "report.html"
+
+    def save(self, found: Directions, source: GeneratorSource) -> None:
+        """Write what a search found, and in which generator."""
+        found.save(self.path)
+        about = json.dumps(asdict(source), indent=2) + "\n"
+        write_atomically(self.generator, about.encode())
+
+    def discard(self) -> None:
+        """Remove what `save` wrote."""
+        for path in (self.matrix, self.settings, self.generator):
+            path.unlink(missing_ok=True)
+
+    def source(self) -> GeneratorSource | None:
+        """What the generator was loaded from; None where the folder does not say.
+
+        Raises:
+            UnreadableFileError: If the file is damaged.
+        """
+        if not self.generator.is_file():
+            return None
+        try:
+            source = GeneratorSource(**json.loads(self.generator.read_text(encoding="utf-8")))
+            if isinstance(source.generator, str) and all(
+                isinstance(value, int)
+                for value in [*(source.classes or []), source.latent_dim or 0]
+            ):
+                return source
+        except (TypeError, ValueError):
+            pass
+        raise UnreadableFileError(
+            f"{self.generator} is damaged or was not written by `axiswise discover`"
+        )
+
+
+def holds_directions(folder: str | Path) -> bool:
+    """Whether a folder, which may be missing, is one of directions."""
+    names = DirectionsFolder(folder)
+    return names.settings.is_file() or names.matrix.is_file()
+
+
+def open_directions(
+    folder: str | Path, generator: str | None = None
+) -> tuple[Directions, ImageGenerator, str]:
+    """Open directions and the generator that they belong to.
+
+    A folder may come from anybody: code that it names is not run, unless the user names it too.
+
+    Args:
+        folder: What `axiswise discover` or `Directions.save` wrote.
+        generator: Name of the generator; the one that the folder has if None.
+
+    Returns:
+        The directions, the generator, and its name.
+
+    Raises:
+        FileNotFoundError: If a file is missing, or the folder names no generator.
+        UnreadableFileError: If a file is damaged.
+        ValueError: If the folder names code, or the generator has another number of latents.
+        OSError: If something cannot be read.
+        ImportError: If the generator's code cannot be imported, or fails.
+        TypeError: If what it names cannot be called.
+    """
+    names = DirectionsFolder(folder)
+    found, source = Directions.load(folder), names.source()
+    if generator is None and source is None:
+        raise FileNotFoundError(
+            f"{folder} does not say which generator its directions belong to: add --generator SPEC"
+        )
+    # The folder's classes are those of the generator that it names.
+    same = source is not None and generator in (None, source.generator)
+    classes = source.classes if source is not None and same else None
+    name = generator or (source.generator if source is not None else "")
+    try:
+        loaded = open_generator(name, found.latent_dim, classes, may_import=generator is not None)
+    except CodeNeededError as error:
+        raise ValueError(
+            f"{names.generator} names a generator that is code, and code is run only where you "
+            f"name it yourself: {error}. If you trust it, add --generator {name}"
+        ) from error
+    return found, loaded, name
+
+
+def searched(found: Directions, folder: str | Path) -> slice:
+    """The latents that directions were searched in.
+
+    Raises:
+        UnreadableFileError: If their settings have an impossible subspace.
+    """
+    ends = found.settings.get("subspace") or [0, found.latent_dim]
+    try:
+        start, stop = map(int, ends)
+    except (TypeError, ValueError):
+        start, stop = 0, 0
+    if not 0 <= start < stop <= found.latent_dim:
+        raise UnreadableFileError(f"the settings in {folder} have an impossible subspace, {ends}")
+    return slice(start, stop)

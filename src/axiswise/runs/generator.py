@@ -1,0 +1,67 @@
+"""Generators by name, runs among them, and what a folder of directions says of its own."""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from axiswise.generators import BIGGAN, CodeNeededError, ImageGenerator, load_generator
+from axiswise.generators.loading import is_ours, names_code, network_generator, prepared
+from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import load_run
+
+
+@dataclass(frozen=True)
+class GeneratorSource:
+    """What a generator is loaded from.
+
+    Attributes:
+        generator: Its name on the command line.
+        latent_dim: Its number of latents, where it was given.
+        classes: The classes that it draws from; all if None.
+    """
+
+    generator: str
+    latent_dim: int | None = None
+    classes: list[int] | None = None
+
+    @property
+    def words(self) -> str:
+        """The option that other commands need, for a shell: none unless it is code."""
+        if not needs_code(self.generator):
+            return ""
+        return f" --generator {shlex.quote(self.generator)}"
+
+    def load(self, *, may_import: bool = True) -> ImageGenerator:
+        """The generator, by `open_generator`."""
+        return open_generator(self.generator, self.latent_dim, self.classes, may_import=may_import)
+
+
+def open_generator(
+    spec: str,
+    latent_dim: int | None = None,
+    classes: Sequence[int] | None = None,
+    *,
+    may_import: bool = True,
+) -> ImageGenerator:
+    """`load_generator`, also of a run whose recipe is needed to build its network.
+
+    Such a run is not finished, or trained a network of a user's own.
+    """
+    if not _needs_recipe(spec):
+        return load_generator(spec, latent_dim, classes, may_import=may_import)
+    if not may_import:
+        raise CodeNeededError(f"{spec} is a run of a network of its own")
+    return prepared(network_generator(load_run(spec).model, spec), spec, latent_dim, classes)
+
+
+def needs_code(spec: str) -> bool:
+    """Whether anyone's code is run to load a generator: an import path's, or a recipe's classes."""
+    return names_code(spec) or _needs_recipe(spec)
+
+
+def _needs_recipe(spec: str) -> bool:
+    folder = Path(spec)
+    return (
+        not spec.startswith(BIGGAN) and RunFolder(folder).config.is_file() and not is_ours(folder)
+    )
