@@ -18,7 +18,7 @@ def add(commands: Commands) -> None:
     show = parser.add_subparsers(metavar="COMMAND").add_parser(
         "show", help="draw samples, and the range of each factor"
     )
-    show.add_argument("name", metavar="NAME", help="as `axiswise data` lists it")
+    show.add_argument("name", metavar="NAME", help="as listed, or module:name")
     show.add_argument("--out", metavar="FOLDER", help="for the pictures; runs/data-NAME")
     show.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
     show.set_defaults(run=_show)
@@ -26,7 +26,7 @@ def add(commands: Commands) -> None:
 
 def run(_options: argparse.Namespace) -> None:
     """Print the list."""
-    from axiswise.runs.show_data import data_rows
+    from axiswise.data.listing import data_rows
 
     print_table(data_rows())
 

@@ -5,6 +5,7 @@ from axiswise.data.download import DownloadError
 from axiswise.data.dsprites import DSprites
 from axiswise.data.edges_shoes import EdgesShoes
 from axiswise.data.factors import FactorData, ImageSource, check_factors, uniform_factors
+from axiswise.data.family import data_set
 from axiswise.data.grid import Grid
 from axiswise.data.hugging_face import HuggingFaceImages
 from axiswise.data.image_folder import ImageFolder
@@ -35,5 +36,6 @@ __all__ = [
     "Sprites",
     "ThreeDots",
     "check_factors",
+    "data_set",
     "uniform_factors",
 ]

@@ -10,19 +10,21 @@ from typing import IO, ClassVar
 
 import numpy as np
 
-from axiswise.data.download import Progress
+from axiswise.data.family import data_set
 from axiswise.data.stored import Pixels, PublishedFile, Stored, unpacking
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress
 
 _FILE = PublishedFile(
     name="nips2015-analogy-data.tar.gz",
     url="http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",
-    md5="4e866a7919c1beedf53964e6f7a23686",  # as two unrelated projects record it
     page="http://www.scottreed.info",
+    md5="4e866a7919c1beedf53964e6f7a23686",  # as two unrelated projects record it
 )
 _CAR = re.compile(r"(\./)?data/cars/[^._/][^/]*\.mat")
 
 
+@data_set("Cars3D", licence="see its page")
 class Cars3D(Stored):
     """The 17,568 published images: 183 car models on white, seen from all around.
 
@@ -42,10 +44,7 @@ class Cars3D(Stored):
     _order: ClassVar = (2, 0, 1)  # model by model
     _file: ClassVar[PublishedFile] = _FILE
 
-    def _published(self) -> tuple[PublishedFile, ...]:
-        return (self._file,)
-
-    def _unpack(self, progress: Progress | None) -> None:
+    def _unpack(self, progress: Progress) -> None:
         path = self._file.have(self.data_dir, progress)
         elevations, azimuths, models = self.factor_sizes
         try:
@@ -65,8 +64,7 @@ class Cars3D(Stored):
                     file = archive.extractfile(car)
                     assert file is not None
                     by_car[order.index(car.name)] = _read(file, f"{path}: {car.name}", by_car.shape)
-                    if progress is not None:
-                        progress(done, models)
+                    progress(done, models)
         except (tarfile.TarError, EOFError, zlib.error) as error:
             raise UnreadableFileError(f"{path} is no archive: {error}") from error
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -16,13 +16,12 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 from axiswise.support.files import naming
+from axiswise.support.progress import Progress, no_progress
 
 _ATTEMPTS = 2
 _SILENCE = 30  # seconds without a byte after which a connection counts as broken
 _BLOCK = 2**18  # bytes
 _NAMES = {"sha256": "SHA-256", "md5": "MD5"}
-
-Progress = Callable[[int, int | None], None]
 
 
 class DownloadError(OSError):
@@ -40,29 +39,28 @@ def fetch(
     *,
     sha256: str | None = None,
     md5: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> None:
     """Have a file in place: as it is where its checksum is right, or from the network.
 
-    What has come is kept in `NAME.part` beside `path`, from which an interrupted transfer goes on,
+    What has come is kept in `NAME.part` beside `path`, from which an interrupted transfer resumes,
     in this call or a later one. It takes its name when its checksum is right. A web page in place
-    of the file, one cut short and one with other content are each fetched once more. A file that
-    stands at `path` with another checksum is replaced once the right one is there, and kept as
-    `NAME.wrong`; a warning says so. Several processes may fetch the same file: one does, the others
-    wait for it.
+    of the file, one cut short and one with other content are each fetched once more. A file at
+    `path` with another checksum is replaced once the right one is there, and kept as `NAME.wrong`;
+    a warning says so. Several processes may fetch the same file: one does, the others wait for it.
 
-    Some files are published without a checksum. With neither, any file that stands at `path` is
-    taken for the right one, and one from the network if it has come to the length that the server
-    announced and is no web page. Whoever calls this then checks the layout of the file.
+    Some files are published without a checksum. With neither, any file at `path` counts as the
+    right one, and one from the network does if it has the length that the server announced and is
+    no web page. The caller then checks the layout of the file.
 
     Args:
         url: Where from, http or https.
         path: Where to. Its folder is made if need be.
         sha256: The file's checksum, 64 hexadecimal digits in lower case.
-        md5: The same by MD5, 32 digits, where that is all that is known: it tells damage, not
+        md5: The same by MD5, 32 digits, where that is all that is known: it shows damage, not
             malice.
-        progress: Called as the file comes with the number of bytes there and in all; the latter is
-            None where the server does not say.
+        progress: Called with the number of bytes that have come and of all; the latter is None
+            where the server does not say.
 
     Raises:
         DownloadError: There is no way to `url`, or what came is not the file. It names `url`,
@@ -101,7 +99,7 @@ class _Right:
         )
 
 
-def _fill(file: BufferedRandom, url: str, right: _Right, progress: Progress | None) -> str | None:
+def _fill(file: BufferedRandom, url: str, right: _Right, progress: Progress) -> str | None:
     """Make `file` the whole file. Returns what is in the way, if something is."""
     problem = None
     for _ in range(_ATTEMPTS):
@@ -121,7 +119,7 @@ class _UnreachableError(Exception):
     """No answer from the server."""
 
 
-def _transfer(file: BufferedRandom, url: str, progress: Progress | None) -> str | None:
+def _transfer(file: BufferedRandom, url: str, progress: Progress) -> str | None:
     """Append what is missing. Returns what is wrong with the answer, if something is."""
     there = file.seek(0, os.SEEK_END)
     request = Request(url, headers={"Range": f"bytes={there}-"} if there else {})
@@ -131,7 +129,7 @@ def _transfer(file: BufferedRandom, url: str, progress: Progress | None) -> str 
         if error.code != 416:
             raise
         error.close()
-        return None  # there is nothing beyond: all of it has come, or the checksum tells
+        return None  # there is nothing beyond: all of it has come, or the checksum will be wrong
     except URLError as error:
         raise _UnreachableError(f"there is no answer ({error.reason})") from error
     except (OSError, HTTPException) as error:
@@ -149,8 +147,7 @@ def _transfer(file: BufferedRandom, url: str, progress: Progress | None) -> str 
                 with naming(Path(file.name)):
                     file.write(block)
                 there += len(block)
-                if progress is not None:
-                    progress(there, total)
+                progress(there, total)
         except _BrokenError as error:
             return f"the connection broke after {there} bytes ({error})"
     if total is not None and there < total:

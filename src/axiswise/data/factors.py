@@ -1,4 +1,4 @@
-"""What the rest of the library asks of a data set.
+"""What the rest of the library asks of a data set, and what ours share.
 
 A training loop needs an :class:`ImageSource`; metrics that know the truth need :class:`FactorData`.
 Both are protocols: a class of your own that has these members works, with nothing to inherit.
@@ -12,13 +12,15 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from axiswise.support.progress import Progress, no_progress
+
 
 @runtime_checkable
 class ImageSource(Protocol):
     """Images to train on, drawn in two steps.
 
-    `draw` chooses which images, cheaply; `render` makes them. Several processes can so draw the
-    same whole batch from the same generator, and each render only its share of it.
+    `draw` chooses which images, cheaply; `render` makes them. So several processes can draw the
+    same whole batch from the same generator, and each renders only its share of it.
     """
 
     @property
@@ -30,8 +32,8 @@ class ImageSource(Protocol):
         """Choose `n` images at random.
 
         Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+            n: Number of images, 0 or more.
+            rng: Source of the randomness; None is torch's global generator on the CPU.
 
         Returns:
             Integers, (n, ...), on the device of `rng`.
@@ -39,10 +41,10 @@ class ImageSource(Protocol):
         ...
 
     def render(self, draws: Tensor, /) -> Tensor:
-        """Make the images that `draw`, or a part of what it returned, stands for.
+        """Make the images that `draw` chose.
 
         Args:
-            draws: Rows of what `draw` returned, on any device.
+            draws: Rows of what `draw` returned, all or some, on any device.
 
         Returns:
             (n, channel, height, width), float32 in [0, 1], on the device of `draws`.
@@ -56,7 +58,7 @@ class FactorData(ImageSource, Protocol):
 
     @property
     def factor_sizes(self) -> tuple[int, ...]:
-        """How many values each factor has: factor i is an integer in 0 ... factor_sizes[i] - 1."""
+        """Number of values of each factor: factor i is an integer in 0 ... factor_sizes[i] − 1."""
         ...
 
     @property
@@ -68,8 +70,8 @@ class FactorData(ImageSource, Protocol):
         """Draw `n` rows of factors, each factor uniform and independent; the same as `draw`.
 
         Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+            n: Number of rows, 0 or more.
+            rng: Source of the randomness; None is torch's global generator on the CPU.
 
         Returns:
             (n, factor), int64, on the device of `rng`.
@@ -77,29 +79,62 @@ class FactorData(ImageSource, Protocol):
         ...
 
 
-class UniformFactors:
-    """The `sample_factors` of data sets whose factors are uniform and independent.
+@runtime_checkable
+class Loadable(Protocol):
+    """A source whose images have to be read, downloaded or decoded before the first is rendered."""
+
+    def is_here(self) -> bool | None:
+        """Whether the files are on this computer; None where there are none to fetch."""
+        ...
+
+    def load(self, progress: Progress = no_progress) -> object:
+        """Make the images ready, if that has not been done."""
+        ...
+
+
+def is_here(source: ImageSource) -> bool | None:
+    """Whether the files of any source are on this computer; None where there are none to fetch."""
+    return source.is_here() if isinstance(source, Loadable) else None
+
+
+def load(source: ImageSource, progress: Progress = no_progress) -> None:
+    """Make the images of any source ready, if that has not been done."""
+    if isinstance(source, Loadable):
+        source.load(progress)
+
+
+class Source:
+    """The base of our data sets: nothing to fetch or to read, unless a subclass says otherwise."""
+
+    shape: tuple[int, int, int]
+
+    def is_here(self) -> bool | None:
+        """Whether the files are on this computer; None where there are none to fetch."""
+        return None
+
+    def load(self, progress: Progress = no_progress) -> object:
+        """Make the images ready, if that has not been done."""
+
+
+class KnownFactors(Source):
+    """`sample_factors` and `draw` of data sets whose factors are uniform and independent.
 
     Attributes:
-        factor_sizes: How many values each factor has.
+        factor_sizes: Number of values of each factor.
+        factor_names: A name for each factor.
     """
 
     factor_sizes: tuple[int, ...]
+    factor_names: tuple[str, ...]
 
     def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Draw `n` rows of factors, each uniform and independent.
-
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-        """
+        """Draw `n` rows of factors: :func:`uniform_factors` of `factor_sizes`."""
         return uniform_factors(self.factor_sizes, n, rng)
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random: `sample_factors`, once the images are ready."""
+        self.load()
+        return self.sample_factors(n, rng)
 
 
 def uniform_factors(
@@ -108,45 +143,36 @@ def uniform_factors(
     """Draw factors uniformly and independently.
 
     Args:
-        factor_sizes: How many values each factor has.
-        n: How many rows, 0 or more.
-        rng: Where the randomness comes from; None is torch's global generator on the CPU.
+        factor_sizes: Number of values of each factor.
+        n: Number of rows, 0 or more.
+        rng: Source of the randomness; None is torch's global generator on the CPU.
 
     Returns:
-        (n, factor), int64, column i in 0 ... factor_sizes[i] - 1, on the device of `rng`.
+        (n, factor), int64, column i in 0 ... factor_sizes[i] − 1, on the device of `rng`.
 
     Raises:
         ValueError: `n` is negative.
     """
-    check_count(n)
     columns = [uniform_integers(size, n, rng) for size in factor_sizes]
     return torch.stack(columns, dim=1)
 
 
 def uniform_integers(high: int, n: int, rng: torch.Generator | None = None) -> Tensor:
-    """Draw `n` integers in 0 ... high - 1 with `rng`, on its device: (n,), int64."""
+    """Draw `n` integers in 0 ... high − 1 with `rng`, on its device: (n,), int64."""
+    if n < 0:
+        raise ValueError(f"n must be 0 or more, got {n}")
     device = torch.device("cpu") if rng is None else rng.device
     return torch.randint(high, (n,), generator=rng, device=device, dtype=torch.int64)
 
 
-def check_count(n: int) -> None:
-    """Refuse a negative number of images.
-
-    Raises:
-        ValueError: `n` is negative.
-    """
-    if n < 0:
-        raise ValueError(f"n must be 0 or more, got {n}")
-
-
 def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
-    """Check factors that somebody hands to `render`.
+    """Check the factors that a caller gives to `render`.
 
     On a CUDA device this waits for the device, to read the smallest and largest values.
 
     Args:
-        factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] - 1.
-        factor_sizes: How many values each factor has.
+        factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
+        factor_sizes: Number of values of each factor.
 
     Returns:
         The same factors as int64.
@@ -178,11 +204,7 @@ def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
 
 
 def check_integers(name: str, values: Tensor) -> None:
-    """Refuse anything but a tensor of integers.
-
-    Raises:
-        TypeError: `values` is no tensor, or holds booleans, floating or complex numbers.
-    """
+    """Refuse anything but a tensor of integers, with a TypeError."""
     if not isinstance(values, Tensor):
         raise TypeError(f"{name} must be a tensor of integers, got {type(values).__name__}")
     if values.dtype == torch.bool or values.is_floating_point() or values.is_complex():

@@ -6,52 +6,44 @@ NeurIPS 2021, arXiv 2106.02923.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import FactorData, UniformFactors, check_factors
+from axiswise.data.factors import FactorData, KnownFactors, check_factors, is_here, load
+from axiswise.data.family import OURS, data_set
 from axiswise.data.resizing import shrink
+from axiswise.data.sprites import Sprites
+from axiswise.support.progress import Progress, no_progress
 
 _CHUNK = 2**22  # floats of cells, before they are made smaller, that are drawn in one go
 
 
-class Grid(UniformFactors):
+@data_set("Grid", licence=OURS, variants={"Grid": lambda: Grid(Sprites(size=32))})
+class Grid(KnownFactors):
     """Images put together from independent ones of any data set with known factors.
 
     The factors are those of all cells: first all of the cell at the upper left, then all of its
     neighbour to the right, row by row. `Grid(MPI3D("real"), cell_size=32)` is the paper's
     MPI3D-Multi: four images of 64 × 64 pixels, averaged down to 32 × 32, in one of 64 × 64.
 
-    Attributes:
+    Factor x of the cell in row 0 and column 1 is called "cell 0,1: x".
+
+    Args:
         dataset: What the cells show.
-        rows: How many cells lie one above another.
-        columns: How many lie side by side.
-        cell_size: Height and width of a cell, in pixels; None where cells are as `dataset` draws
-            them.
-        shape: (channel, rows · cell's height, columns · cell's width).
-        factor_sizes: Those of `dataset`, rows · columns times.
-        factor_names: Such as "cell 0,1: x" for factor x of the cell in row 0 and column 1.
+        rows: Number of cells one above another, at least 1.
+        columns: Number of cells side by side, at least 1.
+        cell_size: Height and width to average square images down to, in pixels; None leaves them as
+            they are.
+
+    Raises:
+        TypeError: `dataset` has no known factors.
+        ValueError: `rows` or `columns` is below 1, or `cell_size` is larger than the images of
+            `dataset`, or these are not square.
     """
 
     def __init__(
         self, dataset: FactorData, rows: int = 2, columns: int = 2, cell_size: int | None = None
     ) -> None:
-        """Describe the images; nothing is read or drawn yet.
-
-        Args:
-            dataset: What the cells show.
-            rows: How many cells lie one above another, at least 1.
-            columns: How many lie side by side, at least 1.
-            cell_size: Height and width to average square images down to, in pixels; None leaves
-                them as they are.
-
-        Raises:
-            TypeError: `dataset` has no known factors.
-            ValueError: `rows` or `columns` is below 1, or `cell_size` is larger than the images of
-                `dataset`, or these are not square.
-        """
         if not isinstance(dataset, FactorData):
             raise TypeError(
                 "dataset must have known factors (axiswise.data.FactorData), "
@@ -85,23 +77,13 @@ class Grid(UniformFactors):
         smaller = "" if self.cell_size is None else f", cell_size={self.cell_size}"
         return f"Grid({self.dataset!r}, rows={self.rows}, columns={self.columns}{smaller})"
 
-    def load(self, progress: Callable[[int, int | None], None] | None = None) -> None:
-        """Make the cells' images ready, where `dataset` has something to read or download.
+    def is_here(self) -> bool | None:
+        """Whether the files of `dataset` are here; None where it has none to fetch."""
+        return is_here(self.dataset)
 
-        Args:
-            progress: Called with how much is done and of how much, as by `dataset.load`.
-
-        Raises:
-            OSError: As `dataset.load` does.
-        """
-        load = getattr(self.dataset, "load", None)
-        if callable(load):
-            load(progress)
-
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: `sample_factors`, once the cells' images are ready."""
-        self.load()
-        return self.sample_factors(n, rng)
+    def load(self, progress: Progress = no_progress) -> None:
+        """Make the cells' images ready: `dataset.load`, where it has one."""
+        load(self.dataset, progress)
 
     def render(self, factors: Tensor) -> Tensor:
         """Draw the images that have these factors, in bounded memory beside the result.

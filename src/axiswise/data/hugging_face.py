@@ -7,10 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from axiswise.data.family import YOURS, data_set
 from axiswise.data.image_folder import to_mode, to_square
-from axiswise.data.indexed import Counted, Indexed, check_memory
+from axiswise.data.indexed import Indexed, check_memory, check_size
+from axiswise.support.progress import Progress
 
 
+@data_set("HuggingFaceImages", licence=YOURS, variants={})
 class HuggingFaceImages(Indexed):
     """The images in one column of a data set, cut square and resized, held in memory.
 
@@ -21,12 +24,15 @@ class HuggingFaceImages(Indexed):
     Of each image the largest central square is kept and resized, as by
     :class:`axiswise.data.ImageFolder`; a byte for each pixel and channel, 16 GiB at most.
 
-    Attributes:
-        name: The data set.
-        split: Which part of it.
-        column: Where its images are.
-        size: Height and width of the images, in pixels.
-        shape: (channels, size, size).
+    Args:
+        name: As `datasets.load_dataset` takes it: "owner/name", or a folder.
+        split: Which part, such as "train" or "train[:1000]".
+        column: The column of images.
+        size: Height and width to resize to, in pixels, at least 1.
+        channels: 1 for grey, 3 for RGB.
+
+    Raises:
+        ValueError: `size` or `channels` is none of these.
     """
 
     def __init__(
@@ -37,22 +43,7 @@ class HuggingFaceImages(Indexed):
         size: int = 64,
         channels: int = 3,
     ) -> None:
-        """Describe the images; nothing is read or downloaded yet.
-
-        Args:
-            name: As `datasets.load_dataset` takes it: "owner/name", or a folder.
-            split: Which part, such as "train" or "train[:1000]".
-            column: The column of images.
-            size: Height and width to resize to, in pixels, at least 1.
-            channels: 1 for grey, 3 for RGB.
-
-        Raises:
-            ValueError: `size` or `channels` is none of these.
-        """
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
-        if channels not in (1, 3):
-            raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")
+        check_size(size, channels)
         super().__init__()
         self.name = name
         self.split = split
@@ -66,15 +57,14 @@ class HuggingFaceImages(Indexed):
             f"size={self.size}, channels={self.shape[0]})"
         )
 
-    def _read(self, progress: Counted | None) -> Tensor:
+    def _read(self, progress: Progress) -> Tensor:
         rows = self._rows()
         check_memory(f"name {self.name!r}", len(rows), self.shape)
         images = torch.empty((len(rows), *self.shape), dtype=torch.uint8, device="cpu")
         mode = "L" if self.shape[0] == 1 else "RGB"
         for index, row in enumerate(rows):
             images[index] = to_square(to_mode(row[self.column], mode), self.size)
-            if progress is not None:
-                progress(index + 1, len(rows))
+            progress(index + 1, len(rows))
         return images
 
     def _rows(self) -> Any:

@@ -1,30 +1,76 @@
-"""Images that lie in memory and are drawn by their number."""
+"""The base of data sets whose images lie in memory and are drawn by their number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import check_count, check_integers, uniform_integers
+from axiswise.data.factors import Source, check_integers, uniform_integers
+from axiswise.support.progress import Progress, no_progress
 
-MEMORY_LIMIT = 2**34  # bytes of images
-
-Counted = Callable[[int, int | None], None]
+MEMORY_LIMIT = 2**34  # bytes of images; all of CelebA at size 128 takes 9.3 GiB
 
 
-class Indexed:
+class Numbered(Source):
+    """Images drawn by their number. A subclass has `_choices` and `_look_up`."""
+
+    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
+        """Choose `n` images at random, each one as likely as any other, with replacement.
+
+        Args:
+            n: Number of images, 0 or more.
+            rng: Source of the randomness; None is torch's global generator on the CPU.
+
+        Returns:
+            (n,), int64, on the device of `rng`.
+
+        Raises:
+            ValueError: `n` is negative.
+            OSError, ImportError, ValueError: The images cannot be read, as by `load`.
+        """
+        return uniform_integers(self._choices(), n, rng)
+
+    def render(self, index: Tensor) -> Tensor:
+        """Look up images.
+
+        Args:
+            index: (n,), any integer type, numbers as `draw` gives them.
+
+        Returns:
+            (n, *shape), float32 in [0, 1], on the device of `index`.
+
+        Raises:
+            TypeError: `index` is not a tensor of integers.
+            ValueError: `index` has another shape or a value out of range.
+            OSError, ImportError, ValueError: The images cannot be read, as by `load`.
+        """
+        check_integers("index", index)
+        if index.ndim != 1:
+            raise ValueError(f"index must have shape (n,), got {tuple(index.shape)}")
+        rows = index.to("cpu", torch.int64)
+        if len(rows) and (rows.min() < 0 or rows.max() >= self._choices()):
+            raise ValueError(
+                f"index must be in 0 ... {self._choices() - 1}, got values from {rows.min()} to "
+                f"{rows.max()}"
+            )
+        return self._look_up(rows, index.device)
+
+    def _choices(self) -> int:
+        """How many images can be drawn."""
+        raise NotImplementedError
+
+    def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
+        """The images of these numbers, (n,) on the CPU, on a device."""
+        raise NotImplementedError
+
+
+class Indexed(Numbered):
     """Images of one shape, a byte for each pixel and channel, read at first use.
 
-    A subclass has `_read`. Pickles hold no images.
-
-    Attributes:
-        shape: (channel, height, width).
+    A subclass sets `shape` and has `_read`. Pickles hold no images.
     """
-
-    shape: tuple[int, int, int]
 
     def __init__(self) -> None:
         self._images: Tensor | None = None
@@ -35,11 +81,11 @@ class Indexed:
     def __len__(self) -> int:
         return len(self.load())
 
-    def load(self, progress: Counted | None = None) -> Tensor:
+    def load(self, progress: Progress = no_progress) -> Tensor:
         """Read all images, if that has not been done.
 
         Args:
-            progress: Called with the number of images read and of all.
+            progress: Called with the number of images or files read and of all.
 
         Returns:
             (image, channel, height, width), uint8, on the CPU. This is the data set's own memory:
@@ -53,84 +99,31 @@ class Indexed:
             self._images = self._read(progress)
         return self._images
 
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random, each one as likely as any other, with replacement.
+    def _choices(self) -> int:
+        return len(self)
 
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
+    def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
+        # Copied to the device as uint8, a quarter of the bytes.
+        return self.load().index_select(0, rows).to(device, torch.float32).div_(255)
 
-        Returns:
-            (n,), int64 in 0 ... len(self) − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-            OSError: The images cannot be read.
-        """
-        check_count(n)
-        return uniform_integers(len(self), n, rng)
-
-    def render(self, index: Tensor) -> Tensor:
-        """Look up images.
-
-        Args:
-            index: (n,), any integer type, each in 0 ... len(self) − 1.
-
-        Returns:
-            (n, *shape), float32 in [0, 1], on the device of `index`.
-
-        Raises:
-            TypeError: `index` is not a tensor of integers.
-            ValueError: `index` has another shape or a value out of range.
-            OSError: The images cannot be read.
-        """
-        rows = check_index(index, len(self))
-        # Moved as uint8, a quarter of the bytes.
-        return self.load().index_select(0, rows).to(index.device, torch.float32).div_(255)
-
-    def _read(self, progress: Counted | None) -> Tensor:
+    def _read(self, progress: Progress) -> Tensor:
         raise NotImplementedError
 
 
-def check_index(index: Tensor, count: int) -> Tensor:
-    """Check numbers of images that somebody hands to `render`.
-
-    Args:
-        index: (n,), any integer type, each in 0 ... count − 1.
-        count: How many images there are.
-
-    Returns:
-        The same as int64 on the CPU.
-
-    Raises:
-        TypeError: `index` is not a tensor of integers.
-        ValueError: `index` has another shape or a value out of range.
-    """
-    check_integers("index", index)
-    if index.ndim != 1:
-        raise ValueError(f"index must have shape (n,), got {tuple(index.shape)}")
-    rows = index.to("cpu", torch.int64)
-    if len(rows) and (rows.min() < 0 or rows.max() >= count):
-        raise ValueError(
-            f"index must be in 0 ... {count - 1}, got values from {rows.min()} to {rows.max()}"
-        )
-    return rows
-
-
 def check_memory(name: str, count: int, shape: tuple[int, ...]) -> None:
-    """Refuse more images than memory should hold.
-
-    Args:
-        name: What they are, for the error.
-        count: How many.
-        shape: Of each.
-
-    Raises:
-        ValueError: They take more than 16 GiB at a byte for each number.
-    """
+    """Refuse `count` images of a shape that take more than 16 GiB at a byte for each number."""
     needed = count * torch.Size(shape).numel()
     if needed > MEMORY_LIMIT:
         raise ValueError(
             f"{name} holds {count} images, which at shape {tuple(shape)} take "
-            f"{needed / 2**30:.1f} GiB of memory; at most {MEMORY_LIMIT / 2**30:g} GiB are allowed"
+            f"{needed / 2**30:.1f} GiB of memory; at most {MEMORY_LIMIT / 2**30:g} GiB are "
+            "allowed: choose a smaller size or fewer images"
         )
+
+
+def check_size(size: int, channels: int = 3) -> None:
+    """Refuse a size below 1, and other channels than grey or RGB."""
+    if size < 1:
+        raise ValueError(f"size must be at least 1, got {size}")
+    if channels not in (1, 3):
+        raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")

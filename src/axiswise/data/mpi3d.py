@@ -14,29 +14,47 @@ from typing import IO, ClassVar, Literal
 
 import numpy as np
 
-from axiswise.data.download import Progress
-from axiswise.data.stored import Pixels, PublishedFile, Stored, array_layout, map_images, unpacking
+from axiswise.data.family import data_set
+from axiswise.data.grid import Grid
+from axiswise.data.stored import (
+    UNPACKED,
+    Pixels,
+    PublishedFile,
+    Stored,
+    array_layout,
+    map_images,
+    unpacking,
+)
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress
 
 _PAGE = "https://github.com/rr-learning/disentanglement_dataset"
 # The first bucket, `disentanglement_dataset`, is gone; its authors name this one.
 _BUCKET = "https://storage.googleapis.com/mpi3d_disentanglement_dataset/data"
 _MEMBER = "images.npy"
-_UNPACKED = 4096  # images at once
 
 Version = Literal["toy", "realistic", "real", "complex"]
 
 _FILES: dict[str, PublishedFile] = {
-    "toy": PublishedFile("mpi3d_toy.npz", f"{_BUCKET}/mpi3d_toy.npz", None, _PAGE),
-    "realistic": PublishedFile(
-        "mpi3d_realistic.npz", f"{_BUCKET}/mpi3d_realistic.npz", None, _PAGE
-    ),
-    "real": PublishedFile("mpi3d_real.npz", f"{_BUCKET}/real.npz", None, _PAGE),
-    "complex": PublishedFile("real3d_complicated_shapes_ordered.npz", None, None, _PAGE),
+    "toy": PublishedFile("mpi3d_toy.npz", f"{_BUCKET}/mpi3d_toy.npz", _PAGE),
+    "realistic": PublishedFile("mpi3d_realistic.npz", f"{_BUCKET}/mpi3d_realistic.npz", _PAGE),
+    "real": PublishedFile("mpi3d_real.npz", f"{_BUCKET}/real.npz", _PAGE),
+    "complex": PublishedFile("real3d_complicated_shapes_ordered.npz", None, _PAGE),
 }
 _MANY, _FEW = (6, 6, 2, 3, 3, 40, 40), (4, 4, 2, 3, 3, 40, 40)
 
 
+@data_set(
+    "MPI3D",
+    licence="CC BY 4.0",
+    variants={
+        "MPI3D-toy": lambda: MPI3D("toy"),
+        "MPI3D-realistic": lambda: MPI3D("realistic"),
+        "MPI3D-real": lambda: MPI3D("real"),
+        "MPI3D-complex": lambda: MPI3D("complex"),
+        "MPI3D-Multi": lambda: Grid(MPI3D("real"), cell_size=32),  # of JL1-VAE
+    },
+)
 class MPI3D(Stored):
     """The published images of objects on a robot's arm: RGB, 64 × 64 pixels.
 
@@ -54,8 +72,14 @@ class MPI3D(Stored):
     The archive of "complex" is known by the name `real3d_complicated_shapes_ordered.npz`, but no
     address that has it: it must be fetched by hand.
 
-    Attributes:
-        version: Which of the four.
+    Args:
+        version: "toy", "realistic", "real" or "complex".
+        data_dir: Folder of the published file, where it is or is to go; None is the one that the
+            environment variable AXISWISE_DATA names, or ~/.cache/axiswise.
+        size: Height and width of the images in pixels, 1 ... 64; smaller ones are averaged by area.
+
+    Raises:
+        ValueError: `version` or `size` is none of these.
     """
 
     _names: ClassVar = (
@@ -74,18 +98,6 @@ class MPI3D(Stored):
     def __init__(
         self, version: Version = "toy", data_dir: str | Path | None = None, size: int = 64
     ) -> None:
-        """Describe the images; nothing is read or downloaded yet.
-
-        Args:
-            version: "toy", "realistic", "real" or "complex".
-            data_dir: The folder that holds the published file, or is to hold it; None is the one
-                that the environment variable AXISWISE_DATA names, or ~/.cache/axiswise.
-            size: Height and width of the images in pixels, 1 ... 64; smaller ones are averaged by
-                area.
-
-        Raises:
-            ValueError: `version` or `size` is none of these.
-        """
         if version not in self._files:
             raise ValueError(f"version must be one of {', '.join(self._files)}, got {version!r}")
         super().__init__(data_dir, size)
@@ -103,7 +115,7 @@ class MPI3D(Stored):
     def _array_path(self) -> Path:
         return self.data_dir / f"mpi3d_{self.version}.images.npy"
 
-    def _open(self, progress: Progress | None) -> Pixels:
+    def _open(self, progress: Progress) -> Pixels:
         images = map_images(self._array_path, self._array_shape)
         if images is not None:
             return images
@@ -144,7 +156,7 @@ class MPI3D(Stored):
                 f"{layout[0]}"
             )
 
-    def _unpack(self, progress: Progress | None) -> None:
+    def _unpack(self, progress: Progress) -> None:
         path = self._files[self.version].have(self.data_dir, progress)
         each = self._side**2 * self._channels
         with (
@@ -153,9 +165,8 @@ class MPI3D(Stored):
             unpacking(self._array_path, self._array_shape) as images,
         ):
             self._check_layout(file, path)
-            for start in range(0, len(images), _UNPACKED):
-                part = images[start : start + _UNPACKED]
+            for start in range(0, len(images), UNPACKED):
+                part = images[start : start + UNPACKED]
                 content = file.read(len(part) * each)
                 part[:] = np.frombuffer(content, np.uint8).reshape(part.shape)
-                if progress is not None:
-                    progress(start + len(part), len(images))
+                progress(start + len(part), len(images))

@@ -7,7 +7,6 @@ natural images, Nature 381, 1996; JL1-VAE (Rhodes & Lee 2021, arXiv 2106.02923) 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,10 +17,11 @@ import torch
 from torch import Tensor
 
 from axiswise.data.download import default_data_dir
-from axiswise.data.factors import check_count, uniform_integers
+from axiswise.data.family import data_set
 from axiswise.data.image_folder import open_image
-from axiswise.data.indexed import check_index
+from axiswise.data.indexed import Numbered, check_size
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress, no_progress
 
 _PUBLISHED = "IMAGES.mat"
 _CUTOFF = 200 / 512  # f₀ in cycles per pixel
@@ -47,7 +47,8 @@ _PHOTOGRAPHS = {
 _Picture = npt.NDArray[np.float64]
 
 
-class NaturalPatches:
+@data_set("NaturalPatches", licence="of the packages")
+class NaturalPatches(Numbered):
     """Square patches of whitened grey pictures, at all places alike.
 
     The pictures are Olshausen & Field's ten where their file of whitened images, `IMAGES.mat`, lies
@@ -62,11 +63,15 @@ class NaturalPatches:
     of the photographs pass. So the standard deviation of grey values is close to 0.1. (The authors
     scale the range of all pictures to that from 0 to 1: theirs have less contrast.)
 
-    Attributes:
-        size: Height and width of the patches, in pixels.
-        data_dir: The folder that may hold `IMAGES.mat`.
-        pictures: Which pictures are wanted: "auto", "olshausen" or "photographs".
-        shape: (1, size, size).
+    Args:
+        size: Height and width of the patches in pixels, at least 1.
+        data_dir: The folder that may hold `IMAGES.mat`; None is the one that the environment
+            variable AXISWISE_DATA names, or ~/.cache/axiswise.
+        pictures: "olshausen" asks for `IMAGES.mat`, "photographs" for the others; "auto" takes the
+            former where it is.
+
+    Raises:
+        ValueError: `size` is below 1, or `pictures` is none of these.
     """
 
     def __init__(
@@ -75,20 +80,7 @@ class NaturalPatches:
         data_dir: str | Path | None = None,
         pictures: Literal["auto", "olshausen", "photographs"] = "auto",
     ) -> None:
-        """Describe the patches; nothing is read yet.
-
-        Args:
-            size: Height and width of the patches in pixels, at least 1.
-            data_dir: The folder that may hold `IMAGES.mat`; None is the one that the environment
-                variable AXISWISE_DATA names, or ~/.cache/axiswise.
-            pictures: "olshausen" asks for `IMAGES.mat`, "photographs" for the others; "auto" takes
-                the former where it is.
-
-        Raises:
-            ValueError: `size` is below 1, or `pictures` is none of these.
-        """
-        if size < 1:
-            raise ValueError(f"size must be at least 1, got {size}")
+        check_size(size)
         if pictures not in ("auto", "olshausen", "photographs"):
             raise ValueError(
                 f"pictures must be 'auto', 'olshausen' or 'photographs', got {pictures!r}"
@@ -110,14 +102,14 @@ class NaturalPatches:
 
     def __len__(self) -> int:
         """How many different patches there are."""
-        return self._loaded().count
+        return self._choices()
 
     def is_here(self) -> bool:
         """Whether the pictures that are wanted are there."""
         packages = all(importlib.util.find_spec(package) for package, _ in _PHOTOGRAPHS)
         return self._takes_published() or (self.pictures != "olshausen" and packages)
 
-    def load(self, progress: Callable[[int, int], None] | None = None) -> None:
+    def load(self, progress: Progress = no_progress) -> None:
         """Read and whiten the pictures, if that has not been done.
 
         Args:
@@ -132,40 +124,11 @@ class NaturalPatches:
         if self._album is None:
             self._album = _make_album(self._whitened(progress), self.size)
 
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` patches at random, each one as likely as any other, with replacement.
+    def _choices(self) -> int:
+        return self._loaded().count
 
-        Args:
-            n: How many, 0 or more.
-            rng: Where the randomness comes from; None is torch's global generator on the CPU.
-
-        Returns:
-            (n,), int64 in 0 ... len(self) − 1, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-            OSError, ImportError: As `load`.
-        """
-        check_count(n)
-        return uniform_integers(len(self), n, rng)
-
-    def render(self, index: Tensor) -> Tensor:
-        """Look up patches.
-
-        Args:
-            index: (n,), any integer type, each in 0 ... len(self) − 1. Patches are counted row by
-                row through one picture after another.
-
-        Returns:
-            (n, 1, size, size), float32 in [0, 1], on the device of `index`.
-
-        Raises:
-            TypeError: `index` is not a tensor of integers.
-            ValueError: `index` has another shape or a value out of range.
-            OSError, ImportError: As `load`.
-        """
-        rows = check_index(index, len(self))
-        return self._loaded().patches(rows, self.size).to(index.device)
+    def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
+        return self._loaded().patches(rows, self.size).to(device)
 
     def _loaded(self) -> _Album:
         self.load()
@@ -175,15 +138,14 @@ class NaturalPatches:
     def _takes_published(self) -> bool:
         return self.pictures != "photographs" and (self.data_dir / _PUBLISHED).is_file()
 
-    def _whitened(self, progress: Callable[[int, int], None] | None) -> list[_Picture]:
+    def _whitened(self, progress: Progress) -> list[_Picture]:
         if self._takes_published() or self.pictures == "olshausen":
             return _read_published(self.data_dir / _PUBLISHED)
         files = _photographs()
         whitened = []
         for done, file in enumerate(files, start=1):
             whitened.append(whiten(np.asarray(open_image(file, channels=1), np.float64) / 255))
-            if progress is not None:
-                progress(done, len(files))
+            progress(done, len(files))
         return whitened
 
 

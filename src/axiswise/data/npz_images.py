@@ -13,14 +13,17 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import UniformFactors, check_factors
-from axiswise.data.indexed import Counted, Indexed, check_memory
+from axiswise.data.factors import KnownFactors, check_factors
+from axiswise.data.family import YOURS, data_set
+from axiswise.data.indexed import Indexed, check_memory
 from axiswise.data.stored import array_layout
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress
 
 _FACTORS = ("factors", "latents_classes")
 
 
+@data_set("NpzImages", licence=YOURS, variants={})
 class NpzImages(Indexed):
     """The images of an .npz file, without looking at any factors.
 
@@ -28,22 +31,16 @@ class NpzImages(Indexed):
     3 channels, either uint8 or floating in [0, 1], which is rounded to 255ths. All are held in
     memory, a byte for each pixel and channel, 16 GiB at most. Nothing pickled is loaded.
 
-    Attributes:
+    Args:
         path: The file.
-        shape: (channel, height, width).
+
+    Raises:
+        FileNotFoundError: There is no `path`.
+        UnreadableFileError: It is no such file.
+        ValueError: The images are too many for memory.
     """
 
     def __init__(self, path: str | Path) -> None:
-        """Look at the file's layout; the images are read at first use.
-
-        Args:
-            path: The file.
-
-        Raises:
-            FileNotFoundError: There is no `path`.
-            UnreadableFileError: It is no such file.
-            ValueError: The images are too many for memory.
-        """
         super().__init__()
         self.path = Path(path)
         found = _layout(self.path)
@@ -53,7 +50,7 @@ class NpzImages(Indexed):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.path)!r})"
 
-    def _read(self, progress: Counted | None) -> Tensor:
+    def _read(self, progress: Progress) -> Tensor:
         images = _array(self.path, "images")
         if images.dtype != np.uint8:
             lowest, highest = float(images.min()), float(images.max())
@@ -64,37 +61,29 @@ class NpzImages(Indexed):
                 )
             images = (images * 255).round().astype(np.uint8)
         channels_last = torch.from_numpy(images).view(len(images), *self.shape[1:], self.shape[0])
-        if progress is not None:
-            progress(len(images), len(images))
+        progress(len(images), len(images))
         return channels_last.permute(0, 3, 1, 2).contiguous()
 
 
-class NpzFactorData(UniformFactors, NpzImages):
+@data_set("NpzFactorData", licence=YOURS, variants={})
+class NpzFactorData(KnownFactors, NpzImages):
     """The images of an .npz file whose factors are known, each combination of them once.
 
     As :class:`NpzImages`; in addition the array `factors`, or `latents_classes` as dSprites calls
     it, has a row of integers from 0 on for each image: (image, factor). How many values a factor
     has is read off it.
 
-    Attributes:
+    Args:
         path: The file.
-        shape: (channel, height, width).
-        factor_sizes: How many values each factor has.
-        factor_names: A name for each factor.
+        factor_names: A name for each factor; None calls them "factor 0" and so on.
+
+    Raises:
+        FileNotFoundError: There is no `path`.
+        UnreadableFileError: It is no such file, or some combination is missing or twice there.
+        ValueError: The images are too many for memory, or `factor_names` has another length.
     """
 
     def __init__(self, path: str | Path, factor_names: Sequence[str] | None = None) -> None:
-        """Look at the file's layout and factors; the images are read at first use.
-
-        Args:
-            path: The file.
-            factor_names: A name for each factor; None calls them "factor 0" and so on.
-
-        Raises:
-            FileNotFoundError: There is no `path`.
-            UnreadableFileError: It is no such file, or some combination is missing or twice there.
-            ValueError: The images are too many for memory, or `factor_names` has another length.
-        """
         super().__init__(path)
         factors = _factors(self.path, _layout(self.path)[0])
         self.factor_sizes = tuple(int(values) + 1 for values in factors.max(0))
@@ -107,24 +96,8 @@ class NpzFactorData(UniformFactors, NpzImages):
         self.factor_names = tuple(given)
         self._places = _places(self.path, factors, self.factor_sizes)
 
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: `sample_factors`, once the images are read."""
-        self.load()
-        return self.sample_factors(n, rng)
-
     def render(self, factors: Tensor) -> Tensor:
-        """Look up the images that have these factors.
-
-        Args:
-            factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
-
-        Returns:
-            (n, *shape), float32 in [0, 1], on the device of `factors`.
-
-        Raises:
-            TypeError: `factors` is not a tensor of integers.
-            ValueError: `factors` has another shape, or a value out of range.
-        """
+        """Look up the images that have these factors, (n, factor), as by `FactorData.render`."""
         factors = check_factors(factors, self.factor_sizes).cpu()
         places = np.ravel_multi_index(tuple(factors.numpy().T), self.factor_sizes)
         index = self._places[torch.from_numpy(np.asarray(places))]

@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-from axiswise.data.download import Progress
-from axiswise.data.stored import PublishedFile, Stored, unpacking
+from axiswise.data.family import data_set
+from axiswise.data.stored import UNPACKED, PublishedFile, Stored, unpacking
 from axiswise.support.files import UnreadableFileError
-
-_UNPACKED = 4096  # images at once
+from axiswise.support.progress import Progress
 
 _FILE = PublishedFile(
     name="3dshapes.h5",
     url="https://storage.googleapis.com/3d-shapes/3dshapes.h5",
-    md5="099a2078d58cec4daad0702c55d06868",  # as several unrelated projects record it
     page="https://github.com/google-deepmind/3d-shapes",
+    md5="099a2078d58cec4daad0702c55d06868",  # as several unrelated projects record it
 )
 
 
+@data_set("Shapes3D", licence="Apache 2.0")
 class Shapes3D(Stored):
     """The 480,000 published images: a shape in a coloured room, from several sides.
 
@@ -36,10 +36,7 @@ class Shapes3D(Stored):
     _sizes: ClassVar = (10, 10, 10, 8, 4, 15)
     _file: ClassVar[PublishedFile] = _FILE
 
-    def _published(self) -> tuple[PublishedFile, ...]:
-        return (self._file,)
-
-    def _unpack(self, progress: Progress | None) -> None:
+    def _unpack(self, progress: Progress) -> None:
         path = self._file.have(self.data_dir, progress)
         h5py = _h5py(path)
         try:
@@ -53,11 +50,10 @@ class Shapes3D(Stored):
                 raise UnreadableFileError(
                     f"{path}: images must be uint8 of shape {images.shape}, got {found}"
                 )
-            for start in range(0, len(images), _UNPACKED):
-                part = slice(start, start + _UNPACKED)
+            for start in range(0, len(images), UNPACKED):
+                part = slice(start, start + UNPACKED)
                 images[part] = published[part]
-                if progress is not None:
-                    progress(min(part.stop, len(images)), len(images))
+                progress(min(part.stop, len(images)), len(images))
 
 
 def _h5py(path: Path) -> Any:

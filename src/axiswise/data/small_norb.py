@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.data.download import Progress
+from axiswise.data.family import data_set
 from axiswise.data.stored import PublishedFile, Stored, unpacking
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import Progress
 
 _PAGE = "https://cs.nyu.edu/~ylclab/data/norb-v1.0-small/"
 _TYPES: dict[int, npt.DTypeLike] = {0x1E3D4C55: np.dtype("u1"), 0x1E3D4C54: np.dtype("<i4")}
@@ -37,11 +38,12 @@ _HALVES = {
 def _half(stem: str, checksums: dict[str, str]) -> dict[str, PublishedFile]:
     names = {kind: f"{stem}-{kind}.mat.gz" for kind in checksums}
     return {
-        kind: PublishedFile(name, f"{_PAGE}{name}", checksums[kind], _PAGE)
+        kind: PublishedFile(name, f"{_PAGE}{name}", _PAGE, checksums[kind])
         for kind, name in names.items()
     }
 
 
+@data_set("SmallNORB", licence="for research")
 class SmallNORB(Stored):
     """The 48,600 published views, of 50 toys, by the left camera: grey, 96 × 96 pixels.
 
@@ -67,7 +69,7 @@ class SmallNORB(Stored):
     def _published(self) -> tuple[PublishedFile, ...]:
         return tuple(file for half in self._halves for file in half.values())
 
-    def _unpack(self, progress: Progress | None) -> None:
+    def _unpack(self, progress: Progress) -> None:
         halves = [
             {kind: file.have(self.data_dir, progress) for kind, file in half.items()}
             for half in self._halves
@@ -85,8 +87,7 @@ class SmallNORB(Stored):
                 rows = self._rows(half, len(pairs))
                 images[rows] = pairs[:, 0, :, :, None]
                 found[rows] = True
-                if progress is not None:
-                    progress(int(found.sum()), count)
+                progress(int(found.sum()), count)
             if not found.all():
                 raise UnreadableFileError(
                     f"the files in {self.data_dir} must hold each of {count} combinations of "
@@ -98,7 +99,7 @@ class SmallNORB(Stored):
         category, info = read_matrix(half["cat"]), read_matrix(half["info"])
         if category.shape != (count,) or info.shape != (count, 4):
             raise UnreadableFileError(
-                f"{half['cat']} and {half['info']} must say 1 and 4 numbers for each of {count} "
+                f"{half['cat']} and {half['info']} must hold 1 and 4 numbers for each of {count} "
                 f"images, got shapes {category.shape} and {info.shape}"
             )
         factors = np.column_stack([category, info]).astype(np.int64).T
@@ -113,13 +114,7 @@ class SmallNORB(Stored):
 
 
 def read_matrix(path: Path) -> npt.NDArray[Any]:
-    """Read a matrix in the format that NORB's page describes, packed by gzip.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content: bytes or 32-bit integers, of any number of dimensions.
+    """A matrix in the format that NORB's page describes: bytes or 32-bit integers, gzipped.
 
     Raises:
         UnreadableFileError: It is damaged or something else.

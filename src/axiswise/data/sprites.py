@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from axiswise.data.canvas import Drawn
+from axiswise.data.drawn import Drawn
+from axiswise.data.family import OURS, data_set
 
 _SHAPES = ("square", "ellipse", "heart")
 _SCALES = (0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
@@ -26,6 +27,7 @@ _SAMPLES = 8  # along each side of a pixel
 _CHUNK = 2**22  # floats that each step of drawing may handle at once
 
 
+@data_set("Sprites", licence=OURS)
 class Sprites(Drawn["_Table"]):
     """White squares, ellipses and hearts on black, by dSprites' six factors.
 
@@ -35,27 +37,18 @@ class Sprites(Drawn["_Table"]):
     each half. A sprite of scale 1 fits into a circle whose radius is a quarter of the image's side.
 
     Images do not depend on the device. The table of sprites is made at the first drawing on a
-    device, which takes about a second, and is not pickled.
+    device, which takes about a second.
 
-    Attributes:
-        size: Height and width of the images, in pixels.
-        antialiased: Whether a pixel is the share of it that the sprite covers (in 64ths), or 0 or
-            1, as in dSprites.
-        shape: (1, size, size).
-        factor_sizes: (1, 3, 6, 40, 32, 32).
-        factor_names: ("colour", "shape", "scale", "orientation", "x", "y").
+    Args:
+        size: Height and width of the images in pixels, a multiple of 16.
+        antialiased: A pixel is the share of it that the sprite covers (in 64ths); False for 0 or 1,
+            as in dSprites.
+
+    Raises:
+        ValueError: `size` is no such number.
     """
 
     def __init__(self, size: int = 64, antialiased: bool = True) -> None:
-        """Describe the images; nothing is drawn yet.
-
-        Args:
-            size: Height and width of the images in pixels, a multiple of 16.
-            antialiased: Grey values at the sprites' edges; False for dSprites' 0 and 1.
-
-        Raises:
-            ValueError: `size` is no such number.
-        """
         if size < 16 or size % 16:  # others put centres at too many places within a pixel
             raise ValueError(f"size must be a positive multiple of 16, got {size}")
         super().__init__()
@@ -72,7 +65,12 @@ class Sprites(Drawn["_Table"]):
         return _make_table(self, device)
 
     def _draw(self, factors: Tensor, images: Tensor, tables: _Table) -> None:
-        _draw(factors, images, tables)
+        _, shape, scale, orientation, x, y = factors.unbind(1)
+        sprite = (shape * len(_SCALES) + scale) * _ORIENTATIONS + orientation
+        phase = tables.phases[y] * tables.phase_count + tables.phases[x]
+        squares = tables.sprites[sprite * tables.phase_count**2 + phase]
+        starts = tables.corners[y] * tables.size + tables.corners[x]
+        images.zero_().flatten(1).scatter_(1, starts[:, None] + tables.pixels, squares)
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ class _Table:
 
 def _make_table(data: Sprites, device: torch.device) -> _Table:
     size = data.size
-    # In 128ths of a pixel: integers, so that equal places within a pixel are told without rounding.
+    # In 128ths of a pixel: integers, so that equal places within a pixel are found exactly.
     centres = size * (_FIRST + _STEP * torch.arange(_POSITIONS, device="cpu"))
     first, last = centres - _REACH * size, centres + _REACH * size - 1
     side = int((last // _PARTS - first // _PARTS).max()) + 1
@@ -160,13 +158,3 @@ def _inside(shape: str, right: Tensor, down: Tensor) -> Tensor:
     x = right * _HEART_RADIUS
     y = _HEART_CENTRE - down * _HEART_RADIUS
     return (x**2 + y**2 - 1) ** 3 <= x**2 * y**3
-
-
-def _draw(factors: Tensor, images: Tensor, table: _Table) -> None:
-    """Write the images of `factors`, (n, 6), into `images`, (n, 1, size, size)."""
-    _, shape, scale, orientation, x, y = factors.unbind(1)
-    sprite = (shape * len(_SCALES) + scale) * _ORIENTATIONS + orientation
-    phase = table.phases[y] * table.phase_count + table.phases[x]
-    squares = table.sprites[sprite * table.phase_count**2 + phase]
-    starts = table.corners[y] * table.size + table.corners[x]
-    images.zero_().flatten(1).scatter_(1, starts[:, None] + table.pixels, squares)

@@ -1,4 +1,4 @@
-"""What published data sets have in common that come as an array of images in a fixed order."""
+"""The base of published data sets: an array of images in a fixed order, downloaded once."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.data.canvas import Drawn
-from axiswise.data.download import DownloadError, Progress, default_data_dir, fetch
+from axiswise.data.download import DownloadError, default_data_dir, fetch
+from axiswise.data.drawn import Drawn
 from axiswise.data.resizing import shrink
 from axiswise.support.files import naming
+from axiswise.support.progress import Progress, no_progress
 
+UNPACKED = 4096  # images that are unpacked in one go
 _CHUNK = 2**22  # floats that each step of drawing may handle at once
 
 Pixels = npt.NDArray[np.uint8]
@@ -30,26 +32,21 @@ class PublishedFile:
     """A file of a data set.
 
     Attributes:
-        name: What it is called in the data folder.
-        url: Where it is had from; None where no address is known to answer.
+        name: Its name in the data folder.
+        url: Its address; None where no address is known to answer.
+        page: The page where its users find out more.
         md5: Its checksum; None where none is known beyond doubt.
-        page: The page that its users are sent to.
+        sha256: The same by SHA-256.
     """
 
     name: str
     url: str | None
-    md5: str | None
     page: str
+    md5: str | None = None
+    sha256: str | None = None
 
-    def have(self, folder: Path, progress: Progress | None) -> Path:
-        """Have it in a folder, from the network if need be.
-
-        Args:
-            folder: The data folder.
-            progress: Called as it comes with the bytes there and in all.
-
-        Returns:
-            Its path.
+    def have(self, folder: Path, progress: Progress) -> Path:
+        """Its path in the data folder, fetched from the network if need be.
 
         Raises:
             DownloadError: It is neither there nor to be had; the message says how else to get it.
@@ -58,7 +55,7 @@ class PublishedFile:
         path = folder / self.name
         if self.url is not None:
             try:
-                fetch(self.url, path, md5=self.md5, progress=progress)
+                fetch(self.url, path, sha256=self.sha256, md5=self.md5, progress=progress)
             except DownloadError as error:
                 raise DownloadError(f"{error}. Its page: {self.page}") from error
         elif not path.exists():
@@ -73,19 +70,20 @@ class PublishedFile:
 class Stored(Drawn["_Rows"]):
     """Published images of known factors, read from the disk by their place in one large array.
 
-    A subclass says what it is made of in the class attributes below, and has `_unpack` and
-    `_published`. Images are moved as bytes, and made float and smaller on the factors' device.
-    Pickles hold none.
+    A subclass sets the class attributes below, and has `_unpack`. Images are read and copied to the
+    factors' device as bytes, and become floats and smaller there. Pickles hold none.
 
     `draw`, `render` and `load` raise DownloadError where a file is neither there nor to be had; the
     message names the two ways to get it.
 
-    Attributes:
-        data_dir: The folder of the files.
-        size: Height and width of the images, in pixels.
-        shape: (channel, size, size).
-        factor_sizes: How many values each factor has.
-        factor_names: A name for each factor.
+    Args:
+        data_dir: Folder of the published files, where they are or are to go; None is the one that
+            the environment variable AXISWISE_DATA names, or ~/.cache/axiswise.
+        size: Height and width of the images in pixels, from 1 to the published ones'; smaller ones
+            are averaged by area.
+
+    Raises:
+        ValueError: `size` is no such number.
     """
 
     _names: ClassVar[tuple[str, ...]]
@@ -94,19 +92,9 @@ class Stored(Drawn["_Rows"]):
     _side: ClassVar[int] = 64
     # Factors from the one that changes most slowly along the array to the fastest.
     _order: ClassVar[tuple[int, ...] | None] = None
+    _file: ClassVar[PublishedFile]
 
     def __init__(self, data_dir: str | Path | None = None, size: int = 64) -> None:
-        """Describe the images; nothing is read or downloaded yet.
-
-        Args:
-            data_dir: The folder that holds the published files, or is to hold them; None is the one
-                that the environment variable AXISWISE_DATA names, or ~/.cache/axiswise.
-            size: Height and width of the images in pixels, from 1 to the published ones'; smaller
-                ones are averaged by area.
-
-        Raises:
-            ValueError: `size` is no such number.
-        """
         if not 1 <= size <= self._side:
             raise ValueError(f"size must be in 1 ... {self._side}, got {size}")
         super().__init__()
@@ -128,12 +116,12 @@ class Stored(Drawn["_Rows"]):
         published = (self.data_dir / file.name for file in self._published())
         return self._array_path.exists() or all(path.exists() for path in published)
 
-    def load(self, progress: Progress | None = None) -> None:
+    def load(self, progress: Progress = no_progress) -> None:
         """Make the images ready, if that has not been done: download, check, unpack, map.
 
         Args:
-            progress: Called with how much is done and of how much: bytes of each download, then
-                images unpacked. The latter is None where the server does not say.
+            progress: Called with the bytes of each download that have come, then with the images
+                that are unpacked.
 
         Raises:
             DownloadError: A file is neither there nor to be had.
@@ -144,22 +132,17 @@ class Stored(Drawn["_Rows"]):
         if self._images is None:
             self._images = self._open(progress)
 
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: `sample_factors`, once the images are ready."""
-        self.load()
-        return super().draw(n, rng)
-
     @property
     def _array_path(self) -> Path:
-        """Where unpacked images lie: a file that is there is whole and right."""
+        """The file of unpacked images: one that is there is whole and right."""
         return self.data_dir / f"{type(self).__name__.lower()}.images.npy"
 
     @property
     def _array_shape(self) -> tuple[int, ...]:
         return (math.prod(self.factor_sizes), self._side, self._side, self._channels)
 
-    def _open(self, progress: Progress | None) -> Pixels:
-        """The images, (image, height, width, channel), mapped into memory."""
+    def _open(self, progress: Progress) -> Pixels:
+        """The images, of `_array_shape`, mapped into memory."""
         images = map_images(self._array_path, self._array_shape)
         if images is None:
             self._unpack(progress)
@@ -167,13 +150,13 @@ class Stored(Drawn["_Rows"]):
         assert images is not None
         return images
 
-    def _unpack(self, progress: Progress | None) -> None:
+    def _unpack(self, progress: Progress) -> None:
         """Make the file at `_array_path`."""
         raise NotImplementedError
 
     def _published(self) -> tuple[PublishedFile, ...]:
         """The files that it is made from."""
-        raise NotImplementedError
+        return (self._file,)
 
     def _make_tables(self, device: torch.device) -> _Rows:
         self.load()
@@ -184,16 +167,18 @@ class Stored(Drawn["_Rows"]):
             strides[factor] = step
             step *= self.factor_sizes[factor]
         return _Rows(
-            chunk=max(1, _CHUNK // math.prod(self._array_shape[1:])),
+            chunk=max(1, _CHUNK // (self._side**2 * self._channels)),
             images=self._images,
             strides=strides.to(device),
         )
 
     def _draw(self, factors: Tensor, images: Tensor, tables: _Rows) -> None:
         rows = (factors * tables.strides).sum(1)
-        pixels = torch.from_numpy(tables.images[rows.cpu().numpy()]).to(factors.device)
-        grey = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
-        images.copy_(shrink(grey, self.size))
+        self._decode(torch.from_numpy(tables.images[rows.cpu().numpy()]).to(factors.device), images)
+
+    def _decode(self, rows: Tensor, images: Tensor) -> None:
+        """Write rows of the array, (n, …) uint8, as images into `images`, (n, *shape)."""
+        images.copy_(shrink(rows.permute(0, 3, 1, 2).to(torch.float32) / 255, self.size))
 
 
 @dataclass(frozen=True)
@@ -202,7 +187,7 @@ class _Rows:
 
     Attributes:
         chunk: How many images to draw in one go.
-        images: (image, height, width, channel) uint8, mapped from the disk.
+        images: Of `_array_shape`, uint8, mapped from the disk.
         strides: (factor,), how many images further the next value of a factor is.
     """
 
@@ -212,13 +197,7 @@ class _Rows:
 
 
 def array_layout(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of an .npy stream, which is left at the data.
-
-    Args:
-        stream: At its beginning.
-
-    Returns:
-        Shape, whether columns come first (Fortran's order), and type.
+    """Read the header of an .npy stream: shape, whether columns come first, and type.
 
     Raises:
         ValueError: It is no such stream.
@@ -230,15 +209,7 @@ def array_layout(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any
 
 
 def map_images(path: Path, shape: tuple[int, ...]) -> Pixels | None:
-    """Map an unpacked file into memory.
-
-    Args:
-        path: A file that `unpacking` has made.
-        shape: (image, height, width, channel).
-
-    Returns:
-        Its images; None where there is no such file, or it is damaged.
-    """
+    """The array of an unpacked file, mapped; None where there is none of this shape or whole."""
     if not path.exists():
         return None
     try:
@@ -253,12 +224,8 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels | None:
 def unpacking(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
     """Fill a large .npy file, which takes its name only once it is whole.
 
-    Args:
-        path: Where to.
-        shape: (image, height, width, channel).
-
     Yields:
-        The images to fill, uint8, mapped to a temporary file.
+        The array to fill, uint8, mapped to a temporary file.
 
     Raises:
         OSError: The folder cannot be written or the disk is full.

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from axiswise.data.canvas import Drawn
+from axiswise.data.drawn import Drawn
+from axiswise.data.family import OURS, data_set
 
 # The paper's disc, in pixels of its 64 x 64 images.
 _PAPER_SIZE = 64
@@ -30,6 +31,7 @@ _TABLE_LIMIT = 2**24  # floats in the table of squares: 64 MiB
 _CHUNK = 2**21  # floats that each step of drawing may handle at once
 
 
+@data_set("ThreeDots", licence=OURS)
 class ThreeDots(Drawn["_Tables"]):
     """White images with black dots, whose factors are the dots' positions.
 
@@ -41,33 +43,21 @@ class ThreeDots(Drawn["_Tables"]):
 
     The share is the mean over 5 × 5 samples in a pixel, each weighed by how far inside or outside
     the dots it lies: it is off by 0.0015 on average where dots have a rim, by 0.03 at most.
-    Images do not depend on the order of the dots nor, up to rounding, on the device. Tables are
-    made at the first drawing on a device, and are not pickled.
+    Images do not depend on the order of the dots nor, up to rounding, on the device.
 
-    Attributes:
-        size: Height and width of the images, in pixels.
-        radius: Radius of the dots, in pixels.
-        dots: Number of dots.
-        values: Number of values of each factor.
-        shape: (1, size, size).
-        factor_sizes: `values`, 2·dots times.
-        factor_names: ("x0", "y0", "x1", ...).
+    Args:
+        size: Height and width of the images in pixels, at least 1.
+        radius: Radius of the dots in pixels, above 0; None is the paper's, 5.17·size / 64.
+        dots: Number of dots, at least 1.
+        values: Number of values of each factor, at least 2.
+
+    Raises:
+        ValueError: An argument is out of its range.
     """
 
     def __init__(
         self, size: int = 64, radius: float | None = None, dots: int = 3, values: int = 64
     ) -> None:
-        """Describe the images; nothing is drawn yet.
-
-        Args:
-            size: Height and width of the images in pixels, at least 1.
-            radius: Radius of the dots in pixels, above 0; None is the paper's, 5.17·size / 64.
-            dots: Number of dots, at least 1.
-            values: Number of values of each factor, at least 2.
-
-        Raises:
-            ValueError: An argument is out of its range.
-        """
         for name, given, least in (("size", size, 1), ("dots", dots, 1), ("values", values, 2)):
             if given < least:
                 raise ValueError(f"{name} must be at least {least}, got {given}")
@@ -94,7 +84,15 @@ class ThreeDots(Drawn["_Tables"]):
         return _make_tables(self, device)
 
     def _draw(self, factors: Tensor, images: Tensor, tables: _Tables) -> None:
-        _draw(factors, images, tables)
+        n = factors.shape[0]
+        corners = tables.corners.index_select(0, factors.view(-1)).view(-1, 2)
+        x, y = corners.unbind(1)
+        starts = torch.add(x, y, alpha=tables.size)
+        positions = (starts.unsqueeze(1) + tables.square).to(torch.int64)
+        light = _light_of_dots(factors.view(-1, 2), corners, tables)
+        canvas = images.view(n, -1).fill_(1)
+        canvas.scatter_reduce_(1, positions.view(n, -1), light.view(n, -1), "amin")
+        _draw_meeting_rims(canvas.view(-1), factors, corners, starts, tables)
 
 
 @dataclass(frozen=True)
@@ -195,23 +193,10 @@ def _light(centres: Tensor, radius: float, samples: Tensor) -> Tensor:
     return light.view(side, _SAMPLES, side, _SAMPLES, -1).mean(dim=(1, 3))
 
 
-def _squared_distances(points: Tensor, centres: Tensor) -> Tensor:
-    """From a grid of points to centres, (x and y, dot, square): (point, point, dot, square)."""
-    across, down = (points.view(-1, 1, 1, 1) - centres).square_().unbind(1)
+def _squared_distances(grid: Tensor, centres: Tensor) -> Tensor:
+    """From a grid's nodes to centres, (x and y, dot, square): (node, node, dot, square)."""
+    across, down = (grid.view(-1, 1, 1, 1) - centres).square_().unbind(1)
     return down.unsqueeze(1) + across
-
-
-def _draw(factors: Tensor, images: Tensor, tables: _Tables) -> None:
-    """Write the images of `factors`, (n, 2·dot), into `images`, (n, 1, size, size)."""
-    n = factors.shape[0]
-    corners = tables.corners.index_select(0, factors.view(-1)).view(-1, 2)
-    x, y = corners.unbind(1)
-    starts = torch.add(x, y, alpha=tables.size)
-    positions = (starts.unsqueeze(1) + tables.square).to(torch.int64)
-    light = _light_of_dots(factors.view(-1, 2), corners, tables)
-    canvas = images.view(n, -1).fill_(1)
-    canvas.scatter_reduce_(1, positions.view(n, -1), light.view(n, -1), "amin")
-    _draw_meeting_rims(canvas.view(-1), factors, corners, starts, tables)
 
 
 def _light_of_dots(places: Tensor, corners: Tensor, tables: _Tables) -> Tensor:
@@ -235,7 +220,7 @@ def _draw_meeting_rims(
         factors: (n, 2·dot).
         corners: (n·dot, x and y), the first pixel of each dot's square.
         starts: (n·dot,), the same as a position in an image.
-        tables: The tables of this device.
+        tables: Those of this device.
     """
     # Images and squares come last from here on: vectors run along them, as the dots are few.
     n, dots = factors.shape[0], factors.shape[1] // 2
@@ -263,12 +248,8 @@ def _draw_meeting_rims(
 def _shared_rims(centres: Tensor, tables: _Tables) -> Tensor:
     """Which pixels of each square may be partly covered by two dots or more.
 
-    Args:
-        centres: (x and y, dot, square), all dots' centres, in pixels from the square's corner.
-        tables: The tables of this device.
-
-    Returns:
-        (side·side, square), booleans.
+    Of all dots' centres, (x and y, dot, square), in pixels from the square's corner: booleans,
+    (side·side, square).
     """
     nearest = max(tables.radius - _RIM, 0.0) ** 2
     farthest = (tables.radius + _RIM) ** 2

@@ -1,4 +1,4 @@
-"""What data sets that are drawn on the fly, from tables, have in common."""
+"""The base of data sets that are drawn on the fly, from tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import UniformFactors, check_factors
+from axiswise.data.factors import KnownFactors, check_factors
 
 
 class Chunked(Protocol):
@@ -23,30 +23,18 @@ class Chunked(Protocol):
 Tables = TypeVar("Tables", bound=Chunked)
 
 
-class Drawn(UniformFactors, Generic[Tables]):
+class Drawn(KnownFactors, Generic[Tables]):
     """Images of known factors, drawn on the factors' device from tables that are made once there.
 
-    Tables are made at the first drawing on a device, and are not pickled. A subclass sets the
-    attributes and has `_make_tables` and `_draw`.
-
-    Attributes:
-        shape: (channel, height, width).
-        factor_sizes: How many values each factor has.
-        factor_names: A name for each factor.
+    Tables are made at the first drawing on a device, and are not pickled. A subclass sets `shape`,
+    `factor_sizes` and `factor_names`, and has `_make_tables` and `_draw`.
     """
-
-    shape: tuple[int, int, int]
-    factor_names: tuple[str, ...]
 
     def __init__(self) -> None:
         self._tables: dict[torch.device, Tables] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_tables": {}}
-
-    def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random: the same as `sample_factors`."""
-        return self.sample_factors(n, rng)
 
     def render(self, factors: Tensor) -> Tensor:
         """Draw the images that have these factors, on the device of `factors`.
