@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from axiswise.data import EdgesShoes, FactorData, ImageSource, image_folder
+from axiswise.data import EdgesShoes, FactorData, ImageSource, indexed
 
 
 def pair(seed: int, width: int = 512, height: int = 256) -> Image.Image:
@@ -98,8 +98,8 @@ def test_the_memory_limit_counts_both_halves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pair(0, 32, 16).save(tmp_path / "a.png")
-    monkeypatch.setattr(image_folder, "_MEMORY_LIMIT", 3 * 16**2)
-    with pytest.raises(ValueError, match=r"holds 2 images, .* size 16 and 3 channels"):
+    monkeypatch.setattr(indexed, "MEMORY_LIMIT", 3 * 16**2)
+    with pytest.raises(ValueError, match=r"holds 2 images, .* shape \(3, 16, 16\)"):
         EdgesShoes(tmp_path, size=16)
 
 

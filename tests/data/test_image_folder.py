@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from axiswise.data import FactorData, ImageFolder, ImageSource, image_folder
+from axiswise.data import FactorData, ImageFolder, ImageSource, indexed
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -297,8 +297,10 @@ def test_more_than_the_memory_limit_is_refused_before_decoding(
 ) -> None:
     for number in range(3):
         (tmp_path / f"{number}.png").write_bytes(b"")
-    monkeypatch.setattr(image_folder, "_MEMORY_LIMIT", 2**30)
-    message = r"path .* 3 images, .* size 16384 .* 2\.2 GiB .* at most 1 GiB"
+    monkeypatch.setattr(indexed, "MEMORY_LIMIT", 2**30)
+    message = (
+        r"path .* 3 images, .* shape \(3, 16384, 16384\) .* 2\.2 GiB .* at most 1 GiB .* smaller"
+    )
     with pytest.raises(ValueError, match=message):
         ImageFolder(tmp_path, size=16384)
 

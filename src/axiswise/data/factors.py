@@ -80,12 +80,17 @@ class FactorData(ImageSource, Protocol):
 
 
 @runtime_checkable
-class Loadable(Protocol):
-    """A source whose images have to be read, downloaded or decoded before the first is rendered."""
+class Fetched(Protocol):
+    """A source whose files may have to be fetched."""
 
     def is_here(self) -> bool | None:
         """Whether the files are on this computer; None where there are none to fetch."""
         ...
+
+
+@runtime_checkable
+class Loadable(Protocol):
+    """A source whose images have to be read, downloaded or decoded before the first is rendered."""
 
     def load(self, progress: Progress = no_progress) -> object:
         """Make the images ready, if that has not been done."""
@@ -94,7 +99,7 @@ class Loadable(Protocol):
 
 def is_here(source: ImageSource) -> bool | None:
     """Whether the files of any source are on this computer; None where there are none to fetch."""
-    return source.is_here() if isinstance(source, Loadable) else None
+    return source.is_here() if isinstance(source, Fetched) else None
 
 
 def load(source: ImageSource, progress: Progress = no_progress) -> None:

@@ -119,9 +119,13 @@ def factor_strips(source: FactorData, rng: torch.Generator) -> dict[str, Tensor]
 
 def _needed(make: Make) -> list[str]:
     """The arguments without which it cannot be called."""
+    try:
+        parameters = inspect.signature(make).parameters
+    except ValueError:  # some built-in functions have none
+        return []
     return [
         parameter.name
-        for parameter in inspect.signature(make).parameters.values()
+        for parameter in parameters.values()
         if parameter.default is parameter.empty
         and parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
     ]

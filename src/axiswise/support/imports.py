@@ -16,6 +16,14 @@ def is_import_path(spec: str) -> bool:
     return bool(re.fullmatch(_PATH, spec))
 
 
+def see_current_folder() -> str:
+    """Let modules in the current folder be imported, which a console script cannot; its path."""
+    folder = str(Path.cwd())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return folder
+
+
 def import_object(spec: str, what: str) -> Any:
     """The object at an import path. Its module is run; the current folder can be imported from.
 
@@ -30,9 +38,7 @@ def import_object(spec: str, what: str) -> Any:
     if not is_import_path(spec):
         raise ValueError(f"{what} must be an import path (module:name), got {spec!r}")
     module_name, _, name = spec.partition(":") if ":" in spec else spec.rpartition(".")
-    folder = str(Path.cwd())
-    if folder not in sys.path:  # a console script does not have it
-        sys.path.insert(0, folder)
+    folder = see_current_folder()
     try:
         module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:

@@ -10,6 +10,7 @@ import yaml
 from jsonargparse import ArgumentParser, Namespace
 
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.imports import see_current_folder
 from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
 
 _FOLDER = resources.files("axiswise") / "recipes"
@@ -60,6 +61,7 @@ def recipe_parser(kind: str = "vae") -> ArgumentParser:
     Args:
         kind: What the recipe trains, "vae" or "gan".
     """
+    see_current_folder()  # for class paths of the user's
     parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
     parser.add_argument("--recipe", action="config", help="a YAML file to start from")
     parser.add_class_arguments(_KINDS[kind])
