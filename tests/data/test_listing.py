@@ -124,5 +124,5 @@ def test_other_names_are_refused() -> None:
         open_data("dots")
     with pytest.raises(ValueError, match=r"got 'ImageFolder', .* file or folder: name it in a re"):
         open_data("ImageFolder")
-    with pytest.raises(ValueError, match="NAME must be one of MPI3D-toy, .* got 'MPI3D'"):
+    with pytest.raises(ValueError, match=r"NAME must be one of MPI3D-toy, .* got 'MPI3D'"):
         open_data("MPI3D")

@@ -103,7 +103,7 @@ def test_the_list_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_a_class_of_a_user_s_is_shown_and_trained_on_by_its_import_path(
-    tiny_recipe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_recipe: Path, tmp_path: Path
 ) -> None:
     """In a process of its own, whose path does not hold the folder that the class lies in."""
     (tmp_path / "stripes.py").write_text(STRIPES)
