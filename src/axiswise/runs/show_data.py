@@ -8,9 +8,9 @@ from pathlib import Path
 import torch
 
 from axiswise import plots
-from axiswise.data.factors import FactorData, is_here, load
+from axiswise.data.factors import FactorData, load
 from axiswise.data.listing import factor_strips, open_data
-from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.progress import StartBar, late_bar, no_bars
 
 _SAMPLES = 64  # images on the sheet
 _COLUMNS = 16  # of a factor's images
@@ -37,8 +37,7 @@ def show_data(
         TypeError: What is at the import path is no data set.
     """
     source = open_data(name)
-    if is_here(source) is not None:
-        load(source, start_bar("data"))
+    load(source, late_bar(start_bar, "data"))
     rng = torch.Generator().manual_seed(seed)
     sheets = {"samples": plots.samples({name: source.render(source.draw(_SAMPLES, rng))})}
     if isinstance(source, FactorData):

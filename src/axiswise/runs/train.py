@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from axiswise.data.factors import load
 from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import read_config
-from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
@@ -95,9 +96,8 @@ def is_helper() -> bool:
 
 def _load(config: TrainConfig, start_bar: StartBar) -> None:
     """Have data that are downloaded or decoded do so now, under a progress bar."""
-    load = getattr(config.data, "load", None)
-    if callable(load) and not is_helper():
-        load(start_bar("data"))
+    if not is_helper():
+        load(config.data, late_bar(start_bar, "data"))
     config.data.draw(0)
 
 

@@ -26,3 +26,15 @@ def no_progress(
 def no_bars(_name: str, /) -> Progress:
     """Start nothing."""
     return no_progress
+
+
+def late_bar(start_bar: StartBar, name: str) -> Progress:
+    """Progress that starts its bar when there is something to show, and none if there never is."""
+    bars: list[Progress] = []
+
+    def show(done: int, total: int | None, figures: Mapping[str, float] | None = None, /) -> None:
+        if not bars:
+            bars.append(start_bar(name))
+        bars[0](done, total, figures or {})
+
+    return show
