@@ -21,8 +21,7 @@ from rich.progress import Progress as Bars
 from rich.table import Column
 
 if TYPE_CHECKING:
-    from axiswise.runs.sweeps import Outcome, PlannedRun
-    from axiswise.runs.sweeps import Progress as SweepProgress
+    from axiswise.runs.sweeps import Outcome, PlannedRun, SweepProgress
     from axiswise.support.progress import Progress, StartBar
 
 
@@ -96,7 +95,7 @@ def _show_running(
 
 def _line(outcome: Outcome) -> str:
     if outcome.state == "failed":
-        return escape(f"{outcome.run.folder}: failed: {outcome.reason} (log: {outcome.log})")
+        return escape(f"{outcome.run.folder}: failed: {outcome.reason} (log: {outcome.run.log})")
     return escape(f"{outcome.run.folder}: {outcome.state}")
 
 

@@ -15,7 +15,7 @@ from axiswise import plots
 from axiswise.runs.evaluation import flat_scores, read_evaluation_file
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import flat_config
-from axiswise.runs.sweeps import TABLE, TableRow, read_table
+from axiswise.runs.table import TABLE, TableRow, read_table
 from axiswise.support.files import write_atomically
 from axiswise.training.recipe import dump_recipe, read_keys, read_recipe
 

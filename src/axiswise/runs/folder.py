@@ -2,9 +2,11 @@
 
 import csv
 import io
+import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from axiswise.nets.pretrained import WEIGHTS
 from axiswise.support.files import UnreadableFileError, naming, write_atomically
 
 
@@ -24,6 +26,7 @@ class RunFolder:
         pictures: Folder of pictures.
         samples: Folder of what was generated in the course of training.
         report: The page that shows it all.
+        weights: The finished model.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -36,6 +39,7 @@ class RunFolder:
         self.pictures = self.path / "pictures"
         self.samples = self.path / "samples"
         self.report = self.path / "report.html"
+        self.weights = self.path / WEIGHTS
 
     @classmethod
     def create(cls, path: str | Path, config: str) -> "RunFolder":
@@ -113,6 +117,16 @@ class RunFolder:
         except (ValueError, csv.Error) as error:
             raise UnreadableFileError(f"{self.metrics} is no table of metrics: {error}") from error
         return metrics
+
+    def last_step(self) -> int:
+        """The step in the last whole row of the metrics; 0 where there is none."""
+        try:
+            with self.metrics.open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
+                lines = file.read().split(b"\n")[:-1]
+            return int(lines[-1].split(b",")[0])
+        except (OSError, IndexError, ValueError):
+            return 0
 
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows after a step, which a resumed run will write again.

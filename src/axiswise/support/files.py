@@ -38,6 +38,12 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
+def remove_unfinished(path: Path) -> None:
+    """Remove what `write_atomically` left of a file where the process was killed."""
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink()
+
+
 def load_tensors(path: str | Path) -> object:
     """Read a file of PyTorch's that somebody else has made, by `torch.load(weights_only=True)`.
 

@@ -14,7 +14,6 @@ from sweep_processes import Processes, wait_until
 
 from axiswise.cli import main
 from axiswise.runs.sweeps import Outcome, PlannedRun, Resources, plan, run_all
-from axiswise.runs.sweeps.lock import take
 from axiswise.runs.train import train_recipe
 
 ray = pytest.importorskip("ray", reason="needs the extra ray")
@@ -85,8 +84,9 @@ def test_two_runs_share_a_gpu_and_all_that_they_write_comes_back(planned: Planne
         steps = sorted(path.name for path in (run.folder / "checkpoints").glob("*.pt"))
         assert steps == ["step-00000030.pt", "step-00000040.pt"]
         assert "nll_of_means" in json.loads((run.folder / "evaluation.json").read_text())["scores"]
-        with run.lock.open("a+b") as lock:
-            assert take(lock)  # it was let go
+        lock = run.take()
+        assert lock is not None  # it was let go
+        lock.close()
     assert run_all(runs, engine="ray") == [Outcome(run, "there") for run in runs]
 
 
@@ -122,8 +122,8 @@ def test_killed_half_way_and_called_again_a_sweep_goes_on(
 ) -> None:
     """The cluster stays; what it was at ends, and what had come back is what the next call has."""
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
-    told = {"recipe": tiny_recipe.name, "settings": LONG, "seeds": [0, 1], "metrics": []}
-    file.write_text(yaml.safe_dump(told))
+    sweep = {"recipe": tiny_recipe.name, "settings": LONG, "seeds": [0, 1], "metrics": []}
+    file.write_text(yaml.safe_dump(sweep))
     runs = plan(file, out)
     words = [str(file), "--out", str(out), "--engine", "ray"]
     process = cluster.start(*words)

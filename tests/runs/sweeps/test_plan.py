@@ -66,9 +66,9 @@ def test_several_recipes_and_entries_that_name_their_own(
 ) -> None:
     """Paths are seen from the sweep's file; shipped names stay what they are."""
     assert tiny_recipe.parent == tmp_path
-    told = {"recipe": ["tiny.yaml", "three-dots-demo"], "list": [{}, {"recipe": "tiny-gan.yaml"}]}
+    values = {"recipe": ["tiny.yaml", "three-dots-demo"], "list": [{}, {"recipe": "tiny-gan.yaml"}]}
     file = tmp_path / "sweep.yaml"
-    file.write_text(yaml.safe_dump(told))
+    file.write_text(yaml.safe_dump(values))
     runs = plan(file, tmp_path / "out")
     assert [run.name for run in runs] == ["tiny", "three-dots-demo", "tiny-gan"]
     assert runs[2].recipe == str(tiny_gan_recipe)
@@ -96,7 +96,7 @@ def test_a_folder_s_name_has_no_more_parts_than_one(planned: Planner, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("told", "metrics"),
+    ("values", "metrics"),
     [
         ({}, None),
         ({"metrics": "usual"}, None),
@@ -107,19 +107,19 @@ def test_a_folder_s_name_has_no_more_parts_than_one(planned: Planner, tmp_path: 
     ],
 )
 def test_metrics_are_the_usual_ones_or_none_or_named(
-    planned: Planner, told: dict[str, Any], metrics: tuple[str, ...] | None
+    planned: Planner, values: dict[str, Any], metrics: tuple[str, ...] | None
 ) -> None:
-    assert planned(**told)[0].metrics == metrics
+    assert planned(**values)[0].metrics == metrics
 
 
 def test_resources_and_retries_are_read(tiny_recipe: Path) -> None:
-    told = {"recipe": str(tiny_recipe), "resources": {"cpus": 2, "gpus": 0.25}, "retries": 0}
-    sweep = read_sweep(told)
+    values = {"recipe": str(tiny_recipe), "resources": {"cpus": 2, "gpus": 0.25}, "retries": 0}
+    sweep = read_sweep(values)
     assert (sweep.resources, sweep.retries) == (Resources(cpus=2, gpus=0.25), 0)
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("values", "message"),
     [
         ({"grids": {}}, "unknown key 'grids'"),
         ({"recipe": []}, "must name a recipe"),
@@ -146,10 +146,10 @@ def test_resources_and_retries_are_read(tiny_recipe: Path) -> None:
     ],
 )
 def test_whatever_is_wrong_is_said_before_there_is_a_folder(
-    planned: Planner, tmp_path: Path, told: dict[str, Any], message: str
+    planned: Planner, tmp_path: Path, values: dict[str, Any], message: str
 ) -> None:
     with pytest.raises((ValueError, TypeError), match=message):
-        planned(**told)
+        planned(**values)
     assert not (tmp_path / "out").exists()
 
 
@@ -180,8 +180,8 @@ def test_sweeps_in_the_docs_are_some(tmp_path: Path) -> None:
     page = Path(__file__).parents[3] / "docs" / "sweeps.md"
     grid, entries, resources = re.findall(r"```yaml\n(.*?)```", page.read_text(), re.DOTALL)
     counts = []
-    for told in (grid.replace(", my-recipe.yaml", ""), entries + resources):
+    for values in (grid.replace(", my-recipe.yaml", ""), entries + resources):
         file = tmp_path / "sweep.yaml"
-        file.write_text(told)
+        file.write_text(values)
         counts.append(len(plan(file, tmp_path / "out")))
     assert counts == [18, 12]

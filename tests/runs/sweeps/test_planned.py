@@ -11,7 +11,6 @@ import pytest
 
 from axiswise.runs.sweeps import PlannedRun, Resources
 from axiswise.runs.sweeps.local import cores, environments, usual_workers
-from axiswise.runs.sweeps.lock import take
 from axiswise.runs.sweeps.worker import _attempt, perform
 from axiswise.training.stops import InterruptedRunError
 
@@ -107,7 +106,7 @@ def test_an_unfinished_run_goes_on_from_its_checkpoint_to_the_same_weights(
     assert earlier.stat().st_mtime_ns == before  # it did not start from nothing
 
 
-def test_told_to_stop_as_training_ends_a_run_is_not_scored_first(planned: Planner) -> None:
+def test_a_run_that_is_stopped_as_training_ends_is_not_scored_first(planned: Planner) -> None:
     (run,) = planned(settings={"steps": 2})
     run.log.parent.mkdir(parents=True)
     with pytest.raises(InterruptedRunError, match="stopped after training"):
@@ -143,9 +142,10 @@ def test_what_a_crash_in_the_first_moment_left_is_no_hindrance(planned: Planner)
 def test_a_run_that_another_process_is_at_is_let_alone(planned: Planner) -> None:
     (run,) = planned()
     run.log.parent.mkdir(parents=True)
-    with run.lock.open("a+b") as lock:
-        assert take(lock)
-        assert _attempt(run) == (None, "")
+    lock = run.take()
+    assert lock is not None
+    with lock:
+        assert _attempt(run) == ("busy", "")
     assert not run.folder.exists()
     assert not run.log.exists()  # which would be the other one's
 
@@ -173,8 +173,8 @@ def test_several_runs_share_a_gpu_and_each_sees_one(monkeypatch: pytest.MonkeyPa
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
 
     def seen(workers: int, resources: Resources, pin: bool = True) -> list[str | None]:
-        told = environments(workers, resources, pin)
-        return [environment.get("CUDA_VISIBLE_DEVICES") for environment in told]
+        chosen = environments(workers, resources, pin)
+        return [environment.get("CUDA_VISIBLE_DEVICES") for environment in chosen]
 
     assert usual_workers(Resources()) == 2
     assert usual_workers(Resources(gpus=0.25)) == 8

@@ -16,13 +16,12 @@ from axiswise.cli import main
 from axiswise.runs.sweeps import (
     Outcome,
     PlannedRun,
-    Progress,
+    SweepProgress,
     plan,
-    read_table,
     run_all,
-    write_table,
 )
-from axiswise.runs.sweeps.lock import take
+from axiswise.runs.sweeps.sweep import table_rows
+from axiswise.runs.table import read_table, write_table
 from axiswise.runs.train import train_recipe
 from axiswise.support.files import UnreadableFileError
 
@@ -43,12 +42,12 @@ def test_what_failed_is_reported_and_tried_again_and_what_is_finished_is_not(
 ) -> None:
     """One run whose folder is taken by a file, and one that is trained but cannot be scored."""
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
-    told = {
+    sweep = {
         "recipe": tiny_recipe.name,
         "list": [{}, {"penalty": None}, {"steps": 20}],
         "metrics": ["reconstruction"],
     }
-    file.write_text(yaml.safe_dump(told))
+    file.write_text(yaml.safe_dump(sweep))
     good, blocked, unscored = plan(file, out)
     out.mkdir()
     blocked.folder.touch()
@@ -84,7 +83,8 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
     scores = '{"mig": 0.25, "local_mig": {"0.3": {"mean": 0.5, "std": 0.1}}}'
     (runs[1].folder / "evaluation.json").write_text(f'{{"name": "tiny", "scores": {scores}}}')
     path = runs[0].folder.parent / "sweep.csv"
-    write_table(runs, [Outcome(runs[1], "finished"), Outcome(runs[2], "failed", "why")], path)
+    outcomes = [Outcome(runs[1], "finished"), Outcome(runs[2], "failed", "why")]
+    write_table(table_rows(runs, outcomes), path)
     with path.open() as file:
         header, *rows = csv.reader(file)
     assert header[:5] == ["recipe", "seed", "folder", "penalty.weight", "data.class_path"]
@@ -120,12 +120,13 @@ def test_another_table_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_a_run_that_another_sweep_is_at_is_waited_for(planned: Planner, trained: Path) -> None:
     (run,) = planned(metrics=[])
-    run.lock.parent.mkdir(parents=True)
-    seen: list[Progress] = []
-    with run.lock.open("a+b") as lock:
-        assert take(lock)
+    run.log.parent.mkdir(parents=True)
+    seen: list[SweepProgress] = []
+    lock = run.take()
+    assert lock is not None
+    with lock:
 
-        def finish_elsewhere(progress: Progress) -> None:
+        def finish_elsewhere(progress: SweepProgress) -> None:
             seen.append(progress)
             if len(seen) == 3:
                 shutil.copytree(trained, run.folder)
@@ -134,7 +135,7 @@ def test_a_run_that_another_sweep_is_at_is_waited_for(planned: Planner, trained:
         (outcome,) = run_all([run], on_progress=finish_elsewhere)
     assert outcome == Outcome(run, "there")
     assert not run.log.exists()  # it was not touched
-    assert [progress.waiting for progress in seen[:3]] == [1, 1, 1]
+    assert seen[:3] == [SweepProgress((), ())] * 3
 
 
 def test_numbers_out_of_range_are_refused(planned: Planner) -> None:
@@ -155,13 +156,13 @@ LONG = ["--steps", str(STEPS), "--checkpoint_every", "50"]
 @pytest.fixture
 def sweep_file(tiny_recipe: Path, tmp_path: Path) -> Path:
     file = tmp_path / "sweep.yaml"
-    told = {
+    sweep = {
         "recipe": tiny_recipe.name,
         "settings": {"steps": STEPS, "checkpoint_every": 50},
         "seeds": [0, 1],
         "metrics": [],
     }
-    file.write_text(yaml.safe_dump(told))
+    file.write_text(yaml.safe_dump(sweep))
     return file
 
 

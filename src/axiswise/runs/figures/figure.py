@@ -3,10 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+
+_FOLDER = resources.files("axiswise") / "figures"
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,18 @@ class Figure:
 
 def figure_names() -> list[str]:
     """Names of the figures, sorted."""
-    files = resources.files("axiswise").joinpath("figures").iterdir()
+    files = _FOLDER.iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def read_figure(name: str) -> Figure:
-    """What a figure takes.
-
-    Args:
-        name: One of `figure_names`.
-
-    Returns:
-        The figure.
+    """The figure of a name.
 
     Raises:
         ValueError: If there is no such figure.
     """
     if name not in figure_names():
         raise ValueError(f"FIGURE must be one of {', '.join(figure_names())}; got {name!r}")
-    path = Path(str(resources.files("axiswise").joinpath("figures") / f"{name}.yaml"))
-    told = yaml.safe_load(path.read_text(encoding="utf-8"))
-    scales = {scale: Scale(**content) for scale, content in told.pop("scales").items()}
-    return Figure(**told, scales=scales)
+    content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    scales = {scale: Scale(**budget) for scale, budget in content.pop("scales").items()}
+    return Figure(**content, scales=scales)

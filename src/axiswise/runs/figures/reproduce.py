@@ -1,8 +1,7 @@
-"""`axiswise reproduce`: from a figure's runs to a page with our numbers beside the paper's."""
+"""Makes a figure of a paper again: from its runs to a page with our numbers beside the paper's."""
 
 import json
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,13 +11,18 @@ from axiswise.runs.compare import markdown_table
 from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.figures.figure import Figure, Scale, read_figure
 from axiswise.runs.figures.pages import Drawing, Part, page_parts
+from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
-from axiswise.runs.sweeps import PlannedRun, Progress, plan, run_all
+from axiswise.runs.sweeps import (
+    Bars,
+    OnProgress,
+    PlannedRun,
+    SweepProgress,
+    no_sweep_bars,
+    plan,
+    run_all,
+)
 from axiswise.support.files import UnreadableFileError, write_atomically
-
-OnProgress = Callable[[Progress], None]
-# Given the number of runs, what shows their progress while it is open.
-Bars = Callable[[int], AbstractContextManager[OnProgress]]
 
 
 @dataclass(frozen=True)
@@ -42,13 +46,13 @@ def reproduce(
     *,
     workers: int | None = None,
     train: bool = True,
-    bars: Bars = lambda _: nullcontext(lambda _: None),
+    bars: Bars = no_sweep_bars,
 ) -> Reproduction:
     """Train what is missing for a figure, score it, and write its page.
 
     Runs lie in `out`, each in a folder that its config and seed name, so that figures share them.
-    The scores of each are kept in `out`/scores: where they are, the run itself is not needed any
-    more, unless the page shows its Jacobian.
+    The scores of each are kept in `out`/scores: the run itself may then be deleted, unless the page
+    shows its Jacobian.
 
     Args:
         name: One of `axiswise.runs.figures.figure.figure_names`.
@@ -70,57 +74,42 @@ def reproduce(
     figure = read_figure(name)
     if scale not in figure.scales:
         raise ValueError(f"scale must be one of {', '.join(figure.scales)}, got {scale!r}")
-    chosen = figure.scales[scale]
+    budget = figure.scales[scale]
     if seeds is not None:
         if not seeds:
             raise ValueError("seeds must be at least one number, got none")
-        chosen = replace(chosen, seeds=list(seeds))
-    models = planned_runs(figure, chosen, out)
-    drawn = {model: runs[0] for model, runs in models.items()} if figure.page == "columns" else {}
+        budget = replace(budget, seeds=list(seeds))
+    models = planned_runs(figure, budget, out)
+    runs = [run for of_model in models.values() for run in of_model]
+    drawn = {model: first for model, (first, *_) in models.items() if figure.page == "columns"}
 
     kept = _Kept(out / "scores", figure)
-    wanted = [
-        run
-        for runs in models.values()
-        for run in runs
-        if not kept.has(run) or (run in drawn.values() and not run.trained)
-    ]
-    outcomes = []
+    untrained = [run for run in drawn.values() if not run.trained]
+    wanted = [run for run in runs if not kept.has(run) or run in untrained]
+    reasons: dict[Path, str] = {}
     if train and wanted:
         with bars(len(wanted)) as on_progress:
             outcomes = run_all(wanted, workers, on_progress=kept.watching(on_progress))
-    for runs in models.values():
-        for run in runs:
-            kept.take(run)
+        reasons = {outcome.run.folder: outcome.reason for outcome in outcomes}
+    for run in runs:
+        kept.take(run)
 
     evaluations = {
-        model: [kept.read(run) for run in runs if kept.has(run)] for model, runs in models.items()
+        model: [kept.read(run) for run in of_model if kept.has(run)]
+        for model, of_model in models.items()
     }
     pictured = {model: load_run(run.folder) for model, run in drawn.items() if run.trained}
     parts = page_parts(figure, evaluations, pictured)
     command = f"axiswise reproduce {name} --scale {scale}"
-    page = _write(out / f"{name}-{scale}", figure, chosen, parts, command)
-    reasons = {outcome.run.folder: outcome.reason for outcome in outcomes}
-    missing = [
-        (run, reasons.get(run.folder, "not trained yet"))
-        for runs in models.values()
-        for run in runs
-        if not kept.has(run)
-    ]
-    return Reproduction(page, missing)
+    page = _write(out / f"{name}-{scale}", figure, budget, parts, command)
+    missing = [run for run in runs if not kept.has(run)]
+    return Reproduction(
+        page, [(run, reasons.get(run.folder, "not trained yet")) for run in missing]
+    )
 
 
 def planned_runs(figure: Figure, scale: Scale, out: Path) -> dict[str, list[PlannedRun]]:
-    """The runs that a figure takes.
-
-    Args:
-        figure: The figure.
-        scale: How much to spend on it.
-        out: Folder of the runs.
-
-    Returns:
-        Model → a run for each seed.
-    """
+    """Model → its runs, one for each seed, in the folder `out`."""
     shared = {"settings": scale.settings, "seeds": scale.seeds, "metrics": figure.metrics}
     return {model: plan({"recipe": name, **shared}, out) for model, name in scale.models.items()}
 
@@ -149,19 +138,20 @@ class _Kept:
     def take(self, run: PlannedRun) -> None:
         """Keep a copy of a finished run's scores."""
         if run.finished:
-            found = read_evaluation_file(run.folder / "evaluation.json")
+            found = read_evaluation_file(run.files.evaluation)
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path(run), (json.dumps(found, indent=2) + "\n").encode())
 
     def watching(self, on_progress: OnProgress) -> OnProgress:
-        """What keeps the scores of each run as it ends, and passes the news on."""
-        taken: set[Path] = set()
+        """Keeps the scores of each run as it ends, and calls `on_progress`."""
+        seen = 0
 
-        def watch(progress: Progress) -> None:
-            for outcome in progress.outcomes:
-                if outcome.run.folder not in taken and outcome.state != "failed":
+        def watch(progress: SweepProgress) -> None:
+            nonlocal seen
+            for outcome in progress.outcomes[seen:]:
+                if outcome.state != "failed":
                     self.take(outcome.run)
-                    taken.add(outcome.run.folder)
+            seen = len(progress.outcomes)
             on_progress(progress)
 
         return watch
@@ -190,7 +180,7 @@ def _write(folder: Path, figure: Figure, scale: Scale, parts: Sequence[Part], co
         plots.Section("Figure", blocks, figure.about),
         plots.Section("Runs", [plots.Preformatted(f"{command}\n\n{recipes}")]),
     ]
-    page = folder / "report.html"
+    page = RunFolder(folder).report
     write_atomically(folder / "page.md", ("\n\n".join(lines) + "\n").encode())
     write_atomically(page, plots.report(figure.title, sections, f"{figure.source}.").encode())
     return page

@@ -1,26 +1,21 @@
-"""Many runs from one file: what they are, who trains them, and the table that comes of it.
-
-Above the commands that train and evaluate one run, below those that need many.
-"""
+"""Sweeps: many runs from one file, who trains them, and the table of their scores."""
 
 from axiswise.runs.sweeps.plan import Sweep, plan, read_sweep
-from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Progress, Resources
-from axiswise.runs.sweeps.run_all import run_all
-from axiswise.runs.sweeps.sweep import sweep
-from axiswise.runs.sweeps.table import TABLE, TableRow, read_table, write_table
+from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources, SweepProgress
+from axiswise.runs.sweeps.run_all import OnProgress, run_all
+from axiswise.runs.sweeps.sweep import Bars, no_sweep_bars, sweep
 
 __all__ = [
-    "TABLE",
+    "Bars",
+    "OnProgress",
     "Outcome",
     "PlannedRun",
-    "Progress",
     "Resources",
     "Sweep",
-    "TableRow",
+    "SweepProgress",
+    "no_sweep_bars",
     "plan",
     "read_sweep",
-    "read_table",
     "run_all",
     "sweep",
-    "write_table",
 ]

@@ -1,8 +1,8 @@
 """Runs on a Ray cluster, whose machines need not share a disk.
 
-A run trains on a disk of the machine that it is on, in a process as on one machine alone. What it
-writes comes back while it trains, each checkpoint as soon as it is there, and is sent along when it
-starts again: so it goes on from its newest checkpoint, on whichever machine.
+A run trains on the disk of the machine that it runs on, in a process as on one machine alone. What
+it writes comes back while it trains, each checkpoint as soon as it is there, and is sent along when
+the run starts again: so it goes on from its newest checkpoint, on any machine.
 """
 
 import contextlib
@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.sweeps.local import LocalEngine, Reply, thread_limits
-from axiswise.runs.sweeps.lock import take
-from axiswise.runs.sweeps.planned import PlannedRun, Resources
+from axiswise.runs.sweeps.local import LocalEngine, thread_limits
+from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources
 from axiswise.support.files import write_atomically
 
 _EVERY = 1.0  # seconds from one look at a run's files to the next
@@ -26,15 +25,15 @@ Files = dict[str, bytes]  # path, seen from the folder that the run's folder is 
 
 @dataclass(frozen=True)
 class _News:
-    """What a run sends: files that are new or changed, the names of all, and in the end a reply."""
+    """What a run sends: new or changed files, the names of all, and in the end its outcome."""
 
     files: Files
     there: frozenset[str]
-    reply: Reply | None = None
+    outcome: Outcome | None = None
 
 
 class RayEngine:
-    """Tasks on a Ray cluster.
+    """Trains runs as tasks of a Ray cluster (an `axiswise.runs.sweeps.run_all.Engine`).
 
     Args:
         workers: How many runs at once; as many as the cluster has room for if None.
@@ -64,45 +63,36 @@ class RayEngine:
         )
         self._cpus = resources.cpus
         self._tasks: dict[Any, _Task] = {}
-        self._refused: list[Reply] = []
+        self._busy: list[Outcome] = []
 
     @property
     def free(self) -> int:
-        """How many more runs it takes now; Ray has those wait that there is no room for."""
+        """How many more runs it takes now; in Ray, those wait that there is no room for."""
         return 1 if self._workers is None else self._workers - len(self._tasks)
 
     def running(self) -> list[PlannedRun]:
-        """The runs at work, or waiting for room."""
+        """The runs that train now, or wait for room."""
         return [task.run for task in self._tasks.values()]
 
     def start(self, run: PlannedRun) -> None:
-        """Hand a run to the cluster, and return at once.
-
-        Args:
-            run: The run.
-        """
-        lock = run.lock.open("a+b")
-        if take(lock):
-            self._submit(_Task(run, lock, self._retries))
+        """Start a run, and return at once."""
+        lock = run.take()
+        if lock is None:
+            self._busy.append(Outcome(run, "busy"))
         else:
-            lock.close()
-            self._refused.append(Reply(run, None))
+            self._submit(_Task(run, lock, self._retries))
 
-    def wait(self, seconds: float) -> list[Reply]:
-        """What has ended; returns when something has come, or after a time.
-
-        Args:
-            seconds: The time.
-        """
-        refused, self._refused = self._refused, []
-        if refused or not self._tasks:
-            return refused
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has ended; returns when something has come, or after that time."""
+        busy, self._busy = self._busy, []
+        if busy or not self._tasks:
+            return busy
         ready, _ = self._ray.wait(list(self._tasks), timeout=seconds, fetch_local=False)
-        replies = [self._hear(stream) for stream in ready]
-        return [reply for reply in replies if reply is not None]
+        outcomes = [self._receive(stream) for stream in ready]
+        return [outcome for outcome in outcomes if outcome is not None]
 
     def stop(self) -> None:
-        """Give all runs up; what has come back of them stays."""
+        """End all runs; what has come back of them stays."""
         for stream, task in self._tasks.items():
             with contextlib.suppress(Exception):
                 self._ray.cancel(stream)
@@ -115,27 +105,27 @@ class RayEngine:
         stream = self._remote.remote(task.run.to_json(), files, self._cpus)
         self._tasks[stream] = task
 
-    def _hear(self, stream: Any) -> Reply | None:
-        """Take in what a run has sent; what became of it, if it has ended."""
+    def _receive(self, stream: Any) -> Outcome | None:
+        """Write what a run has sent; how it ended, if it has."""
         task = self._tasks[stream]
         try:
             news = self._ray.get(next(stream))
         except (self._ray.exceptions.RayError, StopIteration) as error:
             own = isinstance(error, self._ray.exceptions.RayTaskError)
             reason = " ".join(str(error).split()) or "the task ended without a word"
-            news = _News({}, frozenset(), Reply(task.run, "failed", reason, lost=not own))
+            news = _News({}, frozenset(), Outcome(task.run, "failed", reason, lost=not own))
         else:
             _write(news.files, task.run)
             _drop_old_checkpoints(task.run, news.there)
-        if news.reply is None:
+        if news.outcome is None:
             return None
         del self._tasks[stream]
-        if news.reply.lost and task.retries:
+        if news.outcome.lost and task.retries:
             self._submit(replace(task, retries=task.retries - 1))
             return None
         task.lock.close()
-        reply: Reply = replace(news.reply, run=task.run)
-        return reply
+        outcome: Outcome = replace(news.outcome, run=task.run)
+        return outcome
 
 
 @dataclass(frozen=True)
@@ -146,7 +136,7 @@ class _Task:
 
 
 def _perform(line: str, files: Files, cpus: int) -> Iterator[_News]:
-    """What a machine of the cluster does: a run in a folder of its own, and news of it."""
+    """A run in a folder of the cluster's machine, and what is new of it while it trains."""
     there = PlannedRun.from_json(line)
     with tempfile.TemporaryDirectory(prefix="axiswise-") as place:
         run = replace(there, folder=Path(place) / there.folder.name)
@@ -156,14 +146,14 @@ def _perform(line: str, files: Files, cpus: int) -> Iterator[_News]:
         try:
             engine.start(run)
             seen = _stamps(run)
-            replies: list[Reply] = []
-            while not replies:
-                replies = engine.wait(_EVERY)
+            outcomes: list[Outcome] = []
+            while not outcomes:
+                outcomes = engine.wait(_EVERY)
                 stamps = _stamps(run)
                 changed = [name for name, stamp in stamps.items() if seen.get(name) != stamp]
                 seen = stamps
-                if changed or replies:
-                    yield _News(_read(run, changed), frozenset(stamps), *replies)
+                if changed or outcomes:
+                    yield _News(_read(run, changed), frozenset(stamps), *outcomes)
         finally:
             engine.stop()
 
@@ -184,7 +174,7 @@ def _read(run: PlannedRun, names: Iterable[str]) -> Files:
     """Contents of files, checkpoints before the table of metrics, which must not fall behind."""
     contents = {}
     for name in sorted(names, key=lambda name: not _is_checkpoint(name)):
-        with contextlib.suppress(FileNotFoundError):  # an old checkpoint that has had its day
+        with contextlib.suppress(FileNotFoundError):  # a checkpoint that a newer one has replaced
             contents[name] = (run.folder.parent / name).read_bytes()
     return contents
 
@@ -198,10 +188,10 @@ def _write(files: Files, run: PlannedRun) -> None:
 
 
 def _drop_old_checkpoints(run: PlannedRun, there: frozenset[str]) -> None:
-    for path in RunFolder(run.folder).checkpoints.glob("step-*"):
+    for path in run.files.checkpoints.glob("step-*"):
         if str(path.relative_to(run.folder.parent)) not in there:
             path.unlink()
 
 
 def _is_checkpoint(name: str) -> bool:
-    return Path(name).parent.name == "checkpoints"
+    return Path(name).parent.name == RunFolder("").checkpoints.name

@@ -1,4 +1,4 @@
-"""Runs in several processes of this machine, each with its share of cores."""
+"""Runs in several processes on this machine, each with its share of cores."""
 
 import contextlib
 import json
@@ -11,67 +11,16 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-from axiswise.runs.sweeps.planned import PlannedRun, Resources, State
+from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
-@dataclass(frozen=True)
-class Reply:
-    """What became of an attempt.
-
-    Attributes:
-        run: The run.
-        state: "finished", "there" (from before), "failed"; None if another process is at it.
-        reason: Why it failed, one line.
-        lost: Whether it failed by no fault of its own: its process or machine has gone.
-    """
-
-    run: PlannedRun
-    state: State | None
-    reason: str = ""
-    lost: bool = False
-
-
-class Engine(Protocol):
-    """Whoever makes runs happen."""
-
-    @property
-    def free(self) -> int:
-        """How many more runs it takes now."""
-        ...
-
-    def running(self) -> list[PlannedRun]:
-        """The runs at work."""
-        ...
-
-    def start(self, run: PlannedRun) -> None:
-        """Begin with a run, and return at once.
-
-        Args:
-            run: The run.
-        """
-        ...
-
-    def wait(self, seconds: float) -> list[Reply]:
-        """What has ended; returns when something has, or after a time.
-
-        Args:
-            seconds: The time.
-        """
-        ...
-
-    def stop(self) -> None:
-        """End all that runs, saved where that is possible, and leave no process behind."""
-        ...
-
-
 class LocalEngine:
-    """Processes of this machine, which is what an engine needs where no cluster is at hand.
+    """Trains runs in processes of this machine (an `axiswise.runs.sweeps.run_all.Engine`).
 
-    Each is started with its first run, and again after a run that failed.
+    Each process is started with its first run, and again after a run that failed.
 
     Args:
         environments: For each process, what its environment has beyond this one's.
@@ -87,29 +36,21 @@ class LocalEngine:
         return len(self._workers) - len(self.running())
 
     def running(self) -> list[PlannedRun]:
-        """The runs at work."""
+        """The runs that train now."""
         return [worker.run for worker in self._workers if worker.run is not None]
 
     def start(self, run: PlannedRun) -> None:
-        """Begin with a run, and return at once.
-
-        Args:
-            run: The run; one process at least must be free.
-        """
+        """Start a run, and return at once; one process at least must be free."""
         next(worker for worker in self._workers if worker.run is None).start(run)
 
-    def wait(self, seconds: float) -> list[Reply]:
-        """What has ended; returns when something has, or after a time.
-
-        Args:
-            seconds: The time.
-        """
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has ended; returns when something has, or after that time."""
         try:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
             return []
-        reply = event.worker.hear(event)
-        return [] if reply is None else [reply]
+        outcome = event.worker.receive(event)
+        return [] if outcome is None else [outcome]
 
     def stop(self) -> None:
         """End all processes, training after it has saved; Ctrl-C meanwhile ends them at once."""
@@ -147,24 +88,23 @@ class _Worker:
             self.process = self._open()
             _send(self.process, run)
 
-    def hear(self, event: _Event) -> Reply | None:
-        """What an event says of the run, if it does."""
-        if event.process is not self.process:  # one that was let go
+    def receive(self, event: _Event) -> Outcome | None:
+        """How the run ended, if the event is about that."""
+        if event.process is not self.process:  # an earlier one's
             return None
         run, self.run = self.run, None
         if event.line is None:
             self.process = None
             if run is None:
                 return None
-            return Reply(
-                run, "failed", _crash(event.process, run), lost=event.process.returncode < 0
-            )
+            lost = event.process.returncode < 0
+            return Outcome(run, "failed", _crash(event.process, run), lost)
         assert run is not None
         answer = json.loads(event.line)
         if answer["last"]:
             _kill_group(event.process)
             self.process = None
-        return Reply(run, answer["state"], answer["reason"])
+        return Outcome(run, answer["state"], answer["reason"])
 
     def ask_to_stop(self) -> None:
         if self.process is not None:
@@ -204,49 +144,32 @@ class _Worker:
 
 
 def environments(workers: int, resources: Resources, pin: bool) -> list[dict[str, str]]:
-    """What the environments of processes on this machine have to say.
+    """What the environments of processes on this machine need: threads, and which GPU.
 
     Args:
         workers: How many processes.
         resources: What one run takes.
-        pin: Whether each process is to see one GPU alone, in turn.
-
-    Returns:
-        Numbers of threads, an equal share of the cores each, and the GPU.
+        pin: Whether each process sees one GPU alone, in turn.
     """
-    told = thread_limits(max(resources.cpus, cores() // workers))
+    threads = thread_limits(max(resources.cpus, cores() // workers))
     seen = _gpus() if pin else []
     if resources.gpus == 0:
         seen = [""]
     return [
-        told | ({"CUDA_VISIBLE_DEVICES": seen[number % len(seen)]} if seen else {})
+        threads | ({"CUDA_VISIBLE_DEVICES": seen[number % len(seen)]} if seen else {})
         for number in range(workers)
     ]
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """What the environment of a process has to say for torch to start with so many threads.
-
-    Args:
-        threads: Their number; fewer if this process has been told fewer.
-
-    Returns:
-        Names and values.
-    """
+    """The environment of a process that is to have so many threads, or this one's, if fewer."""
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         threads = min(threads, int(os.environ["OMP_NUM_THREADS"]))
     return dict.fromkeys(_THREADS, str(threads))
 
 
 def usual_workers(resources: Resources) -> int:
-    """How many runs this machine takes at once.
-
-    Args:
-        resources: What one run takes.
-
-    Returns:
-        As many as it has cores for, and GPUs, if it has any and runs may use them; at least 1.
-    """
+    """How many runs fit this machine at once: by its cores, and by its GPUs, if runs use them."""
     most = cores() // resources.cpus
     gpus = len(_gpus())
     if gpus and resources.gpus != 0:
@@ -273,7 +196,7 @@ def _gpus() -> list[str]:
 
 
 def _import_path() -> str:
-    """So that a process finds modules where this one does, a user's own among them."""
+    """The import path of this process, a user's own modules included, for another one."""
     return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
 
 
@@ -294,7 +217,7 @@ def _close_input(process: "subprocess.Popen[str]") -> None:
 
 
 def _crash(process: "subprocess.Popen[str]", run: PlannedRun) -> str:
-    """Why a process ended that gave no answer."""
+    """Why a process ended without an answer."""
     status = process.returncode
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
     lines = run.log.read_text(errors="replace").split("\n") if run.log.is_file() else []

@@ -23,7 +23,7 @@ from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
-# What a run's weights do not depend on, beside the seed, which its folder's name tells.
+# What a run's weights do not depend on; and the seed, which its folder's name ends in.
 _NOT_IN_DIGEST = ("seed", "name", "description", "source", "evaluation")
 
 
@@ -61,9 +61,6 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
     Args:
         spec: A YAML file, or a mapping of the same keys.
 
-    Returns:
-        The sweep.
-
     Raises:
         FileNotFoundError: If there is no such file.
         UnreadableFileError: If it is no YAML file of keys and values.
@@ -71,25 +68,29 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
         TypeError: If a key holds another kind of value than it should.
     """
     if isinstance(spec, Mapping):
-        told, where, base = dict(spec), "the sweep", Path()
+        values, where, base = dict(spec), "the sweep", Path()
     else:
-        told, where, base = _read_yaml(Path(spec)), str(spec), Path(spec).parent
-    if unknown := [key for key in told if key not in _KEYS]:
+        values, where, base = _read_yaml(Path(spec)), str(spec), Path(spec).parent
+    if unknown := [key for key in values if key not in _KEYS]:
         raise ValueError(f"{where} has the unknown key {unknown[0]!r}; keys: {', '.join(_KEYS)}")
-    entries = _list(told, "list", dict, where, [{}])
-    recipes = _names(told.get("recipe", []), "recipe", where)
+    entries = _list(values, "list", dict, where, [{}])
+    recipes = _names(values, "recipe", where, [])
     if not recipes and not all("recipe" in entry for entry in entries):
         raise ValueError(f"{where} must name a recipe: `recipe: NAME`, or in each entry of list")
-    grid = _mapping(told, "grid", where)
+    grid = _mapping(values, "grid", where)
+    resources = _mapping(values, "resources", where)
+    if unknown := [key for key in resources if key not in ("cpus", "gpus")]:
+        raise ValueError(f"{where}: resources has the keys cpus and gpus, not {unknown[0]!r}")
+    metrics = _names(values, "metrics", where, "usual")
     return Sweep(
         recipes=recipes,
-        settings=_mapping(told, "settings", where),
+        settings=_mapping(values, "settings", where),
         grid={key: _list(grid, key, object, f"{where}: grid") for key in grid},
         entries=tuple(entries),
-        seeds=tuple(_list(told, "seeds", int, where, [0])),
-        metrics=_metrics(told, where),
-        resources=_resources(told, where),
-        retries=_retries(told, where),
+        seeds=tuple(_list(values, "seeds", int, where, [0])),
+        metrics=None if metrics == ("usual",) else metrics,
+        resources=Resources(**resources),
+        retries=_count(values, "retries", where, 2),
         base=base,
     )
 
@@ -97,8 +98,8 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
 def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[PlannedRun]:
     """The runs that a sweep asks for: recipes × list × grid × seeds, each once.
 
-    Every config is parsed and, once for all its seeds, built: what is wrong with one is found out
-    before any is trained.
+    Every config is parsed and, once for all its seeds, built, so that what is wrong with one is
+    reported before any is trained.
 
     Args:
         spec: What `read_sweep` takes or returns.
@@ -190,63 +191,49 @@ def _read_yaml(path: Path) -> dict[str, Any]:
             f"FILE must be a YAML file of a sweep, there is none at {str(path)!r}"
         )
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(told, dict):
+    if not isinstance(values, dict):
         raise UnreadableFileError(f"{path} is no sweep: it has no keys")
-    return told
+    return values
 
 
-def _mapping(told: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
-    value = told.get(key) or {}
+def _mapping(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
+    value = values.get(key) or {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
         raise TypeError(f"{where}: {key} must hold keys and values, got {value!r}")
     return value
 
 
 def _list(
-    told: Mapping[str, Any], key: str, kind: type, where: str, default: list[Any] | None = None
+    values: Mapping[str, Any], key: str, kind: type, where: str, default: list[Any] | None = None
 ) -> list[Any]:
-    value = told.get(key, default)
+    value = values.get(key, default)
     if not isinstance(value, list) or not all(_is(item, kind) for item in value):
-        raise TypeError(f"{where}: {key} must be a list{_of(kind)}, got {value!r}")
+        of = {dict: " of keys and values", int: " of whole numbers"}.get(kind, "")
+        raise TypeError(f"{where}: {key} must be a list{of}, got {value!r}")
     if not value:
         raise ValueError(f"{where}: {key} must not be an empty list")
     return value
 
 
-def _is(value: Any, kind: type) -> bool:
-    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-
-
-def _of(kind: type) -> str:
-    return {dict: " of keys and values", int: " of whole numbers"}.get(kind, "")
-
-
-def _names(value: Any, key: str, where: str) -> tuple[str, ...]:
+def _names(values: Mapping[str, Any], key: str, where: str, default: Any) -> tuple[str, ...]:
+    value = values.get(key, default)
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise TypeError(f"{where}: {key} must be a name or a list of names, got {value!r}")
     return tuple(names)
 
 
-def _metrics(told: Mapping[str, Any], where: str) -> tuple[str, ...] | None:
-    names = _names(told.get("metrics", "usual"), "metrics", where)
-    return None if names == ("usual",) else names
-
-
-def _resources(told: Mapping[str, Any], where: str) -> Resources:
-    value = _mapping(told, "resources", where)
-    if unknown := [key for key in value if key not in ("cpus", "gpus")]:
-        raise ValueError(f"{where}: resources has the keys cpus and gpus, not {unknown[0]!r}")
-    return Resources(**value)
-
-
-def _retries(told: Mapping[str, Any], where: str) -> int:
-    value = told.get("retries", 2)
+def _count(values: Mapping[str, Any], key: str, where: str, default: int) -> int:
+    value = values.get(key, default)
     if not _is(value, int):
-        raise TypeError(f"{where}: retries must be a whole number, got {value!r}")
+        raise TypeError(f"{where}: {key} must be a whole number, got {value!r}")
     if value < 0:
-        raise ValueError(f"{where}: retries must be at least 0, got {value}")
+        raise ValueError(f"{where}: {key} must be at least 0, got {value}")
     return int(value)
+
+
+def _is(value: Any, kind: type) -> bool:
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))

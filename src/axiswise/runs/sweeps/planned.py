@@ -1,21 +1,20 @@
-"""A run that a sweep asks for: where it is to be, how far it has come, what became of it."""
+"""A run that a sweep asks for: where it will be, how far it is, how it ended."""
 
 import json
-import os
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import yaml
 
-from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError, write_atomically
 
-State = Literal["finished", "there", "failed"]
+State = Literal["finished", "there", "failed", "busy"]
 
 _SIDE = ".sweep"  # hidden, so that a folder's visible content is its runs and its table
 
@@ -27,7 +26,7 @@ class PlannedRun:
     Attributes:
         name: What the runs of its config are grouped by.
         recipe: The recipe's shipped name or file.
-        overrides: Command-line words that change it, as "--penalty.weight=0.3".
+        overrides: Command-line words that change it, as "--steps=100".
         seed: Of everything random.
         metrics: Names of the scores wanted; the usual ones if None, none if empty.
         folder: Its run folder, OUT/NAME-DIGEST-seedS.
@@ -48,29 +47,29 @@ class PlannedRun:
         return yaml.safe_load(self.config)  # type: ignore[no-any-return]
 
     @property
+    def files(self) -> RunFolder:
+        """Its files."""
+        return RunFolder(self.folder)
+
+    @property
     def log(self) -> Path:
         """What its last attempt printed."""
         return self._beside("log")
 
     @property
-    def lock(self) -> Path:
-        """The file that whoever works on it holds."""
-        return self._beside("lock")
-
-    @property
     def record(self) -> Path:
-        """What was evaluated by which protocol, JSON."""
+        """Which scores were taken, JSON."""
         return self._beside("json")
 
     @property
-    def told(self) -> Path:
+    def start(self) -> Path:
         """The config that its training starts from, YAML."""
         return self._beside("yaml")
 
     @property
     def trained(self) -> bool:
         """Whether there is a finished model."""
-        return (self.folder / WEIGHTS).is_file()
+        return self.files.weights.is_file()
 
     @property
     def evaluated(self) -> bool:
@@ -79,7 +78,7 @@ class PlannedRun:
             return True
         try:
             record = json.loads(self.record.read_text(encoding="utf-8"))
-            found = read_evaluation_file(RunFolder(self.folder).evaluation)
+            found = read_evaluation_file(self.files.evaluation)
             return (
                 set(self._wanted) <= set(record["metrics"])
                 and set(record["scores"]) <= set(found["scores"])
@@ -101,17 +100,23 @@ class PlannedRun:
     @property
     def steps_done(self) -> int:
         """Steps that its table of metrics has come to."""
-        return self.steps if self.trained else _last_step(RunFolder(self.folder).metrics)
+        return self.steps if self.trained else self.files.last_step()
+
+    def take(self) -> BinaryIO | None:
+        """Lock it until the file is closed or this process ends; None if another process has."""
+        lock = self._beside("lock").open("a+b")
+        if sys.platform != "win32":
+            import fcntl
+
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                lock.close()
+                return None
+        return lock
 
     def write_record(self, scores: Mapping[str, Any]) -> None:
-        """Note that the wanted scores were taken.
-
-        Args:
-            scores: The scores that its evaluation holds now, by name.
-
-        Raises:
-            OSError: If the note cannot be written.
-        """
+        """Note that the wanted scores were taken, and which its evaluation holds now."""
         content = {"metrics": self._wanted, "scores": sorted(scores)}
         write_atomically(self.record, (json.dumps(content, indent=2) + "\n").encode())
 
@@ -121,15 +126,11 @@ class PlannedRun:
 
     @classmethod
     def from_json(cls, text: str) -> "PlannedRun":
-        """The run that `to_json` wrote.
-
-        Args:
-            text: The line.
-        """
-        told = json.loads(text)
-        metrics = None if told["metrics"] is None else tuple(told["metrics"])
-        rest = {"overrides": tuple(told["overrides"]), "folder": Path(told["folder"])}
-        return cls(**{**told, **rest, "metrics": metrics})
+        """The run of a line that `to_json` made."""
+        values = json.loads(text)
+        metrics = None if values["metrics"] is None else tuple(values["metrics"])
+        overrides, folder = tuple(values["overrides"]), Path(values["folder"])
+        return cls(**{**values, "overrides": overrides, "folder": folder, "metrics": metrics})
 
     @property
     def _wanted(self) -> list[str]:
@@ -169,56 +170,40 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run.
+    """How an attempt at a run ended.
 
     Attributes:
         run: The run.
-        state: "finished" by this call, "there" from an earlier one or by another process, or
-            "failed".
+        state: "finished" by this call, "there" from an earlier one or by another process, "failed",
+            or "busy" where another process works on it.
         reason: Why it failed, one line; else empty.
+        lost: Whether it failed because its process or machine has gone.
     """
 
     run: PlannedRun
     state: State
     reason: str = ""
-
-    @property
-    def log(self) -> Path:
-        """What the run's last attempt printed."""
-        return self.run.log
+    lost: bool = False
 
 
 @dataclass(frozen=True)
-class Progress:
+class SweepProgress:
     """How far a sweep is.
 
     Attributes:
-        outcomes: What became of those that have ended, in the order in which they did.
-        running: Those at work, each with its steps done.
-        waiting: How many are still to start.
+        outcomes: Of the runs that have ended, in the order in which they did.
+        running: The runs that train now, each with its steps done.
     """
 
     outcomes: tuple[Outcome, ...]
     running: tuple[tuple[PlannedRun, int], ...]
-    waiting: int
 
 
 def _covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether scores by one protocol are what another asks for; more radii than asked do no harm.
+    """Whether scores by one protocol are what another asks for; further radii do no harm.
 
     A key that the evaluation does not know yet had its default.
     """
     others = {key: value for key, value in wanted.items() if key in found and key != "radius"}
     same = all(found[key] == value for key, value in others.items())
     return same and set(wanted["radius"]) <= set(found["radius"])
-
-
-def _last_step(metrics: Path) -> int:
-    """The step in the last whole row of a table of metrics; 0 where there is none."""
-    try:
-        with metrics.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
-            lines = file.read().split(b"\n")[:-1]
-        return int(lines[-1].split(b",")[0])
-    except (OSError, IndexError, ValueError):
-        return 0

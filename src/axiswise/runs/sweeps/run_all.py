@@ -1,4 +1,4 @@
-"""What makes the runs of a sweep happen, whatever engine it has."""
+"""Trains and scores the runs of a sweep, on this machine or on a Ray cluster."""
 
 import contextlib
 import signal
@@ -7,16 +7,40 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
-from axiswise.runs.sweeps.local import Engine, LocalEngine, environments, usual_workers
-from axiswise.runs.sweeps.lock import take
-from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Progress, Resources
+from axiswise.runs.sweeps.local import LocalEngine, environments, usual_workers
+from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources, SweepProgress
 
 _TICK = 0.5  # seconds from one look at the runs to the next
-_LOOK_AGAIN = 2.0  # seconds until a run that another process is at is tried again
+_LOOK_AGAIN = 2.0  # seconds until a run that another process works on is tried again
 
-OnProgress = Callable[[Progress], None]
+OnProgress = Callable[[SweepProgress], None]
+
+
+class Engine(Protocol):
+    """Where runs train."""
+
+    @property
+    def free(self) -> int:
+        """How many more runs it takes now."""
+        ...
+
+    def running(self) -> list[PlannedRun]:
+        """The runs that train now."""
+        ...
+
+    def start(self, run: PlannedRun) -> None:
+        """Start a run, and return at once."""
+        ...
+
+    def wait(self, seconds: float) -> list[Outcome]:
+        """What has ended; returns when something has, or after that time."""
+        ...
+
+    def stop(self) -> None:
+        """End all that runs, saved where that is possible, and leave no process behind."""
+        ...
 
 
 def run_all(
@@ -29,25 +53,24 @@ def run_all(
 ) -> list[Outcome]:
     """Train and score what is missing of runs.
 
-    A finished run is left alone. One that was interrupted, by whatever, goes on from its newest
-    checkpoint. One that another process is at is waited for, and taken over if it is let go of.
-    One that fails is tried again by the next call. Ctrl-C and SIGTERM end all processes that were
-    started, training after it has saved; a second Ctrl-C ends them at once.
+    A finished run is left alone. One that was interrupted goes on from its newest checkpoint. One
+    that another process works on is waited for, and taken over where that process ends. One that
+    fails is tried again by the next call. Ctrl-C and SIGTERM end all processes that were started,
+    training after it has saved; a second Ctrl-C ends them at once.
 
     Args:
         runs: What `plan` returned.
-        workers: How many runs at once, ≥ 1. If None, as many as the machine has cores and GPUs for
-            (see `Resources`); on Ray, as many as the cluster has room for. On one machine, each
-            has an equal share of the cores: their number, as it decides on the threads of each
-            run, is part of what makes results repeat bit for bit.
-        engine: "local" for processes of this machine, "ray" for a Ray cluster: the one that
-            `RAY_ADDRESS` or `ray start` has at hand, else one of this machine alone.
+        workers: How many runs at once, ≥ 1. If None, as many as there are cores and GPUs for (see
+            `Resources`). On one machine, each has an equal share of the cores: results repeat bit
+            for bit with the same number of workers only, as it sets the threads of each run.
+        engine: "local" for processes of this machine, "ray" for a Ray cluster: that of
+            `RAY_ADDRESS` or `ray start`, else one of this machine alone.
         on_progress: Called when a run ends, and about twice a second.
         resources: What one run takes; a core, and a GPU if there is one, if None.
         retries: How often Ray starts a run again that was lost with its machine or process, ≥ 0.
 
     Returns:
-        What became of each run, in the order of `runs`.
+        How each run ended, in the order of `runs`.
 
     Raises:
         KeyboardInterrupt: On Ctrl-C or SIGTERM.
@@ -65,7 +88,7 @@ def run_all(
     outcomes = {run.folder: Outcome(run, "there") for run in runs if run.finished}
     todo = deque(run for run in runs if run.folder not in outcomes)
     if on_progress is not None:
-        on_progress(Progress(tuple(outcomes.values()), (), len(todo)))
+        on_progress(SweepProgress(tuple(outcomes.values()), ()))
     if todo:
         started = _engine(engine, runs, workers, resources, retries)
         with _sigterm_as_ctrl_c():
@@ -83,13 +106,13 @@ def _engine(
     resources: Resources,
     retries: int,
 ) -> Engine:
-    for folder in {run.lock.parent for run in runs}:
+    for folder in {run.log.parent for run in runs}:
         folder.mkdir(parents=True, exist_ok=True)
     if engine == "ray":
         from axiswise.runs.sweeps.cluster import RayEngine
 
         return RayEngine(workers, resources, retries)
-    # Of all runs, not of those that are missing: each is to have the same threads in every call.
+    # Of all runs, not of those that are missing: each has the same threads in every call.
     workers = min(usual_workers(resources) if workers is None else workers, len(runs))
     pin = all(run.settings["devices"] == 1 for run in runs)
     return LocalEngine(environments(workers, resources, pin))
@@ -101,40 +124,37 @@ def _work(
     outcomes: dict[Path, Outcome],
     on_progress: OnProgress | None,
 ) -> None:
-    busy: dict[Path, float] = {}  # runs that others are at, and when to look again
+    look_again: dict[Path, float] = {}  # when, at runs that other processes work on
 
-    def show() -> None:
-        if on_progress is not None:
-            running = tuple((run, run.steps_done) for run in engine.running())
-            on_progress(Progress(tuple(outcomes.values()), running, len(waiting)))
+    def put_off(run: PlannedRun) -> None:
+        look_again[run.folder] = time.monotonic() + _LOOK_AGAIN
+        waiting.append(run)
 
     while waiting or engine.running():
         for _ in range(len(waiting)):
             if not engine.free:
                 break
             run = waiting.popleft()
-            if busy.get(run.folder, 0.0) > time.monotonic():
+            if look_again.get(run.folder, 0.0) > time.monotonic():
                 waiting.append(run)
-            elif _is_taken(run):
-                busy[run.folder] = time.monotonic() + _LOOK_AGAIN
-                waiting.append(run)
-            elif run.finished:
+                continue
+            lock = run.take()
+            if lock is None:
+                put_off(run)
+                continue
+            lock.close()
+            if run.finished:
                 outcomes[run.folder] = Outcome(run, "there")
             else:
                 engine.start(run)
-        for reply in engine.wait(_TICK):
-            if reply.state is None:
-                busy[reply.run.folder] = time.monotonic() + _LOOK_AGAIN
-                waiting.append(reply.run)
+        for outcome in engine.wait(_TICK):
+            if outcome.state == "busy":
+                put_off(outcome.run)
             else:
-                outcomes[reply.run.folder] = Outcome(reply.run, reply.state, reply.reason)
-        show()
-
-
-def _is_taken(run: PlannedRun) -> bool:
-    """Whether some process is at a run now."""
-    with run.lock.open("a+b") as lock:
-        return not take(lock)
+                outcomes[outcome.run.folder] = outcome
+        if on_progress is not None:
+            running = tuple((run, run.steps_done) for run in engine.running())
+            on_progress(SweepProgress(tuple(outcomes.values()), running))
 
 
 @contextlib.contextmanager

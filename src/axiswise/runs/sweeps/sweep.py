@@ -1,14 +1,17 @@
 """A sweep from its file to its table."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
+from axiswise.runs.evaluation import flat_scores, read_evaluation_file
+from axiswise.runs.run import flat_config
 from axiswise.runs.sweeps.plan import plan, read_sweep
-from axiswise.runs.sweeps.planned import Outcome, Progress
+from axiswise.runs.sweeps.planned import Outcome, PlannedRun, SweepProgress
 from axiswise.runs.sweeps.run_all import OnProgress, run_all
-from axiswise.runs.sweeps.table import TABLE, write_table
+from axiswise.runs.table import TABLE, TableRow, write_table
+from axiswise.support.files import UnreadableFileError
 from axiswise.training.stops import TrainingStoppedError
 
 # Given the number of runs, what shows their progress while it is open.
@@ -50,25 +53,46 @@ def sweep(
     settings = read_sweep(file)
     folder = Path("runs") / Path(file).stem if out is None else Path(out)
     runs = plan(settings, folder)
-    seen: tuple[Outcome, ...] = ()
+    outcomes: Sequence[Outcome] = ()
 
-    def note(progress: Progress) -> None:
-        nonlocal seen
-        seen = progress.outcomes
+    def note(progress: SweepProgress) -> None:
+        nonlocal outcomes
+        outcomes = progress.outcomes
         show(progress)
 
-    table = folder / TABLE
     try:
         with bars(len(runs)) as show:
             outcomes = run_all(runs, workers, engine, note, settings.resources, settings.retries)
-    except KeyboardInterrupt:
-        write_table(runs, seen, table)
-        raise
-    write_table(runs, outcomes, table)
-    if failed := [outcome for outcome in outcomes if outcome.state == "failed"]:
+    finally:
+        write_table(table_rows(runs, outcomes), folder / TABLE)
+    if failed := [outcome.run for outcome in outcomes if outcome.state == "failed"]:
         raise TrainingStoppedError(
             f"{len(failed)} of {len(runs)} runs failed: "
-            + "; ".join(f"{outcome.run.folder} (log: {outcome.log})" for outcome in failed)
+            + "; ".join(f"{run.folder} (log: {run.log})" for run in failed)
             + "; the same command tries them again"
         )
-    return table
+    return folder / TABLE
+
+
+def table_rows(runs: Sequence[PlannedRun], outcomes: Sequence[Outcome]) -> list[TableRow]:
+    """A row for each run, whether the sweep has come to it or not."""
+    states = {outcome.run.folder: outcome.state for outcome in outcomes}
+    return [
+        TableRow(
+            run.name,
+            run.seed,
+            str(run.folder),
+            flat_config(run.settings),
+            states.get(run.folder, "missing"),
+            _scores(run),
+        )
+        for run in runs
+    ]
+
+
+def _scores(run: PlannedRun) -> dict[str, float]:
+    """The scores of a run, local ones by radius; none where it was not evaluated."""
+    try:
+        return flat_scores(read_evaluation_file(run.files.evaluation)["scores"])
+    except (OSError, UnreadableFileError):
+        return {}

@@ -17,23 +17,20 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from axiswise.runs.folder import RunFolder
-from axiswise.runs.sweeps.lock import take
 from axiswise.runs.sweeps.planned import PlannedRun, State
 from axiswise.training.stops import InterruptedRunError
 
 
 def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Train what is not trained yet, from the newest checkpoint on, and score what is not scored.
+    """Train a run from its newest checkpoint on, and score it, as far as that is not done yet.
 
     Args:
-        run: What is wanted.
-        stopping: Asked after training, which may have ended just as it was told to stop.
+        run: The run.
+        stopping: Asked after training, which may end at the moment when it is asked to stop.
 
     Raises:
-        TrainingStoppedError: If training cannot go on, or was told to stop.
-        ValueError: On a metric that the run cannot have, or if this machine lacks the devices.
-        OSError: If something cannot be read or written.
+        InterruptedRunError: If it was stopped.
+        Exception: What `train_recipe`, `resume_run` and `evaluate_run` raise.
     """
     if not run.trained:
         _train(run)
@@ -45,16 +42,14 @@ def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> No
 
 def _train(run: PlannedRun) -> None:
     from axiswise.runs.train import resume_run, train_recipe
-    from axiswise.support.files import write_atomically
+    from axiswise.support.files import remove_unfinished, write_atomically
 
-    folder = RunFolder(run.folder)
-    if folder.config.is_file():
+    if run.files.config.is_file():
         resume_run(str(run.folder))
         return
-    for left in run.folder.glob(f".{folder.config.name}.*"):  # by a crash in its first moment
-        left.unlink()
-    write_atomically(run.told, run.config.encode())
-    train_recipe(str(run.told), [], str(run.folder))
+    remove_unfinished(run.files.config)  # after a crash in its first moment
+    write_atomically(run.start, run.config.encode())
+    train_recipe(str(run.start), [], str(run.folder))
 
 
 def _evaluate(run: PlannedRun) -> None:
@@ -62,29 +57,24 @@ def _evaluate(run: PlannedRun) -> None:
     from axiswise.runs.protocol import EvaluationProtocol
     from axiswise.runs.run import load_run
 
-    found = load_run(run.folder)
-    protocol = EvaluationProtocol(**run.settings["evaluation"])
     # The folder's own config may be of an earlier sweep with another protocol.
-    found = replace(found, protocol=protocol)
+    protocol = EvaluationProtocol(**run.settings["evaluation"])
+    found = replace(load_run(run.folder), protocol=protocol)
     run.write_record(evaluate_run(found, run.metrics)["scores"])
 
 
 def main() -> int:
-    """Answer until the input ends.
+    """Answer until the input ends; the exit status is 0, or a helper's.
 
-    Returns:
-        0, or, of a process that Fabric started to help another one, the status of its command.
+    A helper is a process that Fabric starts, with the same words, for a run on several devices.
     """
     if len(sys.argv) > 1:
-        from axiswise import cli
-
-        return cli.main(sys.argv[1:])
+        return _help(sys.argv[1])
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         ended = threading.Event()
         for line in _lines(ended):
             run = PlannedRun.from_json(line)
-            # What the other processes of a run on several devices are started with.
-            sys.argv[1:] = ["train", "--resume", str(run.folder)]
+            sys.argv[1:] = [str(run.folder)]
             state, reason = _attempt(run, ended.is_set)
             # What is left of an error, or of a group of processes, must not meet another run.
             last = state == "failed" or run.settings["devices"] > 1
@@ -95,11 +85,22 @@ def main() -> int:
     return 0
 
 
+def _help(folder: str) -> int:
+    """Take part in a run; what goes wrong is reported by the process that is helped."""
+    from axiswise.runs.train import resume_run
+
+    try:
+        resume_run(folder)
+    except Exception:
+        return 1
+    return 0
+
+
 def _lines(ended: threading.Event) -> Iterator[str]:
-    """Lines of the input, as they come; at its end this process and its helpers are told to stop.
+    """Lines of the input, as they come; at its end, SIGTERM to this process and its helpers.
 
     Training takes note of that signal at its next step. If there is none any more, the signal is
-    lost, and the event says the same.
+    lost, and `ended` stops the run.
     """
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -115,14 +116,13 @@ def _lines(ended: threading.Event) -> Iterator[str]:
         yield line
 
 
-def _attempt(
-    run: PlannedRun, stopping: Callable[[], bool] = lambda: False
-) -> tuple[State | None, str]:
-    """What became of a run, None if another process is at it; and why, if it failed."""
+def _attempt(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> tuple[State, str]:
+    """How an attempt at a run ended, and why, if it failed."""
     run.log.parent.mkdir(parents=True, exist_ok=True)
-    with run.lock.open("a+b") as lock:
-        if not take(lock):
-            return None, ""
+    lock = run.take()
+    if lock is None:
+        return "busy", ""
+    with lock:
         if run.finished:
             return "there", ""
         with _printing_to(run):

@@ -1,4 +1,4 @@
-"""The table that comes of a sweep: every config key and every score of each run."""
+"""The table of a sweep, sweep.csv: every config key and every score of each run."""
 
 import csv
 import io
@@ -6,10 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiswise.runs.evaluation import flat_scores, read_evaluation_file
-from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import flat_config
-from axiswise.runs.sweeps.planned import Outcome, PlannedRun
 from axiswise.support.files import UnreadableFileError, write_atomically
 
 TABLE = "sweep.csv"
@@ -39,49 +35,30 @@ class TableRow:
     scores: dict[str, float]
 
 
-def write_table(runs: Sequence[PlannedRun], outcomes: Sequence[Outcome], path: Path) -> None:
-    """Write the table of a sweep, CSV, whole or not at all.
+def write_table(rows: Sequence[TableRow], path: Path) -> None:
+    """Write a table, CSV, whole or not at all.
 
-    Columns: recipe, seed, folder; the config's keys, dotted, those first that differ between runs;
-    status; the scores. A run with no scores yet has empty cells.
-
-    Args:
-        runs: A row for each.
-        outcomes: What became of them, or of some.
-        path: Where to; a file that stands there is replaced.
+    Columns: recipe, seed, folder; the config's keys, those first that differ between runs; status;
+    the scores. A run with no scores yet has empty cells.
 
     Raises:
         OSError: If it cannot be written.
     """
-    status = {outcome.run.folder: outcome.state for outcome in outcomes}
-    configs = [flat_config(run.settings) for run in runs]
-    scores = [_scores(run) for run in runs]
-    keys = _varying_first(configs)
-    names = list(dict.fromkeys(name for found in scores for name in found))
+    keys = _varying_first([row.config for row in rows])
+    names = list(dict.fromkeys(name for row in rows for name in row.scores))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*_FIRST, *keys, _BETWEEN, *names])
-    for run, config, found in zip(runs, configs, scores, strict=True):
-        writer.writerow(
-            [
-                *(run.name, run.seed, run.folder),
-                *(config.get(key, "") for key in keys),
-                status.get(run.folder, "missing"),
-                *(found.get(name, "") for name in names),
-            ]
-        )
+    for row in rows:
+        config = [row.config.get(key, "") for key in keys]
+        scores = [row.scores.get(name, "") for name in names]
+        writer.writerow([row.recipe, row.seed, row.folder, *config, row.status, *scores])
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, text.getvalue().encode())
 
 
 def read_table(path: str | Path) -> list[TableRow]:
     """Read a table that `write_table` wrote.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its rows.
 
     Raises:
         UnreadableFileError: If it is damaged or something else.
@@ -99,15 +76,12 @@ def read_table(path: str | Path) -> list[TableRow]:
 
 
 def _row(header: list[str], row: list[str], middle: int) -> TableRow:
-    if len(row) != len(header):
-        raise ValueError
-    start = len(_FIRST)
     cells = list(zip(header, row, strict=True))
     return TableRow(
         recipe=row[0],
         seed=int(row[1]),
         folder=row[2],
-        config=dict(cells[start:middle]),
+        config=dict(cells[len(_FIRST) : middle]),
         status=row[middle],
         scores={name: float(value) for name, value in cells[middle + 1 :] if value},
     )
@@ -115,17 +89,4 @@ def _row(header: list[str], row: list[str], middle: int) -> TableRow:
 
 def _varying_first(configs: Sequence[Mapping[str, str]]) -> list[str]:
     keys = dict.fromkeys(key for config in configs for key in config)
-
-    def constant(key: str) -> bool:
-        return len({config.get(key) for config in configs}) == 1
-
-    return sorted(keys, key=constant)
-
-
-def _scores(run: PlannedRun) -> dict[str, float]:
-    """The scores of a run, local ones by radius; none where it was not evaluated."""
-    try:
-        found = read_evaluation_file(RunFolder(run.folder).evaluation)["scores"]
-    except (OSError, UnreadableFileError):
-        return {}
-    return flat_scores(found)
+    return sorted(keys, key=lambda key: len({config.get(key) for config in configs}) == 1)
