@@ -15,9 +15,8 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from axiswise.nets import SimpleGenerator
+from axiswise.jacobian import Jacobian
 from axiswise.objectives import JacobianTerm
-from axiswise.shared_pass import SharedPass
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.config import GANConfig
 from axiswise.training.gan import GANTraining
@@ -32,14 +31,10 @@ TARGET = 1.3
 class Published(JacobianTerm):
     """The authors' way: the generator's own pass, and three more for the penalty."""
 
-    def shared(self, generator: SimpleGenerator) -> SharedPass:
-        """Share nothing but the object."""
-        return SharedPass(generator)
-
-    def __call__(self, generator: SharedPass, z: Tensor, probes: Tensor) -> Tensor:
-        """The penalty."""
-        network = generator.generator
-        generator.keep((network(z),), False, z, z)
+    def __call__(self, jacobian: Jacobian, probes: Tensor) -> Tensor:
+        """The penalty; nothing is shared."""
+        network, z = jacobian.generator, jacobian.z
+        _ = jacobian.output
         return published_penalty(
             network, self.layers, z, probes, outputs(network, self.layers, z)[1]
         )

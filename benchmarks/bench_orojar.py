@@ -46,9 +46,9 @@ def main() -> None:
 
     def ours(arguments: dict[str, object]) -> Callable[[], None]:
         def step() -> None:
-            shared = aw.SharedPass(generator, layers=layers)
-            value = aw.orojar_penalty(shared, z, reduction="max", **arguments)
-            (value + shared.output.mean()).backward()
+            jacobian = aw.Jacobian(generator, z, layers=layers)
+            value = aw.orojar_penalty(jacobian, reduction="max", **arguments)
+            (value + jacobian.output.mean()).backward()
             generator.zero_grad()
 
         return step
@@ -116,13 +116,11 @@ def deviation(
     """Of a draw, over the exact value; on a quarter of the batch, which is enough for a mean."""
     rng = torch.Generator(z.device).manual_seed(0)
     several = z[: BATCH // 4]
-    shared = aw.SharedPass(generator, layers=layers)
-    exact = aw.orojar_penalty(shared, several, reduction=None)
+    jacobian = aw.Jacobian(generator, several, layers=layers)
+    exact = aw.orojar_penalty(jacobian, reduction=None)
     if not {"probes", "groups"} & form.keys():
         return 0.0
-    draws = [
-        aw.orojar_penalty(shared, several, reduction=None, rng=rng, **form) for _ in range(DRAWS)
-    ]
+    draws = [aw.orojar_penalty(jacobian, reduction=None, rng=rng, **form) for _ in range(DRAWS)]
     spread = torch.stack(draws).sum(1).std(0) / exact.sum(0)
     return float(spread.mean())
 

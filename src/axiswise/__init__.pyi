@@ -1,11 +1,11 @@
 from . import data, directions, metrics, nets
 from .directions import Directions, find_directions, match_directions
 from .jacobian import (
+    Jacobian,
+    KnownJacobian,
     jacobian_columns,
     jacobian_gram,
     jacobian_products,
-    rademacher,
-    sample_columns,
 )
 from .penalties import (
     hessian_penalty,
@@ -13,13 +13,15 @@ from .penalties import (
     jl1_penalty,
     jl2_penalty,
     orojar_penalty,
+    rademacher,
+    sample_columns,
     sample_groups,
 )
-from .shared_pass import SharedPass
 
 __all__ = [
     "Directions",
-    "SharedPass",
+    "Jacobian",
+    "KnownJacobian",
     "data",
     "directions",
     "find_directions",

@@ -181,9 +181,9 @@ def test_on_layers_it_is_the_penalty_of_their_outputs(
     drawn = term.draw(BATCH, LATENT, _rng())
     wanted = penalty(_activations(decoder, layers), z, **drawn)
     torch.testing.assert_close(term(decoder, z, **drawn), wanted, rtol=1e-10, atol=1e-12)
-    shared = term.shared(decoder)
-    torch.testing.assert_close(term(shared, z, **drawn), wanted, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(shared.output, decoder(z), rtol=1e-12, atol=0)
+    jacobian = term.jacobian(decoder, z)
+    torch.testing.assert_close(term(jacobian, **drawn), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(jacobian.output, decoder(z), rtol=1e-12, atol=0)
     other = dataclasses.replace(plain, layers=["1", "2"])
     assert not torch.isclose(other(decoder, z, **drawn), wanted)
 

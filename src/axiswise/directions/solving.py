@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from axiswise.directions.space import LatentBatch, SearchSpace
 from axiswise.jacobian import gram
-from axiswise.penalties import off_diagonal_energy
+from axiswise.penalties import orthogonality
 from axiswise.support.progress import Progress, no_progress
 
 _AT_ONCE = 16  # latents whose Jacobians are taken at once
@@ -114,7 +114,7 @@ def orojar_term(moved: Moves) -> Tensor:
         A scalar ≥ 0.
     """
     if moved.index is None or moved.along is None:
-        return off_diagonal_energy(moved.columns.transpose(0, 1)).sum()
+        return orthogonality(moved.columns.transpose(0, 1)).sum()
     (pulled,) = torch.autograd.grad(moved.columns, moved.along, moved.columns.detach())
     products = pulled @ moved.matrix.T  # (k, batch, direction)
     others = products.scatter(2, moved.index[..., None], 0)

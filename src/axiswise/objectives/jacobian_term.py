@@ -1,37 +1,17 @@
 """A penalty on the decoder's Jacobian as a term of a model's loss."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from axiswise.jacobian import Generator, rademacher, sample_columns
+from axiswise.jacobian import Generator, Jacobian
 from axiswise.objectives.schedule import check_schedule
-from axiswise.penalties import (
-    hessian_penalty,
-    ima_contrast,
-    jl1_penalty,
-    jl2_penalty,
-    orojar_penalty,
-    sample_groups,
-)
-from axiswise.shared_pass import SharedPass
+from axiswise.penalties import PENALTIES, rademacher, sample_columns, sample_groups
 
-_PENALTIES = {
-    "jl1": jl1_penalty,
-    "jl2": jl2_penalty,
-    "orojar": orojar_penalty,
-    "hessian": hessian_penalty,
-    "ima": ima_contrast,
-}
-_OPTIONS = {
-    "jl1": {"columns", "normalize"},
-    "jl2": {"columns"},
-    "orojar": {"probes", "groups", "columns", "normalize"},
-    "hessian": {"probes", "groups"},
-    "ima": set(),
-}
+_NAMES = ("jl1", "jl2", "orojar", "hessian", "ima")
 
 
 @dataclass(frozen=True)
@@ -76,10 +56,11 @@ class JacobianTerm:
     delay: float | None = None
 
     def __post_init__(self) -> None:
-        if self.name not in _PENALTIES:
-            raise ValueError(f"name must be one of {', '.join(_PENALTIES)}, got {self.name!r}")
+        if self.name not in _NAMES:
+            raise ValueError(f"name must be one of {', '.join(_NAMES)}, got {self.name!r}")
+        options = PENALTIES.find(self.name).options
         for option in ("columns", "probes", "groups", "normalize"):
-            if getattr(self, option) and option not in _OPTIONS[self.name]:
+            if getattr(self, option) and option not in options:
                 raise ValueError(f"{option} is no option of the penalty {self.name!r}")
         of_pairs = 2 if self.name == "orojar" else 1
         for option, least in (("columns", of_pairs), ("probes", 2), ("groups", 2)):
@@ -102,7 +83,7 @@ class JacobianTerm:
     @property
     def label(self) -> str:
         """What its values are logged as: the name, or "jl1_normalized" and the like."""
-        return f"{self.name}_normalized" if self.normalize else self.name
+        return PENALTIES.find(self.name).label(self.normalize)
 
     def draw(
         self, batch: int, latent: int, rng: torch.Generator, share: slice = slice(None)
@@ -126,36 +107,50 @@ class JacobianTerm:
             return {"groups": sample_groups(batch, latent, self.groups, rng=rng)[:, share]}
         return {}
 
-    def shared(self, generator: Generator) -> SharedPass:
-        """A pass of the generator that this penalty and a loss on its output share.
+    def jacobian(
+        self, generator: Generator, z: Tensor, then: Callable[[Tensor], Tensor] | None = None
+    ) -> Jacobian:
+        """The Jacobian that this penalty scores; its `output` serves a loss.
 
         Args:
             generator: A decoder, or a GAN's generator.
+            z: Latents, (batch, latent).
+            then: As in `Jacobian`.
 
         Returns:
-            To be called with in the generator's place; what the generator returned is its `output`.
+            To be called with in the generator's place.
         """
-        return SharedPass(generator, layers=self.layers)
+        return Jacobian(
+            generator, z, self.method, epsilon=self.epsilon, layers=self.layers, then=then
+        )
 
-    def __call__(self, generator: Generator, z: Tensor, **drawn: Tensor) -> Tensor:
+    def __call__(
+        self, generator: Generator | Jacobian, z: Tensor | None = None, **drawn: Tensor
+    ) -> Tensor:
         """The penalty, unweighted.
 
         Args:
-            generator: A decoder, a GAN's generator, or a pass of one that is shared.
-            z: Latents, (batch, latent).
+            generator: A decoder, a GAN's generator, or what `jacobian` returned.
+            z: Latents, (batch, latent), of a generator.
             **drawn: What `draw` returned.
 
         Returns:
             A scalar.
         """
-        options: dict[str, Any] = {"reduction": self.reduction, "method": self.method}
+        function = PENALTIES.find(self.name).function
+        options: dict[str, Any] = {"reduction": self.reduction, **drawn}
         if self.normalize:
             options["normalize"] = True
-        if self.epsilon is not None:
-            options["epsilon"] = self.epsilon
-        if self.layers and not isinstance(generator, SharedPass):
-            generator = self.shared(generator)
-        return _PENALTIES[self.name](generator, z, **drawn, **options)  # type: ignore[no-any-return, operator]
+        if isinstance(generator, Jacobian):
+            return function(generator, **options)
+        return function(
+            generator,
+            z,
+            method=self.method,
+            epsilon=self.epsilon,
+            layers=self.layers,
+            **options,
+        )
 
     def other_scale(self, generator: Generator, z: Tensor) -> dict[str, Tensor]:
         """The same penalty in the other of its two forms, scale-free or not: to be logged.

@@ -140,7 +140,7 @@ class _View:
                 method="finite" if settings.get("derivative") == "finite" else "forward",
                 epsilon=settings.get("epsilon") or 1e-3,
                 chunk_size=_BATCH,
-                **{name: value[at] for name, value in self.conditioning.items()},
+                conditioning={name: value[at] for name, value in self.conditioning.items()},
             )
             if not isinstance(products, Tensor):
                 raise TypeError(f"generator must return one tensor, got {len(products)}")

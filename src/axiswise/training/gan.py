@@ -205,9 +205,9 @@ class GeneratorStep(nn.Module):
         z = full_precision(z)  # Fabric rounds what it passes on
         images = None
         for penalty, own in zip(config.penalties, drawn, strict=True):
-            shared = penalty.shared(self.generator)
-            values[penalty.label] = penalty(shared, z, **own)
-            images = shared.output if images is None else images
+            jacobian = penalty.jacobian(self.generator, z)
+            values[penalty.label] = penalty(jacobian, **own)
+            images = jacobian.output if images is None else images
         if images is None:
             images = self.generator(z)
         if config.vp is not None:

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from axiswise.jacobian import Jacobian
 from axiswise.nets import VAE
 from axiswise.objectives import (
     FactorVAE,
@@ -16,7 +17,6 @@ from axiswise.objectives import (
     kl_divergence,
     sample_codes,
 )
-from axiswise.shared_pass import SharedPass
 from axiswise.support.precision import full_precision
 from axiswise.training.config import VAEConfig
 from axiswise.training.discriminator import DiscriminatorTraining
@@ -136,9 +136,9 @@ class VAEStep(nn.Module):
         penalised: WeightedTerms = {}
         logits = None
         for penalty, own, ramp in zip(self.penalties, drawn, ramps[1:], strict=True):
-            shared = _shared_pass(self.vae.decoder, penalty)
-            penalised[penalty.label] = (ramp * penalty.weight, penalty(shared, z, **own))
-            logits = _kept_logits(self.vae.decoder, shared) if logits is None else logits
+            jacobian = _jacobian(self.vae.decoder, z, penalty)
+            penalised[penalty.label] = (ramp * penalty.weight, penalty(jacobian, **own))
+            logits = _kept_logits(self.vae.decoder, jacobian) if logits is None else logits
         if logits is None:
             logits = decoder_logits(self.vae.decoder, z)
         ratio = None if self.log_ratio is None else self.log_ratio(z)
@@ -163,18 +163,18 @@ def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
     return _logit(decoder(z)) if body is None else full_precision(body(z))
 
 
-def _shared_pass(decoder: nn.Module, penalty: JacobianTerm) -> SharedPass:
-    """One pass for the logits and a penalty on the probabilities, or on hidden layers."""
-    if penalty.layers:
-        return penalty.shared(decoder)
-    body = _before_sigmoid(decoder)
-    return SharedPass(decoder) if body is None else SharedPass(body, then=nn.Sigmoid())
+def _jacobian(decoder: nn.Module, z: Tensor, penalty: JacobianTerm) -> Jacobian:
+    """Of the probabilities, or of hidden layers; in the same pass as the logits."""
+    body = None if penalty.layers else _before_sigmoid(decoder)
+    if body is None:
+        return penalty.jacobian(decoder, z)
+    return penalty.jacobian(body, z, then=nn.Sigmoid())
 
 
-def _kept_logits(decoder: nn.Module, shared: SharedPass) -> Tensor:
+def _kept_logits(decoder: nn.Module, jacobian: Jacobian) -> Tensor:
     """`decoder_logits`, of the pass that a penalty has made."""
-    output: Tensor = shared.output
-    return _logit(output) if shared.generator is decoder else full_precision(output)
+    output: Tensor = jacobian.output
+    return _logit(output) if jacobian.generator is decoder else full_precision(output)
 
 
 def _before_sigmoid(decoder: nn.Module) -> nn.Sequential | None:

@@ -12,8 +12,7 @@ from axiswise.directions.solving import (
     recorded,
 )
 from axiswise.directions.space import LatentBatch, SearchSpace
-from axiswise.jacobian import rademacher
-from axiswise.penalties import hessian_penalty
+from axiswise.penalties import hessian_penalty, rademacher
 from axiswise.support.progress import Progress
 
 

@@ -1,4 +1,4 @@
-"""One pass of a generator for both its Jacobian and the loss on what it returns."""
+"""What of a generator is differentiated, and what is kept of the same pass."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -8,52 +8,21 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-Outputs = Tensor | Sequence[Tensor]
+from axiswise.jacobian.checks import Generator, Outputs
 
 
-class SharedPass:
-    """A generator that keeps what it returned while its Jacobian was taken.
-
-    A training step needs a generator's output for its loss, and a penalty runs the generator once
-    more. Given to a penalty in the generator's place, a `SharedPass` spares that second run:
-    `output` is what the penalty's own pass computed. Gradients of `output` go to the latents even
-    where the penalty cuts the graph at them (`detach=True`): both terms get the gradients that two
-    runs would give them.
+class Pass:
+    """One pass of a generator, of which one part is differentiated and one is kept.
 
     Args:
-        generator: As in `jacobian_columns`.
-        then: A function of what the generator returns, if the Jacobian is to be taken through it
-            while `output` stays what comes before: the sigmoid after a decoder's logits, say.
-        layers: Names of layers, as in `generator.named_modules()`, if the Jacobian is to be taken
-            of their outputs instead, a tuple of tensors in the order given, also for one name.
-            `output` stays what the whole generator returns, and derivatives are carried to the
-            last of these layers only. OroJaR's GANs penalise their convolutions' outputs in this
-            way (arXiv 2108.07668). Each layer must be called once in a pass and return a tensor.
-
-    Attributes:
-        generator: As given.
-        then: As given.
-        layers: The layers by their names; empty if none were given.
-
-    Raises:
-        TypeError: If layers is one string instead of several, or the generator is no `nn.Module`
-            with layers.
-        ValueError: On names that the generator does not have, a name given twice, or layers
-            together with then.
-
-    Example:
-        >>> import torch, axiswise as aw
-        >>> decoder = torch.nn.Linear(3, 5)
-        >>> shared = aw.SharedPass(decoder, then=torch.nn.Sigmoid())
-        >>> z = torch.zeros(2, 3)
-        >>> penalty = aw.jl1_penalty(shared, z)
-        >>> torch.equal(shared.output, decoder(z))
-        True
+        generator: As in `Jacobian`.
+        then: As in `Jacobian`.
+        layers: As in `Jacobian`.
     """
 
     def __init__(
         self,
-        generator: Callable[..., Outputs],
+        generator: Generator,
         then: Callable[..., Outputs] | None = None,
         layers: Sequence[str] = (),
     ) -> None:
@@ -61,73 +30,23 @@ class SharedPass:
         self.layers = _named(generator, layers) if len(layers) else {}
         if self.layers and then is not None:
             raise ValueError(f"layers must go without then, got both, layers {list(layers)}")
-        self._output: Outputs | None = None
 
-    def __call__(self, z: Tensor, **conditioning: Any) -> Outputs:
-        """What is differentiated; with `layers`, what comes after the last of them is not run.
-
-        Args:
-            z: Latents, (batch, latent).
-            **conditioning: Passed on to the generator.
-
-        Returns:
-            The generator's output, or `then` of it, or the outputs of `layers`.
-
-        Raises:
-            ValueError: If one of the layers is not called once in the pass.
-            TypeError: If one of the layers returns no tensor.
-        """
+    def differentiated(self, z: Tensor, **conditioning: Any) -> Outputs:
+        """What is differentiated; what comes after the last of the layers is not run."""
         if not self.layers:
-            return self.split(z, **conditioning)[0]
+            return self.both(z, **conditioning)[0]
         with self._watched(last=_stop) as outputs, contextlib.suppress(_AllCollected):
             self.generator(z, **conditioning)
         return self._collected(outputs)
 
-    def split(self, z: Tensor, **conditioning: Any) -> tuple[Outputs, Outputs]:
-        """What is differentiated, and what is kept.
-
-        Args:
-            z: Latents, (batch, latent).
-            **conditioning: Passed on to the generator.
-
-        Returns:
-            The generator's output, or `then` of it, or the outputs of `layers`; and the generator's
-            output, which has no forward-mode derivative where there are layers.
-
-        Raises:
-            ValueError: If one of the layers is not called once in the pass.
-            TypeError: If one of the layers returns no tensor.
-        """
+    def both(self, z: Tensor, **conditioning: Any) -> tuple[Outputs, Outputs]:
+        """What is differentiated, and the generator's output, without tangents behind layers."""
         if self.layers:
             with self._watched(last=_without_tangent) as outputs:
                 output = self.generator(z, **conditioning)
             return self._collected(outputs), output
         output = self.generator(z, **conditioning)
         return (output if self.then is None else self.then(output)), output
-
-    @property
-    def output(self) -> Any:
-        """What the generator returned when its Jacobian was last taken: a tensor, or several.
-
-        Raises:
-            RuntimeError: If it has not been taken yet.
-        """
-        if self._output is None:
-            raise RuntimeError("output is there after a penalty or a Jacobian of the SharedPass")
-        return self._output
-
-    def keep(self, outputs: tuple[Tensor, ...], several: bool, z: Tensor, here: Tensor) -> None:
-        """Store outputs that were computed at `here`, and make them differentiable in z.
-
-        Args:
-            outputs: What the generator returned.
-            several: Whether it returned a tuple or list of tensors rather than one.
-            z: Latents as they were given, (batch, latent).
-            here: Where the generator was run: z itself, or z cut off its graph.
-        """
-        if here is not z and z.requires_grad and torch.is_grad_enabled():
-            outputs = _Reattached.apply(z, here, *outputs)
-        self._output = outputs if several else outputs[0]
 
     @contextlib.contextmanager
     def _watched(self, last: Callable[[Tensor], Tensor]) -> Iterator[dict[str, Tensor]]:
@@ -196,6 +115,11 @@ def _without_tangent(output: Tensor) -> Tensor:
     # carried on, which costs time and changes nothing.
     primal: Tensor = forward_ad.unpack_dual(output).primal
     return primal.clone()
+
+
+def reattached(z: Tensor, here: Tensor, outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Outputs computed at `here`, a z cut off its graph, with a way back to z."""
+    return _Reattached.apply(z, here, *outputs)  # type: ignore[no-any-return]
 
 
 class _Reattached(torch.autograd.Function):

@@ -8,8 +8,9 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 import axiswise as aw
-from axiswise.normalization import NormsForJacobians
-from axiswise.stack import calls, plain_layers, push_forward
+from axiswise.jacobian import push
+from axiswise.jacobian.norms import NormsForJacobians
+from axiswise.jacobian.stack import calls, plain_layers, push_forward
 
 LATENT = 6
 
@@ -241,7 +242,7 @@ def test_a_norm_of_a_bfloat16_network_works_in_float32():
 def test_the_jacobian_takes_the_fast_road_only_where_it_may(monkeypatch):
     taken = []
     monkeypatch.setattr(
-        aw.jacobian, "push_forward", lambda *given: (taken.append(1), push_forward(*given))[1]
+        push, "push_forward", lambda *given: (taken.append(1), push_forward(*given))[1]
     )
     stack = STACKS["tanh"]()
     z = torch.randn(2, LATENT)
@@ -367,7 +368,9 @@ def test_reshaping_through_the_batch_is_left_to_the_general_road(name):
 
 def test_conditioning_that_a_stack_cannot_take_is_an_error_as_in_calling_it():
     with pytest.raises(TypeError, match="unexpected keyword argument 'label'"):
-        aw.jacobian_columns(STACKS["tanh"](), torch.randn(4, LATENT), label=torch.arange(4))
+        aw.jacobian_columns(
+            STACKS["tanh"](), torch.randn(4, LATENT), conditioning={"label": torch.arange(4)}
+        )
 
 
 def test_slopes_at_zero_are_those_of_pytorch():

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axiswise.normalization import standardized
+from axiswise.jacobian.norms import standardized
+from axiswise.jacobian.thin import is_thin, thin_conv_transpose
 from axiswise.support.precision import full_precision
-from axiswise.thin import is_thin, thin_conv_transpose
 
 # Rows of tangents carried at once: enough to fill the cores, few enough to stay in cache.
 _ROWS = 64

@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 import axiswise as aw
-from axiswise import normalization
-from axiswise.normalization import NormsForJacobians, instance_norm, layer_norm
+from axiswise.jacobian import norms
+from axiswise.jacobian.norms import NormsForJacobians, instance_norm, layer_norm
 
 LATENT = 4
 
@@ -149,9 +149,9 @@ def test_finite_differences_take_the_norms_as_they_are(
 ) -> None:
     """PyTorch's own are faster, and right where nothing is differentiated in forward mode."""
     taken_apart: list[tuple[object, ...]] = []
-    ours = normalization.instance_norm
+    ours = norms.instance_norm
     monkeypatch.setattr(
-        normalization,
+        norms,
         "instance_norm",
         lambda *given, **named: taken_apart.append(given) or ours(*given, **named),
     )

@@ -6,7 +6,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import axiswise as aw
-import axiswise.jacobian
+from axiswise.jacobian import push
+from axiswise.jacobian.layers import Pass
 
 aten = torch.ops.aten
 BATCH, LATENT = 5, 4
@@ -34,7 +35,7 @@ class Several(General):
 
 
 PENALTIES = {
-    "jl1": lambda g, z, **o: aw.jl1_penalty(g, z, [1, 3], **o),
+    "jl1": lambda *g, **o: aw.jl1_penalty(*g, columns=[1, 3], **o),
     "orojar": aw.orojar_penalty,
     "hessian": aw.hessian_penalty,
 }
@@ -82,9 +83,8 @@ def test_equals_two_passes_in_value_and_gradient(make, then, penalty, options):
     x = torch.randn(BATCH, 3, dtype=torch.float64)
     parameters = [*encoder.parameters(), *generator.parameters()]
 
-    shared = aw.SharedPass(generator, then)
-    value = penalty(shared, encoder(x), **options)
-    ours = [value, total(shared.output)]
+    jacobian = aw.Jacobian(generator, encoder(x), then=then, **options)
+    ours = [penalty(jacobian), total(jacobian.output)]
 
     z = encoder(x)
     alone = penalty(lambda z: through(then, generator(z)), z, **options)
@@ -103,58 +103,68 @@ def test_equals_two_passes_in_value_and_gradient(make, then, penalty, options):
 def test_the_generator_runs_once(make):
     generator, runs = make(), []
     generator.register_forward_hook(lambda *_: runs.append(1))
-    shared = aw.SharedPass(generator)
-    aw.orojar_penalty(shared, torch.randn(BATCH, LATENT), probes=2)
-    assert shared.output.shape == (BATCH, 7)
+    jacobian = aw.Jacobian(generator, torch.randn(BATCH, LATENT))
+    aw.orojar_penalty(jacobian, probes=2)
+    assert jacobian.output.shape == (BATCH, 7)
     assert len(runs) == 1
 
 
 def test_keyword_conditioning_reaches_the_generator():
     generator = General()
     z, shift = torch.randn(BATCH, LATENT), torch.randn(BATCH, 6)
-    shared = aw.SharedPass(generator, nn.Sigmoid())
-    aw.jl1_penalty(shared, z, chunk_size=2, shift=shift)
-    torch.testing.assert_close(shared.output, generator(z, shift=shift))
-    torch.testing.assert_close(shared(z, shift=shift), generator(z, shift=shift).sigmoid())
+    jacobian = aw.Jacobian(
+        generator, z, then=nn.Sigmoid(), chunk_size=2, conditioning={"shift": shift}
+    )
+    aw.jl1_penalty(jacobian)
+    torch.testing.assert_close(jacobian.output, generator(z, shift=shift))
 
 
 def test_latents_that_need_no_gradient_get_none():
     """As in a GAN: there is nothing before the latents, so that nothing is walked back to them."""
     z = torch.randn(BATCH, LATENT)
-    shared = aw.SharedPass(stack())
-    penalty = aw.orojar_penalty(shared, z, probes=2)
-    (penalty + shared.output.sum()).backward()
+    jacobian = aw.Jacobian(stack(), z)
+    penalty = aw.orojar_penalty(jacobian, probes=2)
+    (penalty + jacobian.output.sum()).backward()
     assert z.grad is None
-    assert shared.generator[0].weight.grad is not None
+    assert jacobian.generator[0].weight.grad is not None
 
 
 def test_without_gradients_the_output_is_plain():
-    shared = aw.SharedPass(stack())
     z = torch.randn(BATCH, LATENT, requires_grad=True)
+    jacobian = aw.Jacobian(stack(), z)
     with torch.no_grad():
-        aw.jl1_penalty(shared, z)
-    assert not shared.output.requires_grad
+        aw.jl1_penalty(jacobian)
+        plain = jacobian.output
+    assert not plain.requires_grad
+    assert jacobian.output.requires_grad  # asked for where gradients are recorded
+    torch.testing.assert_close(jacobian.output, plain)
 
 
 def test_the_latents_own_gradient_is_left_alone():
     """A leaf z gets the loss's gradient only, the graph's inner cut nothing that anyone sees."""
     generator = stack().double()
     z = torch.randn(BATCH, LATENT, dtype=torch.float64, requires_grad=True)
-    shared = aw.SharedPass(generator)
-    (aw.jl1_penalty(shared, z) + total(shared.output)).backward()
+    jacobian = aw.Jacobian(generator, z)
+    (aw.jl1_penalty(jacobian) + total(jacobian.output)).backward()
     (expected,) = torch.autograd.grad(total(generator(z)), z)
     torch.testing.assert_close(z.grad, expected)
 
 
-def test_an_output_that_is_not_there_yet_is_an_error():
-    with pytest.raises(RuntimeError, match="output is there after a penalty"):
-        _ = aw.SharedPass(stack()).output
+@pytest.mark.parametrize("options", [{}, {"layers": ("0",)}, {"then": torch.exp}], ids=str)
+def test_an_output_that_is_asked_for_first_is_the_generators(options):
+    generator = stack()
+    z = torch.randn(BATCH, LATENT, requires_grad=True)
+    output = aw.Jacobian(generator, z, **options).output
+    torch.testing.assert_close(output, generator(z), rtol=0, atol=0)
+    ours, theirs = (torch.autograd.grad(total(each), z)[0] for each in (output, generator(z)))
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=0)
 
 
 def test_a_generator_that_returns_no_tensor_is_refused():
-    shared = aw.SharedPass(lambda z: {"image": z}, then=lambda d: d["image"])
+    z = torch.randn(BATCH, LATENT)
+    jacobian = aw.Jacobian(lambda z: {"image": z}, z, then=lambda d: d["image"])
     with pytest.raises(TypeError, match="generator must return a tensor"):
-        aw.jl1_penalty(shared, torch.randn(BATCH, LATENT))
+        aw.jl1_penalty(jacobian)
 
 
 # Layers
@@ -235,14 +245,13 @@ def test_layers_equal_a_generator_that_returns_them_and_another_pass(name, penal
     encoder = nn.Linear(3, LATENT).double()
     x = torch.randn(BATCH, 3, dtype=torch.float64)
     parameters = [*encoder.parameters(), *generator.parameters()]
-    options = {"probes": torch.randn(3, BATCH, LATENT, dtype=torch.float64), **options}
+    probes = torch.randn(3, BATCH, LATENT, dtype=torch.float64)
 
-    shared = aw.SharedPass(generator, layers=layers)
-    value = penalty(shared, encoder(x), **options)
-    ours = [value, total(shared.output)]
+    jacobian = aw.Jacobian(generator, encoder(x), layers=layers, **options)
+    ours = [penalty(jacobian, probes=probes), total(jacobian.output)]
 
     z = encoder(x)
-    alone = penalty(lambda z: [generator.outputs(z, 0.0)[k] for k in layers], z, **options)
+    alone = penalty(lambda z: [generator.outputs(z, 0.0)[k] for k in layers], z, probes, **options)
     theirs = [alone, total(generator(encoder(x) if options.get("detach", True) else z))]
 
     torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-11)
@@ -256,10 +265,10 @@ def test_layers_equal_a_generator_that_returns_them_and_another_pass(name, penal
 
 
 @pytest.mark.parametrize("name", NAMED)
-def test_called_with_layers_it_returns_their_outputs_in_the_order_given(name):
+def test_the_pass_of_layers_returns_their_outputs_in_the_order_given(name):
     generator, layers = named(name)
     z = torch.randn(BATCH, LATENT, dtype=torch.float64)
-    outputs = aw.SharedPass(generator, layers=layers)(z)
+    outputs = Pass(generator, layers=layers).differentiated(z)
     assert isinstance(outputs, tuple)
     wanted = generator.outputs(z, 0.0)
     torch.testing.assert_close(outputs, tuple(wanted[k] for k in layers), rtol=0, atol=0)
@@ -269,15 +278,17 @@ def test_conditioning_reaches_a_generator_with_layers():
     generator, layers = named("any")
     z = torch.randn(BATCH, LATENT, dtype=torch.float64)
     shift = torch.randn(BATCH, 6, dtype=torch.float64)
-    shared = aw.SharedPass(generator, layers=layers)
     for method, chunk_size in [("forward", None), ("forward", 2), ("finite", 2)]:
-        settings = {"method": method, "chunk_size": chunk_size, "shift": shift}
-        ours = aw.jacobian_columns(shared, z, **settings)
+        settings = {"method": method, "chunk_size": chunk_size, "conditioning": {"shift": shift}}
+        jacobian = aw.Jacobian(generator, z, layers=layers, **settings)
         theirs = aw.jacobian_columns(
             lambda z, shift: [generator.outputs(z, shift)[k] for k in layers], z, **settings
         )
-        torch.testing.assert_close(ours, theirs)
-        torch.testing.assert_close(shared.output, generator(z, shift=shift))
+        torch.testing.assert_close(jacobian.columns(), theirs)
+        torch.testing.assert_close(jacobian.output, generator(z, shift=shift))
+        torch.testing.assert_close(
+            aw.jacobian_columns(generator, z, layers=layers, **settings), theirs
+        )
 
 
 class Rows(TorchDispatchMode):
@@ -306,9 +317,9 @@ class Rows(TorchDispatchMode):
 def test_what_follows_the_layers_is_run_without_tangents(generator, layers, last, rest):
     z, probes = torch.randn(BATCH, LATENT), torch.randn(4, BATCH, LATENT)
     with Rows() as whole:
-        aw.jacobian_products(aw.SharedPass(generator), z, probes)
+        aw.Jacobian(generator, z).products(probes)
     with Rows() as part:
-        aw.jacobian_products(aw.SharedPass(generator, layers=layers), z, probes)
+        aw.Jacobian(generator, z, layers=layers).products(probes)
     assert whole.rows[last] == whole.rows[rest] == part.rows[last] == {BATCH, 4 * BATCH}
     assert part.rows[rest] == {BATCH}
 
@@ -320,20 +331,20 @@ def test_finite_differences_run_what_follows_the_layers_once():
         module.register_forward_pre_hook(
             lambda *_, name=name: calls.__setitem__(name, calls[name] + 1)
         )
-    shared = aw.SharedPass(generator, layers=("late", "early"))
     z, probes = torch.randn(BATCH, LATENT), torch.randn(4, BATCH, LATENT)
-    aw.jacobian_products(shared, z, probes, method="finite")
+    jacobian = aw.Jacobian(generator, z, "finite", layers=("late", "early"))
+    jacobian.products(probes)
     assert calls == {"early": 5, "late": 5, "blocks.1": 1}
 
 
 def test_a_layer_that_is_used_again_elsewhere_leaves_the_others_on_the_fast_road(monkeypatch):
     taken = []
-    push = aw.jacobian.push_forward
-    monkeypatch.setattr(aw.jacobian, "push_forward", lambda *g: (taken.append(1), push(*g))[1])
+    known = push.push_forward
+    monkeypatch.setattr(push, "push_forward", lambda *g: (taken.append(1), known(*g))[1])
     tanh = nn.Tanh()
     generator = nn.Sequential(tanh, nn.Linear(LATENT, 6), tanh, nn.Linear(6, 2))
     z = torch.randn(BATCH, LATENT)
-    ours = aw.jacobian_columns(aw.SharedPass(generator, layers=("1",)), z)
+    ours = aw.jacobian_columns(generator, z, layers=("1",))
     assert taken
     torch.testing.assert_close(ours[0], aw.jacobian_columns(generator[:2], z))
 
@@ -363,9 +374,9 @@ class OddLayers(nn.Module):
 def test_layers_that_are_not_called_once_or_return_no_tensor(
     generator, layers, error, message, method
 ):
-    shared = aw.SharedPass(generator, layers=layers)
+    z = torch.randn(BATCH, LATENT)
     with pytest.raises(error, match="^layers must each .*" + message):
-        aw.jl1_penalty(shared, torch.randn(BATCH, LATENT), method=method)
+        aw.jl1_penalty(generator, z, method=method, layers=layers)
     assert not any(module._forward_hooks for module in generator.modules())
 
 
@@ -385,4 +396,4 @@ def test_layers_that_are_not_called_once_or_return_no_tensor(
 )
 def test_layers_that_cannot_be_are_refused(arguments, error, message):
     with pytest.raises(error, match="^layers " + message):
-        aw.SharedPass(**{"generator": stack(), **arguments})
+        aw.Jacobian(**{"generator": stack(), "z": torch.zeros(1, LATENT), **arguments})

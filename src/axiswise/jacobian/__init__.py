@@ -1,0 +1,39 @@
+"""The Jacobian of any generator: columns, products with probes, Gram matrix, second derivatives."""
+
+from axiswise.jacobian.checks import Generator, Method, check_latents
+from axiswise.jacobian.of_generator import (
+    Jacobian,
+    JacobianOptions,
+    as_jacobian,
+    jacobian_columns,
+    jacobian_gram,
+    jacobian_products,
+)
+from axiswise.jacobian.operators import (
+    Along,
+    Derivatives,
+    JacobianOperator,
+    KnownJacobian,
+    each,
+    flat_outputs,
+    gram,
+)
+
+__all__ = [
+    "Along",
+    "Derivatives",
+    "Generator",
+    "Jacobian",
+    "JacobianOperator",
+    "JacobianOptions",
+    "KnownJacobian",
+    "Method",
+    "as_jacobian",
+    "check_latents",
+    "each",
+    "flat_outputs",
+    "gram",
+    "jacobian_columns",
+    "jacobian_gram",
+    "jacobian_products",
+]

@@ -1,0 +1,85 @@
+"""Refusal of what cannot be differentiated, with the argument's name."""
+
+from collections.abc import Callable, Sequence
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Outputs = Tensor | Sequence[Tensor]
+Generator = Callable[..., Outputs]
+Method = Literal["forward", "finite"]
+
+
+def check_latents(z: Tensor) -> None:
+    """Refuse a z that is not a floating tensor (batch, *latent) without empty axes."""
+    if not isinstance(z, Tensor):
+        raise TypeError(f"z must be a tensor, got {type(z).__name__}")
+    if not z.is_floating_point():
+        raise TypeError(f"z must be floating, got {z.dtype}")
+    if z.dim() < 2 or 0 in z.shape:
+        raise ValueError(f"z must be (batch, *latent), no axis empty, got {tuple(z.shape)}")
+
+
+def check_settings(method: str, epsilon: float | None, chunk_size: int | None) -> None:
+    """Refuse settings out of range."""
+    if method not in get_args(Method):
+        raise ValueError(f"method must be 'forward' or 'finite', got {method!r}")
+    if epsilon is not None and not epsilon > 0:  # so that NaN is refused too
+        raise ValueError(f"epsilon must be > 0, got {epsilon}")
+    if chunk_size is not None and chunk_size < 1:
+        raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
+
+
+def check_probes(probes: Tensor, shape: torch.Size) -> None:
+    """Refuse probes that are not (probe, *shape), shape (batch, *latent)."""
+    if probes.dim() != 1 + len(shape) or probes.shape[1:] != shape or probes.shape[0] == 0:
+        latent = "latent" if len(shape) == 2 else "*latent"
+        raise ValueError(
+            f"probes must be (probe, batch, {latent}) = (≥ 1, {', '.join(map(str, shape))}), "
+            f"got {tuple(probes.shape)}"
+        )
+
+
+def checked_columns(
+    columns: Tensor | Sequence[int] | None, batch: int, latent: int, device: torch.device
+) -> Tensor | None:
+    """A user's indices, (k,) or (batch, k), as (batch, k), int64; None stays None."""
+    if columns is None:
+        return None
+    index = torch.as_tensor(columns, device=device)
+    if index.is_floating_point() or index.is_complex() or index.dtype == torch.bool:
+        raise ValueError(f"columns must be integer indices, got {index.dtype}")
+    if index.dim() == 1:
+        index = index.expand(batch, -1)
+    if index.dim() != 2 or index.shape[0] != batch or index.shape[1] == 0:
+        raise ValueError(
+            f"columns must be (k,) or (batch, k) = ({batch}, k) with k ≥ 1, "
+            f"got {tuple(torch.as_tensor(columns).shape)}"
+        )
+    if index.min() < 0 or index.max() >= latent:
+        raise ValueError(
+            f"columns must be between 0 and {latent - 1}, "
+            f"got {int(index.min())} to {int(index.max())}"
+        )
+    return index.long()
+
+
+def checked_activations(output: object, batch: int) -> tuple[Tensor, ...]:
+    """What a generator returned, as a tuple of tensors with a row for each sample."""
+    activations = (output,) if isinstance(output, Tensor) else output
+    if not isinstance(activations, tuple | list) or not activations:
+        raise TypeError(
+            "generator must return a tensor, or a tuple or list of tensors, "
+            f"got {type(output).__name__}"
+        )
+    for activation in activations:
+        if not isinstance(activation, Tensor) or not activation.is_floating_point():
+            kind = activation.dtype if isinstance(activation, Tensor) else type(activation).__name__
+            raise TypeError(f"generator must return floating tensors, got {kind}")
+        if activation.dim() == 0 or activation.shape[0] != batch:
+            raise ValueError(
+                f"generator must return one row for each of the {batch} latents, "
+                f"got shape {tuple(activation.shape)}"
+            )
+    return tuple(activations)

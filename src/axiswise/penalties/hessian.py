@@ -1,0 +1,82 @@
+"""Peebles et al., The Hessian Penalty (ECCV 2020, arXiv 2008.10599)."""
+
+from typing import Unpack
+
+import torch
+from torch import Tensor
+
+from axiswise.jacobian import Generator, JacobianOperator, JacobianOptions, as_jacobian
+from axiswise.penalties.family import penalty
+from axiswise.penalties.reduction import Reduction, reduced_with_outputs
+from axiswise.penalties.sampling import check_one_of, groups_of, probes_of, split_chance
+from axiswise.support.precision import full_precision
+
+
+@penalty("hessian")
+def hessian_penalty(
+    generator: Generator | JacobianOperator,
+    z: Tensor | None = None,
+    probes: int | Tensor | None = None,
+    *,
+    groups: int | Tensor | None = None,
+    reduction: Reduction = "mean",
+    rng: torch.Generator | None = None,
+    **options: Unpack[JacobianOptions],
+) -> Tensor:
+    """Hessian Penalty (Peebles et al. 2020, arXiv 2008.10599).
+
+    For each output its Hessian H with respect to the latents should be diagonal. With `probes`, the
+    paper's estimator: the unbiased variance over Rademacher probes v of vᵀHv.
+    Without, its exact expectation 2·Σ_{i≠j} H_ij²; with `groups`, the unbiased estimator that
+    `orojar_penalty` has, on vᵀHw instead of vᵀJᵀJw. Reduced over batch and outputs together.
+
+    Args:
+        generator: Callable (batch, *latent) → (batch, *output), or a tuple or list of such; or its
+            `Jacobian`, without z and options.
+        z: Latents, (batch, *latent), floating.
+        probes: Number k ≥ 2 of Rademacher probes (the paper has 2), or probes of your own,
+            (k, batch, *latent).
+        groups: Number of groups, 2…latent, or probes of your own, (group, batch, *latent).
+        reduction: "mean" or "max" over batch and outputs; None for each sample's mean over
+            outputs.
+        rng: Source of randomness; None for torch's global one.
+        **options: Of the `Jacobian`: method, where "finite" is the published central differences
+            (G(z + εv) − 2G(z) + G(z − εv))/ε²; epsilon (0.1 as published), detach, chunk_size,
+            layers, then, conditioning.
+
+    Returns:
+        A scalar ≥ 0; with reduction=None a tensor (batch,), or (activation, batch) for a
+        generator that returns several activations.
+
+    Raises:
+        ValueError: On fewer than two probes or groups, on both at once, or on bad arguments as
+            `Jacobian`.
+        TypeError: As `Jacobian`, or on an option beside a `Jacobian`.
+        NotImplementedError: As `Jacobian`.
+
+    Example:
+        >>> import torch, axiswise as aw
+        >>> product = lambda z: z[:, :1] * z[:, 1:]  # its Hessian is [[0, 1], [1, 0]]
+        >>> float(aw.hessian_penalty(product, torch.randn(8, 2)))
+        4.0
+    """
+    jacobian = as_jacobian(generator, z, options)
+    check_one_of(probes=probes, groups=groups)
+    if probes is not None:
+        curvatures = jacobian.curvatures(probes_of(jacobian, probes, rng))
+        return reduced_with_outputs(curvatures, lambda c: full_precision(c).var(0), reduction)
+
+    # uᵀHw from curvatures along u + w and u − w, so that both methods need one primitive only.
+    if jacobian.latent == 1:
+        shape = tuple(jacobian.shape)
+        raise ValueError(f"z must have at least 2 latents for this penalty, got {shape}")
+    drawn = jacobian.unit_probes(None) if groups is None else groups_of(jacobian, groups, rng)
+    first, other = torch.triu_indices(drawn.shape[0], drawn.shape[0], 1)
+    pairs = torch.cat([drawn[first] + drawn[other], drawn[first] - drawn[other]])
+    split = split_chance(drawn.shape[0], jacobian.latent)
+
+    def mixed(curvature: Tensor) -> Tensor:
+        plus, minus = full_precision(curvature).chunk(2)
+        return 4 / split * ((plus - minus) / 4).square().sum(0)
+
+    return reduced_with_outputs(jacobian.curvatures(pairs), mixed, reduction)
