@@ -5,7 +5,10 @@ import sys
 
 import pytest
 
-NAMES = ("train", "recipes", "evaluate", "show", "sefa", "compare", "sweep", "reproduce", "data")
+from axiswise.cli import main
+from axiswise.directions import METHODS
+
+NAMES = ("train", "recipes", "discover", "evaluate", "show", "sefa", "compare", "sweep", "data")
 # Twenty times what a command takes on a machine at rest.
 PATIENCE = 10
 CHECK = """
@@ -18,7 +21,9 @@ sys.exit(status)
 """
 
 
-@pytest.mark.parametrize("words", ["--help", *(f"{command} --help" for command in NAMES)])
+@pytest.mark.parametrize(
+    "words", ["--help", *(f"{command} --help" for command in (*NAMES, "reproduce"))]
+)
 def test_help_loads_no_torch(words: str) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", CHECK, *words.split()],
@@ -29,6 +34,11 @@ def test_help_loads_no_torch(words: str) -> None:
     )
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout.startswith(f"usage: axiswise {words.removesuffix('--help')}".rstrip())
+
+
+def test_help_of_discover_names_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["discover", "--help"]) == 0
+    assert ", ".join(METHODS.names()) in capsys.readouterr().out
 
 
 def test_the_package_loads_torch_when_a_name_is_used() -> None:

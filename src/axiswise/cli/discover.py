@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 _USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
        [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]
        [--derivative forward|finite] [--epsilon E] [--chunk-size N] [--key value …]"""
+_METHOD = "orojar"  # if none is named
 
 
 def add(commands: Commands) -> None:
@@ -23,14 +24,12 @@ def add(commands: Commands) -> None:
         help="find directions in the latents of a generator",
         description="Find directions in the latents of a generator: a run folder, a folder or Hub "
         "repository in our format, an import path (module:name), or biggan:FILE. Below are the "
-        "settings of all methods, then those of the one that --method names.",
+        "settings of all methods; --method NAME --help lists those of one.",
         add_help=False,
         allow_abbrev=False,
     )
     parser.add_argument("generator", nargs="?", metavar="GENERATOR", help="where it is")
-    parser.add_argument(
-        "--method", default="orojar", metavar="NAME", help="orojar, if none; see the end"
-    )
+    parser.add_argument("--method", metavar="NAME", help="one of those below, or module:name")
     parser.add_argument("--directions", type=int, metavar="N", help="the most important; all")
     parser.add_argument(
         "--subspace", metavar="START:STOP", help="latents to search, or coarse, mid, fine; all"
@@ -54,20 +53,19 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Search, and print where the directions are; or print the help."""
-    from axiswise.cli.progress import bars
-    from axiswise.runs.discover import GeneratorSource, discover, method_parser
-
     if options.help:
-        options.parser.print_help()
-        method_parser(options.method).print_help()
+        _print_help(options)
         return
+    from axiswise.cli.progress import bars
+    from axiswise.runs.discover import GeneratorSource, discover
+
     if options.generator is None:
         raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")
     source = GeneratorSource(options.generator, options.latent_dim, options.classes)
     with bars() as start_bar:
         folder, found = discover(
             source,
-            options.method,
+            options.method or _METHOD,
             options.words,
             options.out,
             subspace=options.subspace,
@@ -76,3 +74,15 @@ def run(options: argparse.Namespace) -> None:
         )
     then = (f"`axiswise {name} {folder}{source.words}`" for name in ("evaluate", "show"))
     print(f"{folder}: {len(found)} directions; now {', '.join(then)}")
+
+
+def _print_help(options: argparse.Namespace) -> None:
+    from axiswise.directions import METHODS
+
+    options.parser.print_help()
+    print(f"\nmethods: {', '.join(METHODS.names())}; if none is named, {_METHOD}")
+    if options.method is not None:
+        from axiswise.runs.discover import method_parser
+
+        print()
+        method_parser(options.method).print_help()
