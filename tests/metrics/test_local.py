@@ -274,7 +274,7 @@ def test_a_radius_that_moves_no_factor_is_an_error_before_anything_is_encoded(si
     def encode(_):
         raise AssertionError
 
-    with pytest.raises(ValueError, match=r"radius 0\.01 moves no factor"):
+    with pytest.raises(ValueError, match=r"radius 0\.01 varies no factor"):
         local_scores(encode, sizes, 0.01)
 
 

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from axiswise import metrics
+from axiswise.metrics import JACOBIAN_SAMPLES, METRICS
 from axiswise.nets import SimpleGenerator
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import Run, load_run
-from axiswise.runs.scores import JACOBIAN_SAMPLES, OWN_DRAWS, known_scores, usual_scores
+from axiswise.runs.scores import choose
 from axiswise.runs.show import show_run
 
 SEED = 3
@@ -79,9 +80,9 @@ def test_codes_are_those_of_an_encoder_of_generated_images(
         return lambda images: images.flatten(1)[:, 100 : 100 + latent_dim]
 
     monkeypatch.setattr(metrics, "train_inverse", inverse)
-    draw, score = OWN_DRAWS["factor_vae"]
-    few = partial(draw, train=50, test=20, batch_size=4, variance_samples=50)
-    monkeypatch.setitem(OWN_DRAWS, "factor_vae", (few, score))
+    found = METRICS.find("factor_vae")
+    few = partial(found.draws, train=50, test=20, batch_size=4, variance_samples=50)
+    monkeypatch.setitem(METRICS._declared, "factor_vae", replace(found, draws=few))
     chosen = ["mig", "modularity", "total_correlation", "factor_vae"]
     scores = evaluate_run(run, chosen, seed=SEED)["scores"]
     data = run.data
@@ -114,8 +115,8 @@ def test_vp_is_about_the_most_active_latents_where_asked(
         quick = replace(metrics.VP_PROTOCOLS[protocol], epochs=1)
         return score(images, labels, quick, repeats=2, **settings)
 
-    monkeypatch.setattr(metrics, "vp_pairs", few)
-    monkeypatch.setattr(metrics, "vp_score", short)
+    monkeypatch.setattr("axiswise.metrics.vp.vp_pairs", few)
+    monkeypatch.setattr("axiswise.metrics.vp.vp_score", short)
     scores = evaluate_run(run, ["vp"], seed=SEED)["scores"]
     activeness = metrics.activeness(lambda z: _unit(run, z), run.latent_dim, rng=_rng())
     assert chosen == [activeness.argsort(descending=True)[:2].tolist()]
@@ -161,20 +162,19 @@ def test_unknown_features_are_refused_with_the_known_ones(run: Run) -> None:
     assert not run.folder.evaluation.exists()
 
 
-def test_what_a_gan_is_scored_by(run: Run) -> None:
-    assert usual_scores(run, "efficientnet-lite0") == [
-        "mig",
-        "modularity",
-        "explicitness",
-        "jacobian",
-        "activeness",
-        "vp",
-        "ppl",
-        "kid",
-    ]
-    assert "reconstruction" not in known_scores(run)
-    assert "ppl" not in usual_scores(run, "inception")
-    assert "kid" not in usual_scores(run, "lpips")
+def test_what_a_gan_is_scored_by(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def usual(features: Any) -> set[str]:
+        protocol = replace(run.protocol, features=features)
+        return {one.name for one in choose(replace(run, protocol=protocol), None)}
+
+    monkeypatch.setattr(Run, "features", None)
+    of_codes = {"mig", "modularity", "explicitness"}
+    both = of_codes | {"jacobian", "activeness", "vp"}
+    assert usual("efficientnet-lite0") == both | {"ppl", "kid"}
+    assert usual("inception") == both | {"kid"}
+    assert usual("lpips") == both | {"ppl"}
+    with pytest.raises(ValueError, match="got 'reconstruction'"):
+        evaluate_run(run, ["reconstruction"])
 
 
 @pytest.mark.parametrize(("name", "features"), [("ppl", "inception"), ("kid", "lpips")])
@@ -192,7 +192,7 @@ def test_scores_that_are_taken_outlive_an_error_in_the_next(
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(metrics, "vp_pairs", fail)
+    monkeypatch.setattr("axiswise.metrics.vp.vp_pairs", fail)
     with pytest.raises(RuntimeError, match="out of memory"):
         evaluate_run(run, ["jacobian", "vp"], seed=SEED)
     written = json.loads(run.folder.evaluation.read_text())

@@ -17,13 +17,26 @@ from axiswise.cli import (
     evaluate,
     recipes,
     reproduce,
+    scores,
     sefa,
     show,
     sweep,
     train,
 )
 
-COMMANDS = (train, recipes, discover, evaluate, show, sefa, compare, sweep, reproduce, data)
+COMMANDS = (
+    train,
+    recipes,
+    discover,
+    evaluate,
+    scores,
+    show,
+    sefa,
+    compare,
+    sweep,
+    reproduce,
+    data,
+)
 
 _USERS_FAULTS = ValueError | TypeError | OSError | ImportError | NotImplementedError
 

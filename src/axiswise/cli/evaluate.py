@@ -17,7 +17,10 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("evaluate", help="score a run, or directions")
     parser.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
     parser.add_argument(
-        "--metrics", nargs="+", metavar="NAME", help="or all; the usual ones, if none"
+        "--metrics",
+        nargs="+",
+        metavar="NAME",
+        help="as `axiswise scores` lists them, or module:name of your own, or all; the usual ones",
     )
     parser.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
     parser.add_argument(

@@ -1,18 +1,72 @@
-"""What scores that draw their own factors share: checked sizes, factors held still, codes."""
+"""What scores that draw their own factors share: points, factors held still, codes."""
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import TypeAlias, TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from axiswise.data.factors import uniform_factors
 from axiswise.metrics._inputs import ArrayLike, FloatArray, as_codes, as_count, as_real_codes
+from axiswise.support.progress import Progress, no_progress
 
 Encode: TypeAlias = Callable[[Tensor], ArrayLike]
-Progress: TypeAlias = Callable[[int, int], object]
 
 _AT_ONCE = 64  # points of a batch each: what stays in a processor's cache
+
+
+class Points(TypedDict, total=False):
+    """How many points a score draws: see `factor_vae_draws` and `beta_vae_draws`."""
+
+    train: int
+    test: int
+    batch_size: int
+
+
+@dataclass(frozen=True, eq=False)
+class FactorDraws:
+    """Factors whose codes a score with a sampling protocol of its own needs.
+
+    Attributes:
+        factors: (row, factor), int64: `variance_samples` rows, then a batch of rows for each point,
+            training points first; of the BetaVAE score then the rows that they are paired with.
+        fixed: (point,), int64, which factor is the same in all rows (in both of each pair).
+        train: The number of training points.
+        variance_samples: The number of rows for the variances of codes.
+    """
+
+    factors: Tensor
+    fixed: Tensor
+    train: int
+    variance_samples: int = 0
+
+
+def draw_points(
+    factor_sizes: Sequence[int],
+    points: Points,
+    rng: torch.Generator | None,
+    *,
+    copies: int,
+    least: int,
+    variance_samples: int = 0,
+) -> tuple[FactorDraws, Tensor, Tensor]:
+    """Draws uniform factors, and which one each point holds still; the caller copies its values.
+
+    Returns:
+        The draws; a view of their batches, (copy, point, row, factor); and the index of the factor
+        that each point holds still, (point, row, 1), for `gather` and `scatter_`.
+    """
+    sizes = check_sizes(factor_sizes)
+    train, test = (as_count(points[name], name, 1) for name in ("train", "test"))
+    batch_size = as_count(points["batch_size"], "batch_size", least)
+    fixed = draw_fixed(sizes, train + test, rng)
+    rows = copies * (train + test) * batch_size
+    factors = uniform_factors(sizes, variance_samples + rows, rng)
+    batches = factors[variance_samples:].view(copies, train + test, batch_size, len(sizes))
+    index = fixed[:, None, None].expand(-1, batch_size, 1)
+    return FactorDraws(factors, fixed, train, variance_samples), batches, index
 
 
 def check_sizes(factor_sizes: Sequence[int]) -> list[int]:
@@ -36,7 +90,7 @@ def draw_fixed(sizes: Sequence[int], points: int, rng: torch.Generator | None) -
 
 
 def encode_factors(
-    encode: Encode, factors: Tensor, batch_size: int, progress: Progress | None = None
+    encode: Encode, factors: Tensor, batch_size: int, progress: Progress = no_progress
 ) -> FloatArray:
     """Returns the codes (row, latent) of factors (row, factor), encoded batch by batch."""
     parts = []
@@ -45,8 +99,7 @@ def encode_factors(
         for batch in torch.split(factors, batch_size):
             parts.append(as_codes(encode(batch)))
             done += len(batch)
-            if progress is not None:
-                progress(done, len(factors))
+            progress(done, len(factors))
     codes = np.concatenate(parts)
     if len(codes) != len(factors):
         raise ValueError(
@@ -56,12 +109,13 @@ def encode_factors(
     return codes
 
 
-def as_codes_of(factors: Tensor, codes: ArrayLike) -> FloatArray:
+def codes_of(draws: FactorDraws, codes: ArrayLike) -> FloatArray:
     """Returns codes (row, latent), not yet known to be finite, of as many rows as the factors."""
     rows = as_real_codes(codes)
-    if len(rows) != len(factors):
+    if len(rows) != len(draws.factors):
         raise ValueError(
-            f"codes must have one row for each of {len(factors)} rows of factors, got {len(rows)}"
+            f"codes must have one row for each of {len(draws.factors)} rows of factors, "
+            f"got {len(rows)}"
         )
     return rows
 

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor, nn
 
 ImageGenerator = Callable[[Tensor], Tensor]
-Progress = Callable[[int, int], object]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -37,7 +36,7 @@ def seeded_network(
 
 
 def checked_images(images: Tensor, rows: int) -> Tensor:
-    """Returns what a generator gave for so many latents, or says what is wrong with it."""
+    """Returns what a generator gave for so many latents, checked."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[0] != rows:
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(

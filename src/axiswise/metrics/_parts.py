@@ -1,9 +1,9 @@
-"""What scores that train on a part of the samples share."""
+"""What several scores of codes share."""
 
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.metrics._inputs import IntArray
+from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_codes
 
 
 def train_rows(samples: int, train_share: float) -> int:
@@ -27,3 +27,14 @@ def check_varies(factors: IntArray) -> npt.NDArray[np.bool_]:
             "each"
         )
     return varies
+
+
+def covariance(codes: ArrayLike) -> FloatArray:
+    """Returns the covariance (latent, latent); that of a constant code is exactly 0."""
+    checked = as_codes(codes)
+    if len(checked) < 2:
+        raise ValueError("codes must have at least two rows to have a covariance, got one")
+    # What is left of a constant after its rounded mean would be taken for variance.
+    centred = np.where((checked == checked[0]).all(axis=0), 0.0, checked - checked.mean(axis=0))
+    matrix: FloatArray = centred.T @ centred / (len(checked) - 1)
+    return matrix

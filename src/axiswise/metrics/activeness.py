@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from axiswise.metrics._generators import ImageGenerator, Progress, checked_images, device_of
+from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
 from axiswise.metrics._inputs import as_count
+from axiswise.metrics.declaration import Subject, metric
+from axiswise.support.progress import Progress, no_progress
 
 
 def activeness(
@@ -17,7 +19,7 @@ def activeness(
     values: Sequence[float] = (-2.0, 0.0, 2.0),
     rng: torch.Generator | None = None,
     batch_size: int = 64,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> Tensor:
     """Measures how much each latent changes the image.
 
@@ -70,6 +72,14 @@ def activeness(
                 images = checked_images(generator(moved), len(moved))
                 variance = images.unflatten(0, (len(values), len(rows))).double().var(0)
                 total[axis] += variance.flatten(1).mean(1).sum().cpu()
-                if progress is not None:
-                    progress(done * latent_dim + axis + 1, len(parts) * latent_dim)
+                progress(done * latent_dim + axis + 1, len(parts) * latent_dim)
     return total / samples
+
+
+@metric("activeness", usual="generator")
+def activeness_scores(run: Subject) -> dict[str, float]:
+    """Measures how much each latent changes the image: mean over latents, and the largest."""
+    found = run.activity  # what says which axes are active need not be computed again
+    if run.activity_name != "activeness":
+        found = activeness(run.generate, run.latent_dim, rng=run.rng())
+    return {"activeness": float(found.mean()), "activeness_max": float(found.max())}

@@ -1,23 +1,25 @@
-"""The BetaVAE score: do mean differences of codes tell which factor was the same?"""
+"""The BetaVAE score: do mean differences of codes show which factor was the same?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from axiswise.data.factors import uniform_factors
 from axiswise.metrics._factor_space import (
     Encode,
-    as_codes_of,
+    FactorDraws,
+    Points,
     batch_means,
-    check_sizes,
-    draw_fixed,
+    codes_of,
+    draw_points,
     encode_factors,
 )
 from axiswise.metrics._inputs import ArrayLike, FloatArray, as_count
 from axiswise.metrics._softmax import fit_softmax, predict_softmax
+from axiswise.metrics.declaration import metric
+from axiswise.support.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,22 +38,6 @@ class BetaVAEScore:
         return self.score
 
 
-@dataclass(frozen=True, eq=False)
-class BetaVAEDraws:
-    """The factors whose codes the BetaVAE score needs.
-
-    Attributes:
-        factors: (row, factor), int64: a batch of rows for each point, training points first; then,
-            in the same order, the rows that they are paired with.
-        fixed: (point,), int64, which factor is the same in both rows of each of the point's pairs.
-        train: The number of training points.
-    """
-
-    factors: Tensor
-    fixed: Tensor
-    train: int
-
-
 def beta_vae_draws(
     factor_sizes: Sequence[int],
     *,
@@ -59,10 +45,8 @@ def beta_vae_draws(
     test: int = 5_000,
     batch_size: int = 64,
     rng: torch.Generator | None = None,
-) -> BetaVAEDraws:
+) -> FactorDraws:
     """Draws all factors whose codes the BetaVAE score needs.
-
-    For those who encode for several scores in one pass; `beta_vae_score` does all in one call.
 
     Args:
         factor_sizes: (factor,), the number of values of each factor. Those of a single value are
@@ -79,25 +63,23 @@ def beta_vae_draws(
         TypeError: An argument but `rng` is not an integer.
         ValueError: One of them is too small, or fewer than two factors vary.
     """
-    sizes = check_sizes(factor_sizes)
-    train, test = as_count(train, "train", 1), as_count(test, "test", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
-    points = train + test
-    fixed = draw_fixed(sizes, points, rng)
-    factors = uniform_factors(sizes, 2 * points * batch_size, rng)
-    first, second = factors.view(2, points, batch_size, len(sizes))
-    index = fixed[:, None, None].expand(-1, batch_size, 1)
+    points = Points(train=train, test=test, batch_size=batch_size)
+    draws, batches, index = draw_points(factor_sizes, points, rng, copies=2, least=1)
+    first, second = batches
     second.scatter_(2, index, first.gather(2, index))
-    return BetaVAEDraws(factors, fixed, train)
+    return draws
 
 
-def beta_vae_of_codes(codes: ArrayLike, draws: BetaVAEDraws, *, c: float = 1.0) -> BetaVAEScore:
-    """Scores codes of the factors that `beta_vae_draws` drew: see `beta_vae_score`.
+@metric("beta_vae", draws=beta_vae_draws, needs=["two factors"])
+def beta_vae_of_codes(codes: ArrayLike, draws: FactorDraws, *, c: float = 1.0) -> BetaVAEScore:
+    """Measures whether a linear classifier recognises which factor was the same in pairs.
+
+    `beta_vae_score` says how; this is for those who encode for several scores in one pass.
 
     Args:
         codes: (row, latent), finite, of the rows of `draws.factors`.
-        draws: The factors.
-        c: The inverse of the classifier's penalty, above 0.
+        draws: What `beta_vae_draws` drew.
+        c: The inverse of the classifier's penalty, above 0, as scikit-learn's C.
 
     Returns:
         The score.
@@ -109,7 +91,7 @@ def beta_vae_of_codes(codes: ArrayLike, draws: BetaVAEDraws, *, c: float = 1.0) 
     """
     if not c > 0:
         raise ValueError(f"c must be above 0, got {c}")
-    rows = as_codes_of(draws.factors, codes)
+    rows = codes_of(draws, codes)
     factors, fixed = np.unique(draws.fixed.cpu().numpy(), return_inverse=True)
     pairs = rows.reshape(2, len(fixed), -1, rows.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
@@ -119,36 +101,32 @@ def beta_vae_of_codes(codes: ArrayLike, draws: BetaVAEDraws, *, c: float = 1.0) 
         raise ValueError("codes must be finite, with squares that do not overflow float64")
     train = slice(draws.train)
     weights = fit_softmax(points[train], fixed[train], len(factors), c)
-    told = predict_softmax(weights, points) == fixed
-    return BetaVAEScore(float(told[draws.train :].mean()), float(told[train].mean()))
+    right = predict_softmax(weights, points) == fixed
+    return BetaVAEScore(float(right[draws.train :].mean()), float(right[train].mean()))
 
 
 def beta_vae_score(
     encode: Encode,
     factor_sizes: Sequence[int],
     *,
-    train: int = 10_000,
-    test: int = 5_000,
-    batch_size: int = 64,
     c: float = 1.0,
     encode_at_once: int = 1_000,
     rng: torch.Generator | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress = no_progress,
+    **points: Unpack[Points],
 ) -> BetaVAEScore:
-    """Measures whether a linear classifier tells which factor was the same in pairs.
+    """Measures whether a linear classifier recognises which factor was the same in pairs.
 
     A point is a batch of pairs of random factors; in all of its pairs one factor, chosen at random,
-    is the same in both. A logistic regression learns to tell which, from the mean over the pairs of
+    is the same in both. A logistic regression learns which, from the mean over the pairs of
     |difference of the codes|; the score is its accuracy on test points. 1: each factor has codes of
-    its own. Chance is one over the number of factors that vary: codes that tell nothing score that,
+    its own. Chance is one over the number of factors that vary: codes that know nothing score that,
     not 0. Rotated codes can score 1 too: the score asks for a linear read-out, not for axes.
 
-    Factors of a single value are never chosen, as nothing could tell that they were the same;
+    Factors of a single value are never chosen, as nothing could show that they were the same;
     disentanglement_lib, which chooses them too, scores lower there by chance. The classifier is
     taken to its optimum, while scikit-learn's default, which is used there, stops after 100 steps:
     accuracies can differ in the third digit.
-
-    To score a part of factor space, see the example of `factor_vae_score`.
 
     Source: Higgins et al., ICLR 2017, appendix A.4, with the protocol of disentanglement_lib
     (Locatello et al., ICML 2019, arXiv 1811.12359).
@@ -158,13 +136,11 @@ def beta_vae_score(
             (n, latent), a tensor on any device or an array: render, then encode, with the mean and
             not a draw. Called without gradients.
         factor_sizes: (factor,), the number of values of each factor; two must have more than one.
-        train: Points that the classifier learns from.
-        test: Points that are scored.
-        batch_size: Pairs of a point.
         c: The inverse of the classifier's penalty, above 0, as scikit-learn's C.
         encode_at_once: The most rows given to `encode` at once.
         rng: The source of randomness; None is torch's global one.
         progress: Called after each call of `encode` with the number of rows done and their total.
+        points: `train`, `test` and `batch_size` of `beta_vae_draws`.
 
     Returns:
         The score.
@@ -182,9 +158,10 @@ def beta_vae_score(
         1.0
     """
     encode_at_once = as_count(encode_at_once, "encode_at_once", 1)
-    draws = beta_vae_draws(factor_sizes, train=train, test=test, batch_size=batch_size, rng=rng)
-    codes = encode_factors(encode, draws.factors, encode_at_once, progress)
-    return beta_vae_of_codes(codes, draws, c=c)
+    draws = beta_vae_draws(factor_sizes, rng=rng, **points)
+    return beta_vae_of_codes(
+        encode_factors(encode, draws.factors, encode_at_once, progress), draws, c=c
+    )
 
 
 def _difference(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -6,6 +6,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from axiswise.jacobian import jacobian_columns
+from axiswise.metrics.declaration import Subject, metric
+from axiswise.metrics.jacobian_diagnostics import JACOBIAN_SAMPLES
+
+_AT_ONCE = 50  # latents whose Jacobians are held
+
 
 @dataclass(frozen=True, eq=False)
 class ColumnShapes:
@@ -81,6 +87,12 @@ def cell_shares(columns: Tensor, rows: int, across: int) -> Tensor:
         TypeError: `columns` is not floating.
         ValueError: `columns` has another number of axes, or the cells do not fit.
     """
+    energy = cell_energies(columns, rows, across)
+    return energy / energy.sum(2, keepdim=True)
+
+
+def cell_energies(columns: Tensor, rows: int, across: int) -> Tensor:
+    """Sums the squares of each column in each cell of a grid: see `cell_shares`."""
     _check(columns)
     for name, cells, side, pixels in (
         ("rows", rows, "height", columns.shape[3]),
@@ -90,8 +102,53 @@ def cell_shares(columns: Tensor, rows: int, across: int) -> Tensor:
             raise ValueError(f"{name} must divide the {side} {pixels}, got {cells}")
     energy = columns.double().square().sum(2)
     split = energy.unflatten(3, (across, -1)).unflatten(2, (rows, -1))
-    share: Tensor = split.sum((3, 5)).flatten(2)
-    return share / share.sum(2, keepdim=True)
+    energies: Tensor = split.sum((3, 5)).flatten(2)
+    return energies
+
+
+def strongest_cell_share(energies: Tensor) -> float:
+    """Measures how much of all columns' energy lies in the strongest cell of its column.
+
+    So each column weighs as much as its energy: an axis that does next to nothing at some latent
+    does it anywhere. Zero columns count for nothing.
+
+    Args:
+        energies: (z, latent, cell), at least 0: see `cell_energies`.
+
+    Returns:
+        The share, from 1/cells to 1; NaN where all energies are 0.
+    """
+    return float(energies.amax(2).sum() / energies.sum())
+
+
+@metric("columns")
+@torch.no_grad()
+def column_scores(run: Subject) -> dict[str, float]:
+    """Measures what single columns of active axes look like, mean over them and over latents.
+
+    Where images are put together from independent ones, also the share of a column's energy in its
+    strongest cell: the mean over columns, and with each weighted by its energy.
+    """
+    active, grid = run.active, run.grid
+    if not active.any():
+        return {}
+    parts: dict[str, list[Tensor]] = {}
+    energies = []
+    for z in run.latents(JACOBIAN_SAMPLES).split(_AT_ONCE):
+        found = jacobian_columns(run.generator, z)
+        assert isinstance(found, Tensor)
+        found = found[:, active.to(found.device)].cpu()
+        shapes = column_shapes(found)
+        values = {name: getattr(shapes, name) for name in ("hoyer", "spread", "orientation")}
+        if grid is not None:
+            energies.append(cell_energies(found, *grid))
+            values["cell_share"] = (energies[-1] / energies[-1].sum(2, keepdim=True)).amax(2)
+        for name, value in values.items():
+            parts.setdefault(name, []).append(value)
+    scores = {f"column_{name}": float(torch.cat(part).nanmean()) for name, part in parts.items()}
+    if energies:
+        scores["column_cell_share_by_energy"] = strongest_cell_share(torch.cat(energies))
+    return scores
 
 
 def _check(columns: Tensor) -> None:

@@ -1,6 +1,5 @@
 """DCI: disentanglement, completeness and informativeness, by which codes trees look at."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -10,6 +9,8 @@ import torch
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, as_numpy, as_pair
 from axiswise.metrics._parts import check_varies, train_rows
+from axiswise.metrics.declaration import metric
+from axiswise.support.progress import Progress, no_progress
 
 _MODELS = ("boosted", "forest")
 
@@ -37,6 +38,15 @@ class DCI:
         return self.disentanglement
 
 
+@metric(
+    "dci",
+    numbers={
+        "dci_disentanglement": "disentanglement",
+        "dci_completeness": "completeness",
+        "dci_informativeness": "informativeness",
+    },
+    settings={"model": "dci"},
+)
 def dci(
     codes: ArrayLike,
     factors: ArrayLike,
@@ -44,9 +54,9 @@ def dci(
     model: Literal["boosted", "forest"] = "boosted",
     train_share: float = 2 / 3,
     rng: torch.Generator | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress = no_progress,
 ) -> DCI:
-    """Measures which codes matter for which factors, by trees that learn to tell the factors.
+    """Measures which codes matter for which factors, by trees that learn the factors.
 
     One classifier for each factor; the importance of a code for it is its share of all the
     impurity that splits took away. See `importance_disentanglement` and `importance_completeness`.
@@ -77,10 +87,9 @@ def dci(
 
     Raises:
         TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite or overflow float32, in which trees
-            work, `factors` hold fractions, no factor varies in the training part, `model` is
-            unknown, or `train_share` leaves a part with no samples.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite
+            or overflow float32, in which trees work, `factors` hold fractions, no factor varies in
+            the training part, `model` is unknown, or `train_share` leaves a part with no samples.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     train = train_rows(len(checked_codes), train_share)
@@ -99,8 +108,7 @@ def dci(
         importance[:, index] = np.abs(trees.feature_importances_)  # rounded, they can be below 0
         right = trees.predict(inputs) == column
         accuracy.append((right[train:].mean(), right[:train].mean()))
-        if progress is not None:
-            progress(len(accuracy), int(varies.sum()))
+        progress(len(accuracy), int(varies.sum()))
     test, training = np.mean(accuracy, axis=0)
     known = importance[:, varies]
     return DCI(

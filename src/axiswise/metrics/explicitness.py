@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics.declaration import metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,6 +26,7 @@ class Explicitness:
         return self.score
 
 
+@metric("explicitness", usual="always")
 def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
     """Measures how well linear classifiers read the factors' values from the codes.
 
@@ -51,9 +53,8 @@ def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
 
     Raises:
         TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, there is one sample only, `codes` are not finite, `factors`
-            hold fractions, or no factor has a value that can be scored.
+        ValueError: `codes` or `factors` are no matrices of as many samples, two or more, `codes`
+            are not finite, `factors` hold fractions, or no factor has a value that can be scored.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     half = len(checked_codes) // 2

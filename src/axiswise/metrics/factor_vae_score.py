@@ -1,23 +1,25 @@
-"""The FactorVAE score: does the steadiest code tell which factor was held still?"""
+"""The FactorVAE score: does the steadiest code show which factor was held still?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Unpack
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from axiswise.data.factors import uniform_factors
 from axiswise.metrics._factor_space import (
     Encode,
-    as_codes_of,
+    FactorDraws,
+    Points,
     batch_means,
-    check_sizes,
-    draw_fixed,
+    codes_of,
+    draw_points,
     encode_factors,
 )
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count
+from axiswise.metrics.declaration import metric
+from axiswise.support.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +27,7 @@ class FactorVAEScore:
     """A FactorVAE score; `float()` gives the score.
 
     Attributes:
-        score: The share of the test points whose factor is told, from 0 to 1.
+        score: The share of the test points whose factor is recognised, from 0 to 1.
         train_score: The same of the training points.
         votes: (latent, factor), how many training points that hold the factor still have this as
             their steadiest axis.
@@ -41,24 +43,6 @@ class FactorVAEScore:
         return self.score
 
 
-@dataclass(frozen=True, eq=False)
-class FactorVAEDraws:
-    """The factors whose codes the FactorVAE score needs.
-
-    Attributes:
-        factors: (row, factor), int64: first `variance_samples` rows for the variances of the codes,
-            then a batch of rows for each point, training points first.
-        fixed: (point,), int64, which factor is the same in all rows of the point's batch.
-        variance_samples: The number of rows for the variances.
-        train: The number of training points.
-    """
-
-    factors: Tensor
-    fixed: Tensor
-    variance_samples: int
-    train: int
-
-
 def factor_vae_draws(
     factor_sizes: Sequence[int],
     *,
@@ -67,10 +51,8 @@ def factor_vae_draws(
     batch_size: int = 64,
     variance_samples: int = 10_000,
     rng: torch.Generator | None = None,
-) -> FactorVAEDraws:
+) -> FactorDraws:
     """Draws all factors whose codes the FactorVAE score needs.
-
-    For those who encode for several scores in one pass; `factor_vae_score` does all in one call.
 
     Args:
         factor_sizes: (factor,), the number of values of each factor. Those of a single value are
@@ -88,27 +70,26 @@ def factor_vae_draws(
         TypeError: An argument but `rng` is not an integer.
         ValueError: One of them is too small, or fewer than two factors vary.
     """
-    sizes = check_sizes(factor_sizes)
-    train, test = as_count(train, "train", 1), as_count(test, "test", 1)
-    batch_size = as_count(batch_size, "batch_size", 2)
-    variance_samples = as_count(variance_samples, "variance_samples", 2)
-    points = train + test
-    fixed = draw_fixed(sizes, points, rng)
-    factors = uniform_factors(sizes, variance_samples + points * batch_size, rng)
-    batches = factors[variance_samples:].view(points, batch_size, len(sizes))
-    index = fixed[:, None, None].expand(-1, batch_size, 1)
-    batches.scatter_(2, index, batches[:, :1].gather(2, index[:, :1]).expand(-1, batch_size, 1))
-    return FactorVAEDraws(factors, fixed, variance_samples, train)
+    points = Points(train=train, test=test, batch_size=batch_size)
+    extra = as_count(variance_samples, "variance_samples", 2)
+    draws, (batches,), index = draw_points(
+        factor_sizes, points, rng, copies=1, least=2, variance_samples=extra
+    )
+    batches.scatter_(2, index, batches[:, :1].gather(2, index[:, :1]).expand_as(index))
+    return draws
 
 
+@metric("factor_vae", draws=factor_vae_draws, needs=["two factors"])
 def factor_vae_of_codes(
-    codes: ArrayLike, draws: FactorVAEDraws, *, threshold: float = 0.0
+    codes: ArrayLike, draws: FactorDraws, *, threshold: float = 0.0
 ) -> FactorVAEScore:
-    """Scores codes of the factors that `factor_vae_draws` drew: see `factor_vae_score`.
+    """Measures whether the code that varies least shows which factor was held still.
+
+    `factor_vae_score` says how; this is for those who encode for several scores in one pass.
 
     Args:
         codes: (row, latent), finite, of the rows of `draws.factors`.
-        draws: The factors.
+        draws: What `factor_vae_draws` drew.
         threshold: Axes whose standard deviation is below this are not looked at, at least 0.
 
     Returns:
@@ -121,7 +102,7 @@ def factor_vae_of_codes(
     """
     if not threshold >= 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
-    rows = as_codes_of(draws.factors, codes)
+    rows = codes_of(draws, codes)
     sample = rows[: draws.variance_samples]
     fixed = draws.fixed.cpu().numpy()
     batches = rows[draws.variance_samples :].reshape(len(fixed), -1, rows.shape[1])
@@ -138,26 +119,23 @@ def factor_vae_of_codes(
     steadiest = np.flatnonzero(active)[(within[:, active] / overall[active]).argmin(axis=1)]
     train = slice(draws.train)
     np.add.at(votes, (steadiest[train], fixed[train]), 1)
-    told = votes.argmax(axis=1)[steadiest] == fixed
-    return FactorVAEScore(
-        float(told[draws.train :].mean()), float(told[train].mean()), votes, active
-    )
+    right = votes.argmax(axis=1)[steadiest] == fixed
+    test_score, train_score = float(right[draws.train :].mean()), float(right[train].mean())
+    return FactorVAEScore(test_score, train_score, votes, active)
 
 
 def factor_vae_score(
     encode: Encode,
     factor_sizes: Sequence[int],
     *,
-    train: int = 10_000,
-    test: int = 5_000,
-    batch_size: int = 64,
     variance_samples: int = 10_000,
     threshold: float = 0.0,
     encode_at_once: int = 1_000,
     rng: torch.Generator | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress = no_progress,
+    **points: Unpack[Points],
 ) -> FactorVAEScore:
-    """Measures whether the code that varies least tells which factor was held still.
+    """Measures whether the code that varies least shows which factor was held still.
 
     A point is a batch of random factors, one of which, chosen at random, is the same in all. Its
     axis is the one of the least variance in the batch, over the variance of all. On the training
@@ -167,7 +145,7 @@ def factor_vae_score(
     the score is 0. An axis too many does no harm if it only varies, whatever for: so duplicated
     codes and codes with noise beside them can score 1.
 
-    Factors of a single value are never chosen, as nothing could tell that they were held still;
+    Factors of a single value are never chosen, as nothing could show that they were held still;
     disentanglement_lib, which chooses them too, scores lower there by chance.
 
     To score a part of factor space, call it a space of its own: of each factor, the values that
@@ -181,14 +159,12 @@ def factor_vae_score(
             (n, latent), a tensor on any device or an array: render, then encode, with the mean and
             not a draw. Called without gradients.
         factor_sizes: (factor,), the number of values of each factor; two must have more than one.
-        train: Points that the votes are counted on.
-        test: Points that are scored.
-        batch_size: Rows of a point, 2 or more.
         variance_samples: Rows for the variances of the codes, 2 or more.
         threshold: Axes whose standard deviation is below this are not looked at, at least 0.
         encode_at_once: The most rows given to `encode` at once.
         rng: The source of randomness; None is torch's global one.
         progress: Called after each call of `encode` with the number of rows done and their total.
+        points: `train`, `test` and `batch_size` of `factor_vae_draws`.
 
     Returns:
         The score with what it was made of.
@@ -213,16 +189,10 @@ def factor_vae_score(
         1.0
     """
     encode_at_once = as_count(encode_at_once, "encode_at_once", 1)
-    draws = factor_vae_draws(
-        factor_sizes,
-        train=train,
-        test=test,
-        batch_size=batch_size,
-        variance_samples=variance_samples,
-        rng=rng,
+    draws = factor_vae_draws(factor_sizes, variance_samples=variance_samples, rng=rng, **points)
+    return factor_vae_of_codes(
+        encode_factors(encode, draws.factors, encode_at_once, progress), draws, threshold=threshold
     )
-    codes = encode_factors(encode, draws.factors, encode_at_once, progress)
-    return factor_vae_of_codes(codes, draws, threshold=threshold)
 
 
 def _squared_deviations(batches: FloatArray) -> FloatArray:

@@ -1,7 +1,6 @@
 """Features of images: what FID and KID compare, and the distances of perceptual path length."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType, ModuleType
 from typing import Any
@@ -16,20 +15,21 @@ _SLACK = 1e-3  # of the range of images: what rounding may add
 _BESIDES = {"torch_fidelity": "torch-fidelity", "torchvision": "torchvision"}  # the extra
 
 
-class Features(nn.Module, ABC):
+class Features(nn.Module):
     """A fixed network that describes images. Make one with `features`.
 
     Attributes:
         name: What labels scores made with these features: scores of different features do not
             compare.
         num_features: Length of a description.
+        gives: Out of "descriptions" and "distances".
     """
 
     name: str
     num_features: int
+    gives: Sequence[str] = ("descriptions", "distances")
 
-    @abstractmethod
-    def forward(self, images: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:  # noqa: ARG002
         """Describes images.
 
         Args:
@@ -41,10 +41,10 @@ class Features(nn.Module, ABC):
         Raises:
             ValueError: On images of another shape or range, or if there is only a `distance`.
         """
+        raise ValueError(f"features {self.name!r} are a distance only: take 'inception' or another")
 
-    @abstractmethod
-    def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Tells how different images look.
+    def distance(self, first: Tensor, second: Tensor) -> Tensor:  # noqa: ARG002
+        """Measures how different images look.
 
         Args:
             first: (batch, channel, height, width) in [0, 1], of one channel or three.
@@ -56,6 +56,7 @@ class Features(nn.Module, ABC):
         Raises:
             ValueError: On images of another shape or range, or if there is no such distance.
         """
+        raise ValueError(f"features {self.name!r} have no distance: take 'lpips' or another")
 
 
 class EfficientNetFeatures(Features):
@@ -83,33 +84,12 @@ class EfficientNetFeatures(Features):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Describes images: see `Features`.
-
-        Args:
-            images: (batch, channel, height, width) in [0, 1], of one channel or three.
-
-        Returns:
-            (batch, 1280).
-
-        Raises:
-            ValueError: On images of another shape or range.
-        """
+        """Describes images, (batch, 1280): see `Features`."""
         described: Tensor = self.network.maps(self._prepared(images))[-1].mean((2, 3))
         return described
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Tells how different images look: see `Features`.
-
-        Args:
-            first: (batch, channel, height, width) in [0, 1], of one channel or three.
-            second: Likewise, of the same shape.
-
-        Returns:
-            (batch,), from 0 to 20.
-
-        Raises:
-            ValueError: On images of another shape or range.
-        """
+        """Measures how different images look: see `Features`."""
         # Together, so that one difference in how they are computed cannot add to the distance.
         maps = self.network.maps(self._prepared(torch.cat([first, second])))
         total = torch.zeros(len(first), device=first.device)
@@ -132,6 +112,7 @@ class InceptionFeatures(Features):
 
     name = "inception"
     num_features = 2048
+    gives = ("descriptions",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,32 +121,10 @@ class InceptionFeatures(Features):
         self.network = fid.NoTrainInceptionV3("inception-v3-compat", [str(self.num_features)])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Describes images: see `Features`.
-
-        Args:
-            images: (batch, channel, height, width) in [0, 1], of one channel or three.
-
-        Returns:
-            (batch, 2048).
-
-        Raises:
-            ValueError: On images of another shape or range.
-        """
+        """Describes images, (batch, 2048): see `Features`."""
         levels: Tensor = (_coloured(images) * 255).round().to(torch.uint8)
         described: Tensor = self.network(levels)
         return described
-
-    def distance(self, first: Tensor, second: Tensor) -> Tensor:  # noqa: ARG002
-        """Refuses.
-
-        Args:
-            first: Images.
-            second: Images.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("features 'inception' have no distance: take 'lpips' or another")
 
 
 class LPIPSFeatures(Features):
@@ -176,6 +135,7 @@ class LPIPSFeatures(Features):
 
     name = "lpips"
     num_features = 0
+    gives = ("distances",)
 
     def __init__(self) -> None:
         super().__init__()
@@ -183,30 +143,8 @@ class LPIPSFeatures(Features):
         lpip: Any = _required("torchmetrics.image.lpip", self.name)
         self.network = lpip.LearnedPerceptualImagePatchSimilarity("vgg").net
 
-    def forward(self, images: Tensor) -> Tensor:  # noqa: ARG002
-        """Refuses.
-
-        Args:
-            images: Images.
-
-        Raises:
-            ValueError: Always.
-        """
-        raise ValueError("features 'lpips' are a distance only: take 'inception' or another")
-
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Tells how different images look: see `Features`.
-
-        Args:
-            first: (batch, channel, height, width) in [0, 1], of one channel or three.
-            second: Likewise, of the same shape.
-
-        Returns:
-            (batch,), at least 0.
-
-        Raises:
-            ValueError: On images of another shape or range.
-        """
+        """Measures how different images look: see `Features`."""
         apart: Tensor = self.network(_coloured(first), _coloured(second), normalize=True)
         return apart.flatten()
 

@@ -9,13 +9,13 @@ from torch.nn import functional as F
 
 from axiswise.metrics._generators import (
     ImageGenerator,
-    Progress,
     checked_images,
     device_of,
     seeded_network,
 )
 from axiswise.metrics._inputs import as_count
 from axiswise.nets import SimpleCritic
+from axiswise.support.progress import Progress, no_progress
 
 
 class InverseEncoder(nn.Module):
@@ -36,14 +36,7 @@ class InverseEncoder(nn.Module):
         self.network = SimpleCritic(size, channels, width, outputs=latent_dim)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Predicts the latents of images.
-
-        Args:
-            images: (image, channel, size, size) in [0, 1].
-
-        Returns:
-            (image, latent).
-        """
+        """Predicts the latents, (image, latent), of images in [0, 1]."""
         centred = (2 * images - 1).contiguous(memory_format=torch.channels_last)
         codes: Tensor = self.network(centred)
         return codes
@@ -60,9 +53,9 @@ def train_inverse(
     learning_rate: float = 2e-3,
     width: float = 0.25,
     rng: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> InverseEncoder:
-    """Trains an encoder to tell the latents of generated images, so that real ones get codes.
+    """Trains an encoder to predict the latents of generated images, so that real ones get codes.
 
     Standard-normal latents and their images, new in each step; mean squared error; Adam, whose
     learning rate falls to zero along a cosine. Where several latents give the same image, the
@@ -114,6 +107,5 @@ def train_inverse(
         F.mse_loss(encoder(images), z).backward()
         optimiser.step()
         schedule.step()
-        if progress is not None:
-            progress(step + 1, steps)
+        progress(step + 1, steps)
     return encoder.eval().requires_grad_(False)

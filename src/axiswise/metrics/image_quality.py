@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axiswise.metrics._generators import Progress, seeded
+from axiswise.metrics._generators import seeded
 from axiswise.metrics._inputs import as_count
+from axiswise.metrics.declaration import Subject, metric
 from axiswise.metrics.features import Features
+from axiswise.support.progress import Progress, no_progress
 
 Images = Tensor | Iterable[Tensor]
 
-_SUBSET = 500  # the most images in a subset, if nobody says
+_SUBSET = 500  # the most images in a subset, where no other number is given
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ def frechet_distance(
     features: Features,
     *,
     batch_size: int = 16,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> float:
     """Measures the Fréchet distance between two sets of images (FID).
 
@@ -57,7 +59,7 @@ def frechet_distance(
         features: See `axiswise.metrics.features`; their name belongs to the score's.
         batch_size: The most images described at once; more are no faster on a CPU.
         progress: Called after each batch with the number of images done and their total; never if
-            one of the sets is an iterable, whose length nobody knows.
+            one of the sets is an iterable, whose length is not known.
 
     Returns:
         The distance, at least 0 but for rounding.
@@ -84,7 +86,7 @@ def kernel_distance(
     subset_size: int | None = None,
     rng: torch.Generator | None = None,
     batch_size: int = 16,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> KernelDistance:
     """Measures the kernel distance between two sets of images (KID).
 
@@ -105,7 +107,7 @@ def kernel_distance(
         rng: The source of randomness; None is torch's global one.
         batch_size: The most images described at once; more are no faster on a CPU.
         progress: Called after each batch with the number of images done and their total; never if
-            one of the sets is an iterable, whose length nobody knows.
+            one of the sets is an iterable, whose length is not known.
 
     Returns:
         The mean over the subsets, and their spread.
@@ -129,6 +131,34 @@ def kernel_distance(
     return KernelDistance(float(mean), float(std))
 
 
+@metric("fid", needs=["descriptions"], packages=["torchmetrics"], settings={"count": "images"})
+def fid_of_run(run: Subject, count: int) -> dict[str, float]:
+    """Measures the Fréchet distance of generated images from the data; named after the features."""
+    found = frechet_distance(*_two_sets(run, count), run.features, progress=run.start_bar("FID"))
+    return {f"fid_{run.features.name}": found}
+
+
+@metric(
+    "kid",
+    usual="generator",
+    needs=["descriptions"],
+    packages=["torchmetrics"],
+    settings={"count": "images"},
+)
+def kid_of_run(run: Subject, count: int) -> dict[str, float]:
+    """Measures the kernel distance of generated images from the data; named after the features."""
+    real, fake = _two_sets(run, count)
+    bar = run.start_bar("KID")
+    found = kernel_distance(real, fake, run.features, rng=run.rng(), progress=bar)
+    return {f"kid_{run.features.name}": found.mean}
+
+
+def _two_sets(run: Subject, count: int) -> tuple[Tensor, Tensor]:
+    """Real images and generated ones."""
+    parts = run.prior(count).split(run.batch_size)
+    return run.images(count), torch.cat([run.generate(part) for part in parts])
+
+
 def _metric(module: str, name: str, features: Features, **settings: Any) -> Any:
     """Returns a metric of torchmetrics, on the device of the features."""
     try:
@@ -149,7 +179,7 @@ def _filled(
     fake_images: Images,
     features: Features,
     batch_size: int,
-    progress: Progress | None,
+    progress: Progress,
 ) -> tuple[int, int]:
     """Describes all images; returns how many real and how many fake ones there are."""
     total = None
@@ -160,7 +190,7 @@ def _filled(
         for batch in _batches(images, batch_size):
             metric.update(batch.to(_device(features)), real=kind == 0)
             counts[kind] += len(batch)
-            if progress is not None and total is not None:
+            if total is not None:
                 progress(sum(counts), total)
     return counts[0], counts[1]
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count, as_pair
+from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies
 
 _NOISE = 1e-10  # breaks ties, in deviations of a code
@@ -20,10 +21,10 @@ class InfoMEC:
     """Three scores of information, each from 0 to 1; `float()` gives InfoM.
 
     Attributes:
-        infom: Modularity: does each active code tell about one factor only?
-        infoc: Compactness: is each factor told by one active code only?
+        infom: Modularity: does each active code inform about one factor only?
+        infoc: Compactness: is each factor known from one active code only?
         infoe: Explicitness: does a linear classifier learn each factor from all codes? It can be a
-            little below 0 where codes tell nothing and values are not equally frequent.
+            little below 0 where codes know nothing and values are not equally frequent.
         normalised_information: (latent, factor), each code's mutual information with each factor
             over the factor's entropy; NaN for a factor with a single value. Those of inactive codes
             are there too.
@@ -40,6 +41,12 @@ class InfoMEC:
         return self.infom
 
 
+@metric(
+    "infomec",
+    needs=["two factors"],
+    numbers={"infom": "infom", "infoc": "infoc", "infoe": "infoe"},
+    chooses_axes=True,
+)
 def infomec(
     codes: ArrayLike,
     factors: ArrayLike,
@@ -63,9 +70,9 @@ def infomec(
     standardised codes, stopped after 100 iterations, fitted and scored on the same samples: so
     codes that are a linear map of the factors, or one-hot, score close to 1.
 
-    A code that tells about no factor adds 0 to InfoM, a factor that no code tells 0 to InfoC. With
-    one active code InfoC is 1 if it tells about a factor. Where all codes are constant all three
-    are 0. Factors of a single value are left out, also where the score is taken locally.
+    A code that informs about no factor adds 0 to InfoM, a factor that no code knows 0 to InfoC.
+    With one active code InfoC is 1 if it informs about a factor. Where all codes are constant all
+    three are 0. Factors of a single value are left out, also where the score is taken locally.
 
     Source: Hsu et al., NeurIPS 2023, arXiv 2305.18378, section 4, for continuous codes; number of
     neighbours, least range and classifier are those of the authors' program.
@@ -76,7 +83,7 @@ def infomec(
         neighbours: Which neighbour's distance is taken, at least 1.
         least_range: Share of the widest code's range below or at which a code is not active, in
             [0, 1).
-        rng: The source of the noise that tells equal values of a code apart, 1e-10 of its
+        rng: The source of the noise that breaks ties between equal values of a code, 1e-10 of its
             deviation; None is torch's global one.
 
     Returns:
@@ -84,9 +91,9 @@ def infomec(
 
     Raises:
         TypeError: `codes` are not real numbers, `factors` or `neighbours` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite, `factors` hold fractions or fewer
-            than two that vary, `neighbours` is below 1, or `least_range` is out of range.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
+            `factors` hold fractions or fewer than two that vary, `neighbours` is below 1, or
+            `least_range` is out of range.
 
     Example:
         >>> import numpy as np
@@ -111,25 +118,25 @@ def infomec(
         values = np.unique(checked_factors[:, j], return_inverse=True)[1]
         row = [_neighbour_information(code, values, neighbours) for code in spread.T]
         information[:, j] = np.where(ranges > 0, row, 0.0) / entropies[j]
-    told = information[np.ix_(active, varies)]
+    known = information[np.ix_(active, varies)]
     return InfoMEC(
-        infom=_largest_share(told),
-        infoc=_largest_share(told.T),
+        infom=_largest_share(known),
+        infoc=_largest_share(known.T),
         infoe=_explicitness(checked_codes, checked_factors[:, varies]),
         normalised_information=information,
         active=active,
     )
 
 
-def _largest_share(told: FloatArray) -> float:
+def _largest_share(known: FloatArray) -> float:
     """The largest entry's share in its row, 0 where all are alike and 1 where it is alone."""
-    rows, columns = told.shape
-    total = told.sum(axis=1)
+    rows, columns = known.shape
+    total = known.sum(axis=1)
     informs = total > 0
     if not informs.any():
         return 0.0
     share = np.zeros(rows)
-    share[informs] = told[informs].max(axis=1) / total[informs]
+    share[informs] = known[informs].max(axis=1) / total[informs]
     if columns > 1:
         share[informs] = (share[informs] - 1 / columns) / (1 - 1 / columns)
     return float(np.clip(share, 0.0, 1.0).mean())
@@ -202,7 +209,7 @@ def _explicitness(codes: FloatArray, factors: IntArray) -> float:
     standardised = (codes[:, varies] - codes[:, varies].mean(axis=0)) / codes[:, varies].std(axis=0)
     shares = []
     for factor in factors.T:
-        # No penalty. Classes that are told apart have no optimum: to stop is the protocol.
+        # No penalty. Classes that can be separated have no optimum: to stop is the protocol.
         classifier = LogisticRegression(C=np.inf, class_weight="balanced", max_iter=_ITERATIONS)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)

@@ -1,10 +1,11 @@
-"""The interventional robustness score: does a code stay where it is while other factors move?"""
+"""The interventional robustness score: does a code stay where it is while other factors change?"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics.declaration import metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,8 +15,8 @@ class IRS:
     Attributes:
         score: The mean of `per_code`, weighted by `deviations`, from 0 to 1.
         per_code: (latent,), the largest of the code's row of `robustness`; NaN for a constant code.
-        robustness: (latent, factor), at most 1: how little the code moves while the factor is held.
-            NaN for a constant code or a factor of a single value.
+        robustness: (latent, factor), at most 1: how little the code changes while the factor is
+            held. NaN for a constant code or a factor of a single value.
         deviations: (latent,), the largest distance of a code from its mean, in its own units.
     """
 
@@ -28,14 +29,15 @@ class IRS:
         return self.score
 
 
+@metric("irs")
 def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
-    """Measures how little codes move while their factor is held and all others change.
+    """Measures how little codes change while their factor is held and all others change.
 
     Among the samples with one value of a factor, the `quantile` of a code's distances from its
     mean there; the mean over values; over the largest distance that the code ever has from its mean
     over all samples; and 1 less that. A code scores by the factor that holds it best, and counts by
     its largest distance. Constant codes are left out (if all are, the score is 0), and so are
-    factors of a single value: nobody holds them. A duplicated code costs nothing.
+    factors of a single value. A duplicated code costs nothing.
 
     Take enough samples for each value: a lone sample never leaves its own mean.
 
@@ -52,9 +54,9 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
 
     Raises:
         TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite, `factors` hold fractions, every
-            factor has a single value, or `quantile` is out of range.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
+            `factors` hold fractions, every factor has a single value, or `quantile` is out of
+            range.
 
     Example:
         >>> import numpy as np
@@ -70,18 +72,18 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
     if not held.any():
         raise ValueError("factors must have one factor that varies, got a single value for each")
     # A constant's distance from its mean need not round to 0.
-    moves = (checked_codes != checked_codes[:1]).any(axis=0)
-    deviations = np.abs(checked_codes - checked_codes.mean(axis=0)).max(axis=0) * moves
+    varies = (checked_codes != checked_codes[:1]).any(axis=0)
+    deviations = np.abs(checked_codes - checked_codes.mean(axis=0)).max(axis=0) * varies
     robustness = np.full((checked_codes.shape[1], checked_factors.shape[1]), np.nan)
     per_code = np.full(checked_codes.shape[1], np.nan)
-    moves &= deviations > 0
-    if not moves.any():
+    varies &= deviations > 0
+    if not varies.any():
         return IRS(0.0, per_code, robustness, deviations)
     for index in np.flatnonzero(held):
-        reach = _reach(checked_codes[:, moves], checked_factors[:, index], quantile)
-        robustness[moves, index] = 1.0 - reach / deviations[moves]
-    per_code[moves] = robustness[np.ix_(moves, held)].max(axis=1)
-    score = float(np.average(per_code[moves], weights=deviations[moves]))
+        reach = _reach(checked_codes[:, varies], checked_factors[:, index], quantile)
+        robustness[varies, index] = 1.0 - reach / deviations[varies]
+    per_code[varies] = robustness[np.ix_(varies, held)].max(axis=1)
+    score = float(np.average(per_code[varies], weights=deviations[varies]))
     return IRS(min(max(score, 0.0), 1.0), per_code, robustness, deviations)
 
 

@@ -1,15 +1,20 @@
-"""What the columns of a generator's Jacobian say of its axes: orthogonal, sparse, alive or not."""
+"""What a generator's Jacobian shows of its axes: orthogonal, sparse, alive or not."""
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from axiswise.jacobian import check_latents, flat_outputs, jacobian_columns
-from axiswise.metrics._generators import ImageGenerator, Progress
+from axiswise.metrics._generators import ImageGenerator
 from axiswise.metrics._inputs import as_count
+from axiswise.metrics.declaration import Subject, metric
+from axiswise.penalties import jl1_penalty
+from axiswise.support.progress import Progress, no_progress
 
+JACOBIAN_SAMPLES = 500  # latents at which the Jacobian of a run is taken
 _DEAD = 0.01  # of the longest column
 
 
@@ -55,7 +60,7 @@ def jacobian_diagnostics(
     *,
     batch_size: int = 16,
     active: Tensor | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> JacobianDiagnostics:
     """Describes the columns of a generator's Jacobian, averaged over latents.
 
@@ -103,9 +108,27 @@ def jacobian_diagnostics(
         sums.append(flat.abs().sum(2).cpu())
         outputs = flat.shape[2]
         done += len(rows)
-        if progress is not None:
-            progress(done, len(z))
+        progress(done, len(z))
     return describe_columns(torch.cat(grams), torch.cat(sums), outputs, active)
+
+
+@metric("jacobian", usual="always")
+@torch.no_grad()
+def jacobian_scores(run: Subject) -> dict[str, Any]:
+    """Measures how orthogonal, sparse and long the columns of the generator's Jacobian are."""
+    found = run.diagnostics
+    z = run.latents(JACOBIAN_SAMPLES)
+    scores = {
+        "jl1": float(jl1_penalty(run.generator, z, chunk_size=2 * JACOBIAN_SAMPLES)),
+        "column_length": float(found.lengths.mean()),
+        "column_length_per_axis": found.lengths,
+        "off_diagonal_share": found.off_diagonal_share,
+    }
+    if found.active.any():
+        scores |= {"sparsity": found.sparsity, "ima_contrast": found.ima_contrast}
+    if found.active.sum() > 1:
+        scores["mean_cosine"] = found.mean_cosine
+    return scores
 
 
 def describe_columns(

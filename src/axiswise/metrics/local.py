@@ -1,10 +1,10 @@
-"""Local scores: what codes tell about factors in a small part of factor space."""
+"""Local scores: what codes know about factors in a small part of factor space."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import SupportsFloat, TypeAlias
+from typing import Any, SupportsFloat, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +14,10 @@ from torch import Tensor
 from axiswise.metrics._factor_space import Encode, check_sizes, encode_factors
 from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_numpy
 from axiswise.metrics._repeated import RepeatedScore
+from axiswise.metrics.declaration import with_active
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity
+from axiswise.support.progress import Progress, no_progress
 
 Found: TypeAlias = SupportsFloat | Mapping[str, SupportsFloat]
 Metric: TypeAlias = Callable[[FloatArray, IntArray], Found]
@@ -74,19 +76,8 @@ def local_factors(
     return torch.stack([_uniform(low, high, samples, rng) for low, high in ranges], dim=1)
 
 
-def moves_factors(factor_sizes: Sequence[int], radius: float, continuity_cutoff: int = 10) -> bool:
-    """Whether `local_factors` would draw any factor from more than the centre's value.
-
-    Args:
-        factor_sizes: (factor,), the number of values of each factor.
-        radius: The reach in shares of a factor's number of values, at least 0.
-        continuity_cutoff: The least number of values of a factor that is drawn.
-
-    Raises:
-        TypeError: `factor_sizes` are not integers.
-        ValueError: `factor_sizes` is empty or has entries below 1, or `radius` is negative or not
-            finite.
-    """
+def varies_locally(factor_sizes: Sequence[int], radius: float, continuity_cutoff: int = 10) -> bool:
+    """Whether `local_factors` would draw any factor from more than the centre's value."""
     return max(_reaches(check_sizes(factor_sizes), radius, continuity_cutoff)) > 0
 
 
@@ -95,10 +86,11 @@ def local_metrics(bins: int = 5, active: npt.ArrayLike | Tensor | None = None) -
 
     Args:
         bins: Equal-width bins for each code, at least 2; the paper's 5.
-        active: (latent,), boolean: the axes to score once more alone. None: no second scores.
+        active: (latent,), boolean: the axes to score once more alone, as `mig_active` and
+            `modularity_active`. None: no second scores.
 
     Returns:
-        `mig` and `modularity`; with `active`, also `mig_active` and `modularity_active`.
+        `mig` and `modularity`.
 
     Raises:
         TypeError: `active` is not boolean.
@@ -112,9 +104,7 @@ def local_metrics(bins: int = 5, active: npt.ArrayLike | Tensor | None = None) -
     if active is None:
         return metrics
     mask = _check_active(active)
-    return metrics | {
-        f"{name}_active": partial(_over_axes, metric, mask) for name, metric in metrics.items()
-    }
+    return {name: with_active(_named(name, metric), mask) for name, metric in metrics.items()}
 
 
 def local_scores(
@@ -128,7 +118,7 @@ def local_scores(
     continuity_cutoff: int = 10,
     batch_size: int = 1_000,
     rng: torch.Generator | None = None,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress = no_progress,
 ) -> dict[str, LocalScore]:
     """Scores codes within small parts of factor space, several metrics in one pass of encoding.
 
@@ -172,10 +162,10 @@ def local_scores(
         (['mig', 'modularity'], True)
     """
     sizes = check_sizes(factor_sizes)
-    if not moves_factors(sizes, radius, continuity_cutoff):
+    if not varies_locally(sizes, radius, continuity_cutoff):
         raise ValueError(
-            f"radius {radius} moves no factor: factor_sizes {sizes}, of which those of at least "
-            f"{continuity_cutoff} values (continuity_cutoff) move by floor(radius · values)"
+            f"radius {radius} varies no factor: factor_sizes {sizes}, of which those of at least "
+            f"{continuity_cutoff} values (continuity_cutoff) vary by floor(radius · values)"
         )
     metrics = local_metrics() if metrics is None else metrics
     if not metrics:
@@ -191,77 +181,40 @@ def local_scores(
         for name, metric in metrics.items():
             for own_name, value in _by_name(name, metric(codes, truth)):
                 values.setdefault(own_name, []).append(float(value))
-        if progress is not None:
-            progress(done + 1, centres)
+        progress(done + 1, centres)
     return {name: LocalScore(np.array(row)) for name, row in values.items()}
 
 
 def local_mig(
-    encode: Encode,
-    factor_sizes: Sequence[int],
-    radius: float,
-    *,
-    bins: int = 5,
-    samples: int = 10_000,
-    centres: int = 20,
-    rng: torch.Generator | None = None,
+    encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
 ) -> LocalScore:
-    """Measures the local mutual information gap alone: see `local_scores` and `mig`.
+    """Measures the local mutual information gap alone: see `mig`.
 
     Args:
         encode: Factors (n, factor) to codes (n, latent).
         factor_sizes: (factor,), the number of values of each factor.
         radius: The reach in shares of a factor's number of values, above 0.
         bins: Equal-width bins for each code, at least 2.
-        samples: Samples around each centre.
-        centres: How many centres.
-        rng: The source of randomness; None is torch's global one.
+        options: Other arguments of `local_scores`, which raises what this does.
 
     Returns:
         The gap around each centre, from 0 to 1.
-
-    Raises:
-        TypeError: As in `local_scores` and `mig`.
-        ValueError: As in `local_scores` and `mig`.
     """
     metrics = {"mig": partial(mig, bins=bins)}
-    return local_scores(
-        encode, factor_sizes, radius, metrics, samples=samples, centres=centres, rng=rng
-    )["mig"]
+    return local_scores(encode, factor_sizes, radius, metrics, **options)["mig"]
 
 
 def local_modularity(
-    encode: Encode,
-    factor_sizes: Sequence[int],
-    radius: float,
-    *,
-    bins: int = 5,
-    samples: int = 10_000,
-    centres: int = 20,
-    rng: torch.Generator | None = None,
+    encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
 ) -> LocalScore:
-    """Measures local modularity alone: see `local_scores` and `modularity`.
-
-    Args:
-        encode: Factors (n, factor) to codes (n, latent).
-        factor_sizes: (factor,), the number of values of each factor, two factors or more.
-        radius: The reach in shares of a factor's number of values, above 0.
-        bins: Equal-width bins for each code, at least 2.
-        samples: Samples around each centre.
-        centres: How many centres.
-        rng: The source of randomness; None is torch's global one.
-
-    Returns:
-        The modularity around each centre, from 0 to 1.
-
-    Raises:
-        TypeError: As in `local_scores` and `modularity`.
-        ValueError: As in `local_scores` and `modularity`.
-    """
+    """Measures local modularity alone: see `modularity`, and `local_mig` for the arguments."""
     metrics = {"modularity": partial(modularity, bins=bins)}
-    return local_scores(
-        encode, factor_sizes, radius, metrics, samples=samples, centres=centres, rng=rng
-    )["modularity"]
+    return local_scores(encode, factor_sizes, radius, metrics, **options)["modularity"]
+
+
+def _named(name: str, metric: Metric) -> Callable[[FloatArray, IntArray], dict[str, Any]]:
+    """A metric that gives its value by name."""
+    return lambda codes, factors: dict(_by_name(name, metric(codes, factors)))
 
 
 def _by_name(name: str, found: Found) -> Iterable[tuple[str, SupportsFloat]]:
@@ -303,13 +256,3 @@ def _check_active(active: npt.ArrayLike | Tensor) -> npt.NDArray[np.bool_]:
             f"active must have shape (latent,) with at least one axis active, got {mask.tolist()}"
         )
     return mask.astype(np.bool_)
-
-
-def _over_axes(
-    metric: Metric, active: npt.NDArray[np.bool_], codes: FloatArray, factors: IntArray
-) -> Found:
-    if codes.shape[1] != len(active):
-        raise ValueError(
-            f"active must have one entry for each of {codes.shape[1]} axes, got {len(active)}"
-        )
-    return metric(codes[:, active], factors)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies, mutual_information
 
 
@@ -28,12 +29,13 @@ class MIG:
         return self.score
 
 
+@metric("mig", usual="always", usual_locally=True)
 def mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> MIG:
-    """Measures whether each factor is told by one code alone.
+    """Measures whether each factor is known from one code alone.
 
-    For each factor, the mutual information of the code that tells most about it less that of the
+    For each factor, the mutual information of the code that knows most about it less that of the
     runner-up, over the factor's entropy; then the mean over factors. 1: each factor's value is
-    told by one code, and no second code knows of it. With fewer bins than a factor has values, even
+    known from one code, and from no second one. With fewer bins than a factor has values, even
     ideal codes stay below 1.
 
     Source: Chen et al., NeurIPS 2018, arXiv 1802.04942, section 4, as in disentanglement_lib: codes
@@ -51,9 +53,8 @@ def mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> MIG:
 
     Raises:
         TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite, `factors` hold fractions, every
-            factor has a single value, or `bins` is below 2.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
+            `factors` hold fractions, every factor has a single value, or `bins` is below 2.
 
     Example:
         >>> import numpy as np

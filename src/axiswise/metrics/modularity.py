@@ -1,10 +1,11 @@
-"""Modularity: does each code tell about one factor only?"""
+"""Modularity: does each code inform about one factor only?"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import mutual_information
 
 
@@ -14,7 +15,7 @@ class Modularity:
 
     Attributes:
         score: The mean of `per_code`, from 0 to 1.
-        per_code: (latent,), from 0 to 1; 0 for a code that tells about no factor.
+        per_code: (latent,), from 0 to 1; 0 for a code that informs about no factor.
         mutual_information: (latent, factor), nats.
     """
 
@@ -26,20 +27,21 @@ class Modularity:
         return self.score
 
 
+@metric("modularity", usual="always", usual_locally=True, needs=["two factors"])
 def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modularity:
-    """Measures whether each code tells about one factor alone.
+    """Measures whether each code informs about one factor alone.
 
     With m_f a code's mutual information with factor f, and θ the largest of them, the code scores
-    1 − Σ_{others} m_f² / (θ² (factors − 1)): 1 if it tells about one factor only, 0 if about all
-    alike. A code that tells about no factor at all (a constant one) scores 0. The mean is over all
-    codes and all factors count, those of a single value too.
+    1 − Σ_{others} m_f² / (θ² (factors − 1)): 1 if it informs about one factor only, 0 if about all
+    alike. A code that informs about no factor at all (a constant one) scores 0. The mean is over
+    all codes and all factors count, those of a single value too.
 
-    A code of noise is not constant: what it seems to tell is chance, often of one factor more than
+    A code of noise is not constant: what it seems to know is chance, often of one factor more than
     of the others, and it scores high. So look at active axes apart: `modularity(codes[:, active],
     factors)`.
 
     Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib (the paper
-    does not say what a code that tells about nothing scores).
+    does not say what a code that informs about nothing scores).
 
     Args:
         codes: (samples, latent), finite.
@@ -51,9 +53,8 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modulari
 
     Raises:
         TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite, `factors` hold fractions or fewer
-            than two factors, or `bins` is below 2.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
+            `factors` hold fractions or fewer than two factors, or `bins` is below 2.
 
     Example:
         >>> import numpy as np

@@ -7,9 +7,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axiswise.metrics._generators import ImageGenerator, Progress, checked_images, device_of
+from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
 from axiswise.metrics._inputs import as_count
+from axiswise.metrics.declaration import Subject, metric
 from axiswise.support.precision import exact_convolutions
+from axiswise.support.progress import Progress, no_progress
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -24,7 +26,7 @@ def perceptual_path_length(
     discard: float = 0.01,
     rng: torch.Generator | None = None,
     batch_size: int = 16,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> float:
     """Measures how fast images change along paths between latents.
 
@@ -92,11 +94,24 @@ def perceptual_path_length(
                     f"got {tuple(squares.shape)}"
                 )
             lengths.append(squares.double() / epsilon**2)
-            if progress is not None:
-                progress(min(done + batch_size, samples), samples)
+            progress(min(done + batch_size, samples), samples)
     ordered = torch.cat(lengths).sort().values
     low, high = math.floor(discard * (samples - 1)), math.ceil((1 - discard) * (samples - 1))
     return float(ordered[low : high + 1].mean())
+
+
+@metric("ppl", usual="generator", needs=["distances"], settings={"samples": "paths"})
+def ppl_of_run(run: Subject, samples: int) -> dict[str, float]:
+    """Measures how fast images change along paths between latents; named after the features."""
+    length = perceptual_path_length(
+        run.generate,
+        run.latent_dim,
+        run.features.distance,
+        samples=samples,
+        rng=run.rng(),
+        progress=run.start_bar("perceptual path length"),
+    )
+    return {f"ppl_{run.features.name}": length}
 
 
 def _on_path(start: Tensor, end: Tensor, at: Tensor) -> Tensor:

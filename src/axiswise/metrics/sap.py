@@ -1,6 +1,5 @@
 """The separated attribute predictability score: how much better is the best code than the next?"""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +7,8 @@ import numpy.typing as npt
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
 from axiswise.metrics._parts import check_varies, train_rows
+from axiswise.metrics.declaration import metric
+from axiswise.support.progress import Progress, no_progress
 
 _CONSTANT = 1e-12  # a code of this variance or less predicts nothing, as published
 
@@ -31,6 +32,7 @@ class SAP:
         return self.score
 
 
+@metric("sap")
 def sap(
     codes: ArrayLike,
     factors: ArrayLike,
@@ -38,34 +40,34 @@ def sap(
     continuous: bool | npt.ArrayLike = False,
     train_share: float = 2 / 3,
     c: float = 0.01,
-    progress: Callable[[int, int], object] | None = None,
+    progress: Progress = no_progress,
 ) -> SAP:
     """Measures how much better the best code alone predicts a factor than the runner-up.
 
     How well one code predicts one factor is, for a discrete factor, the accuracy of a linear
-    support vector machine, classes weighted by how rare they are, on the test part; for a
+    support vector classifier, classes weighted by how rare they are, on the test part; for a
     continuous one, R² of a straight line on the training part. The score is the mean over factors
     of the best code's less the runner-up's. Where there is one axis only, its runner-up counts as
-    predicting nothing. A straight line does not see what is not monotonous, and a linear machine on
-    one code cannot tell the middle one of many values: so ideal codes score 1 by R², and below 1
-    for discrete factors of many values. Machines have a penalty that sees the codes' scale; R² does
-    not.
+    predicting nothing. A straight line does not see what is not monotonous, and a linear classifier
+    of one code cannot separate the middle one of many values: so ideal codes score 1 by R², and
+    below 1 for discrete factors of many values. The classifier's penalty depends on the codes'
+    scale; R² does not.
 
     The first samples train and the last ones test; so samples have to come in random order. Factors
     with a single value in the training part are left out.
 
     Source: Kumar et al., ICLR 2018, arXiv 1711.00848, section 3, as in disentanglement_lib
-    (Locatello et al., ICML 2019, arXiv 1811.12359), which treats all factors as discrete if not
-    told otherwise, and takes 10,000 samples to train and 5,000 to test.
+    (Locatello et al., ICML 2019, arXiv 1811.12359), which treats all factors as discrete by
+    default, and takes 10,000 samples to train and 5,000 to test.
 
     Args:
         codes: (samples, latent), finite.
         factors: (samples, factor), integers.
         continuous: Whether factors are continuous: one for all, or (factor,).
         train_share: The share of the samples that train, above 0 and below 1.
-        c: The inverse of the support vector machines' penalty, above 0, as scikit-learn's C.
-        progress: Called after each discrete factor (machines take seconds where values are many)
-            with the number of factors done, continuous ones first, and of those that vary.
+        c: The inverse of the support vector classifiers' penalty, above 0, as scikit-learn's C.
+        progress: Called after each discrete factor with the number of factors done, continuous ones
+            first, and of those that vary.
 
     Returns:
         The score with what it was made of.
@@ -73,10 +75,9 @@ def sap(
     Raises:
         TypeError: `codes` are not real numbers, `factors` not integers, or `continuous` not
             boolean.
-        ValueError: `codes` or `factors` are empty (no samples, no axes) or not a matrix, their
-            numbers of samples differ, `codes` are not finite, `factors` hold fractions, no factor
-            varies in the training part, `continuous` has another length, `c` is not above 0, or
-            `train_share` leaves a part with no samples.
+        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
+            `factors` hold fractions, no factor varies in the training part, `continuous` has
+            another length, `c` is not above 0, or `train_share` leaves a part with no samples.
 
     Example:
         >>> import numpy as np
@@ -97,8 +98,7 @@ def sap(
     for done, index in enumerate(discrete, start=int(lines.sum()) + 1):
         column = checked_factors[:, index]
         predictability[:, index] = [_accuracy(code, column, train, c) for code in checked_codes.T]
-        if progress is not None:
-            progress(done, int(varies.sum()))
+        progress(done, int(varies.sum()))
     ranked = np.sort(np.vstack([np.zeros(len(varies)), predictability]), axis=0)
     gaps = np.where(varies, ranked[-1] - ranked[-2], np.nan)
     return SAP(float(gaps[varies].mean()), gaps, predictability)
@@ -122,8 +122,8 @@ def _r_squared(codes: FloatArray, factors: IntArray) -> FloatArray:
     code_squares = np.einsum("ln,ln->l", code, code)
     factor_squares = np.einsum("fn,fn->f", factor, factor)
     known = np.zeros_like(shared)
-    moves = code_squares > _CONSTANT * (len(codes) - 1)
-    known[moves] = shared[moves] / np.outer(code_squares[moves], factor_squares)
+    varies = code_squares > _CONSTANT * (len(codes) - 1)
+    known[varies] = shared[varies] / np.outer(code_squares[varies], factor_squares)
     capped: FloatArray = np.minimum(known, 1.0)
     return capped
 
@@ -136,10 +136,10 @@ def _centred_columns(matrix: FloatArray | IntArray) -> FloatArray:
 
 
 def _accuracy(code: FloatArray, factor: IntArray, train: int, c: float) -> float:
-    """Returns the share of the test part that a linear machine on one code gets right."""
+    """Returns the share of the test part that a linear classifier of one code gets right."""
     from sklearn.svm import LinearSVC
 
     # The primal problem has the same solution, and needs no randomness to get there.
-    machine = LinearSVC(C=c, class_weight="balanced", dual=False)
-    machine.fit(code[:train, None], factor[:train])
-    return float(machine.score(code[train:, None], factor[train:]))
+    classifier = LinearSVC(C=c, class_weight="balanced", dual=False)
+    classifier.fit(code[:train, None], factor[:train])
+    return float(classifier.score(code[train:, None], factor[train:]))

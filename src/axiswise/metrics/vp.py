@@ -1,4 +1,4 @@
-"""Variation Predictability: can a classifier tell which latent made the difference?"""
+"""Variation Predictability: does a classifier recognise which latent made the difference?"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,14 @@ from torch.nn import functional as F
 
 from axiswise.metrics._generators import (
     ImageGenerator,
-    Progress,
     checked_images,
     device_of,
     seeded_network,
 )
 from axiswise.metrics._inputs import as_count
 from axiswise.metrics._repeated import RepeatedScore
+from axiswise.metrics.declaration import Subject, metric
+from axiswise.support.progress import Progress, no_progress
 
 _REACH = 2.0  # latents are uniform between minus and plus this
 _AT_ONCE = 500  # pairs that are classified at once
@@ -73,7 +74,7 @@ def vp_pairs(
     latents: Sequence[int] | None = None,
     rng: torch.Generator | None = None,
     batch_size: int = 100,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> tuple[Tensor, Tensor]:
     """Makes pairs of images that differ in one latent.
 
@@ -126,8 +127,7 @@ def vp_pairs(
             if images is None:  # one block for all, so that memory never holds them twice
                 images = made.new_empty((pairs, *made.shape[1:]))
             images[part] = made
-            if progress is not None:
-                progress(min(start + batch_size, pairs), pairs)
+            progress(min(start + batch_size, pairs), pairs)
     assert images is not None
     return images, labels.to(images.device)
 
@@ -139,16 +139,16 @@ def vp_score(
     *,
     repeats: int = 3,
     rng: torch.Generator | None = None,
-    progress: Progress | None = None,
+    progress: Progress = no_progress,
 ) -> VPScore:
-    """Measures whether a classifier can tell which latent made the difference.
+    """Measures whether a classifier recognises which latent made the difference.
 
     A convolutional network learns, from few pairs, which latent was drawn anew in each; the score
     is its accuracy on all other pairs after the last epoch. Chance is one over the number of
     latents. Each repeat splits the pairs anew and starts from new weights.
 
-    A latent that changes nothing cannot be told, and lowers the score as an entangled one does:
-    OroJaR's authors score the most active latents only (`latents` of `vp_pairs`).
+    A latent that changes nothing cannot be recognised, and lowers the score as an entangled one
+    does: OroJaR's authors score the most active latents only (`latents` of `vp_pairs`).
 
     Source: Zhu, Xu & Tao, ECCV 2020, arXiv 2007.12885, with the settings of Wei et al., ICCV 2021,
     arXiv 2108.07668: on dSprites ("dsprites") the difference of the images, 1 % of the pairs to
@@ -207,7 +207,7 @@ def vp_score(
             outputs,
             settings,
             rng,
-            None if progress is None else partial(_report, progress, repeat, repeats),
+            partial(_report, progress, repeat, repeats),
         )
         right = torch.zeros((), dtype=torch.int64, device=images.device)
         with torch.no_grad():
@@ -217,6 +217,27 @@ def vp_score(
     return VPScore(torch.tensor(values, dtype=torch.float64).numpy())
 
 
+@metric("vp", usual="generator", settings={"protocol": "vp", "most_active": "vp_latents"})
+def vp_of_run(run: Subject, protocol: str, most_active: int | None) -> dict[str, float]:
+    """Measures whether a classifier recognises which latent made the difference.
+
+    Mean and standard deviation over repeats; of the most active latents alone, if a number is set.
+    """
+    rng, latents = run.rng(), None
+    if most_active is not None:
+        latents = run.activity.argsort(descending=True)[:most_active].tolist()
+    images, labels = vp_pairs(
+        run.generate,
+        run.latent_dim,
+        latents=latents,
+        rng=rng,
+        progress=run.start_bar("pairs of images"),
+    )
+    bar = run.start_bar("Variation Predictability")
+    score = vp_score(images, labels, protocol, rng=rng, progress=bar)
+    return {"vp": score.mean, "vp_std": score.std}
+
+
 @torch.enable_grad()  # whoever wants a score may have turned gradients off
 def _trained(
     inputs: Tensor,
@@ -224,7 +245,7 @@ def _trained(
     outputs: int,
     settings: VPProtocol,
     rng: torch.Generator | None,
-    progress: Progress | None,
+    progress: Progress,
 ) -> nn.Sequential:
     """Returns a classifier trained on inputs (pair, channel, height, width)."""
     build = partial(_classifier, inputs.shape[1], settings.width, outputs)
@@ -236,8 +257,7 @@ def _trained(
             optimiser.zero_grad()
             F.cross_entropy(classifier(inputs[rows]), labels[rows]).backward()
             optimiser.step()
-        if progress is not None:
-            progress(epoch + 1, settings.epochs)
+        progress(epoch + 1, settings.epochs)
     return classifier.eval()
 
 
@@ -264,7 +284,9 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> lis
     ]
 
 
-def _report(progress: Progress, repeat: int, repeats: int, done: int, epochs: int) -> None:
+def _report(
+    progress: Progress, repeat: int, repeats: int, done: int, epochs: int, _figures: object = None
+) -> None:
     progress(repeat * epochs + done, repeats * epochs)
 
 

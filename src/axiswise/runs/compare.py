@@ -12,6 +12,7 @@ import yaml
 from jsonargparse import ArgumentError
 
 from axiswise import plots
+from axiswise.metrics import METRICS
 from axiswise.runs.evaluation import flat_scores, read_evaluation_file
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import flat_config
@@ -122,19 +123,11 @@ def _evaluation(row: TableRow) -> dict[str, Any]:
 # Keys that change nothing about what a run learns.
 _ASIDE = ("description", "source", "accelerator", "devices", "log_every", "checkpoint_every")
 
-# What makes scores of one name, or one beginning of a name, comparable.
-_PROTOCOLS = {
-    "vp": ("vp", "vp_latents"),
-    "kid": ("images",),
-    "fid": ("images",),
-    "ppl": ("paths",),
-    "dci": ("dci",),
-}
-
 
 def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
-    for score, keys in _PROTOCOLS.items():
-        for key in keys:
+    """Refuse scores of one metric by different settings, where the metric has settings."""
+    for score in METRICS.names():
+        for key in METRICS.find(score).settings.values():
             values = {
                 str(evaluation.get("protocol", {}).get(key))
                 for evaluation in evaluations

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
-from axiswise.metrics import JacobianDiagnostics
+from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
 from axiswise.nets import VAE, Generator
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
@@ -26,7 +26,6 @@ from axiswise.training.config import TrainConfig
 from axiswise.training.recipe import build, read_recipe
 from axiswise.training.vae import ACTIVE, decoder_logits
 
-JACOBIAN_SAMPLES = 500  # latents at which Jacobians are taken
 _ACTIVITY_SAMPLES = 1000
 _LEAST_ACTIVENESS = 1e-3
 # Encoded or generated at once. On a CPU, more fall out of its cache and take twice as long.

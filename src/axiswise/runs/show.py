@@ -1,6 +1,6 @@
 """`axiswise show`: the pictures of a run, and one page that holds them all."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from torch import Tensor
 
 from axiswise import plots
 from axiswise.jacobian import jacobian_columns
+from axiswise.metrics import JACOBIAN_SAMPLES
 from axiswise.runs.evaluation import read_evaluation
-from axiswise.runs.run import JACOBIAN_SAMPLES, Run
+from axiswise.runs.run import Run
 from axiswise.support.files import write_atomically
 from axiswise.support.progress import StartBar, no_bars
 
@@ -39,7 +40,7 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
     run.folder.pictures.mkdir(exist_ok=True)
     scores = read_evaluation(run.folder)
     run = replace(run, seed=seed, start_bar=start_bar)
-    drawings = dict(_drawings(run, scores))
+    drawings = _drawings(run, scores)
     on_picture = start_bar("pictures")
     pictures = []
     for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
@@ -91,94 +92,84 @@ def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[fl
     }
 
 
-Drawing = tuple[Callable[[Path], None], str]
+# What draws a picture, and its caption.
+Drawing = tuple[Callable[[Path], object], str]
 
 
-def _drawings(run: Run, scores: dict[str, Any] | None) -> Iterator[tuple[str, Drawing]]:
-    """File name, what draws it, and a caption, for each picture."""
-    activity = run.activity
-    order: dict[str, Any] = {
-        "activity_name": run.activity_name,
-        "active_above": run.threshold,
-    }
-    z = run.latents(_IMAGES)
-    with torch.no_grad():
-        columns = jacobian_columns(run.generator, z)
-    assert isinstance(columns, Tensor)
-    images = run.generate(z).cpu()
-    values, frames = _traversals(run, z)
-
-    def figure(make: Callable[[], Any]) -> Callable[[Path], None]:
-        return lambda path: plots.save(make(), path)
-
-    yield (
-        "columns.png",
-        (
-            figure(lambda: plots.jacobian_columns(columns.cpu(), images, activity, **order)),
-            "Columns of the generator's Jacobian: what a small move along each axis adds (red) to "
-            "and takes (blue) from each image. The most active axes come first.",
-        ),
-    )
-    yield (
-        "traversals.png",
-        (
-            figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2], **order)),
-            "One axis moves from −2 to 2, all others stay as they are.",
-        ),
-    )
-    for name in ("traversals.gif", "traversals.mp4"):
-        yield (
-            name,
-            (
-                lambda path: plots.traversal_video(frames[:2], path, activity, **order),
-                "The same, all axes moving at once.",
-            ),
-        )
-    yield (
-        "cosines.png",
-        (
-            figure(lambda: plots.column_cosines(run.diagnostics.cosines, activity, **order)),
-            f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
-            "different pixels.",
-        ),
-    )
+def _drawings(run: Run, scores: dict[str, Any] | None) -> dict[str, Drawing]:
+    """What a run's pictures are, by file name."""
+    drawings = _of_axes(run)
     if run.autoencodes:
-        yield (
-            "reconstructions.png",
-            (
-                figure(lambda: _reconstructions(run)),
-                "Images and what the decoder makes of their codes.",
-            ),
+        drawings["reconstructions.png"] = (
+            _figure(lambda: _reconstructions(run)),
+            "Images and what the decoder makes of their codes.",
         )
     else:
-        yield (
-            "activeness.png",
-            (
-                figure(lambda: plots.activeness({run.recipe.name: activity})),
-                "How much each axis changes the image: its variance over −2, 0 and 2.",
-            ),
+        drawings["activeness.png"] = (
+            _figure(lambda: plots.activeness({run.recipe.name: run.activity})),
+            "How much each axis changes the image: its variance over −2, 0 and 2.",
         )
-        yield (
-            "samples.png",
-            (
-                figure(lambda: _samples(run)),
-                "Images of the data, and images that the generator makes.",
-            ),
+        drawings["samples.png"] = (
+            _figure(lambda: _samples(run)),
+            "Images of the data, and images that the generator makes.",
         )
     history = run.folder.read_metrics()
     if history and len(history["step"]) > 1:
-        yield (
-            "losses.png",
-            (figure(lambda: plots.loss_curves(history)), "Training, from metrics.csv."),
+        drawings["losses.png"] = (
+            _figure(lambda: plots.loss_curves(history)),
+            "Training, from metrics.csv.",
         )
     if scores is not None and (curves := local_curves(scores["scores"])):
-        yield (
-            "local_scores.png",
-            (
-                figure(lambda: plots.scores_against_radius({run.recipe.name: curves})),
-                "Local scores against radius, mean and standard deviation over centres.",
-            ),
+        drawings["local_scores.png"] = (
+            _figure(lambda: plots.scores_against_radius({run.recipe.name: curves})),
+            "Local scores against radius, mean and standard deviation over centres.",
         )
+    return drawings
+
+
+def _of_axes(run: Run) -> dict[str, Drawing]:
+    """Pictures of what the axes do."""
+    activity = run.activity
+    order: dict[str, Any] = {"activity_name": run.activity_name, "active_above": run.threshold}
+    z = run.latents(_IMAGES)
+    images = run.generate(z).cpu()
+    columns = columns_of(run, z)
+    values, frames = _traversals(run, z)
+
+    def video(path: Path) -> None:
+        plots.traversal_video(frames[:2], path, activity, **order)
+
+    return {
+        "columns.png": (
+            _figure(lambda: plots.jacobian_columns(columns, images, activity, **order)),
+            "Columns of the generator's Jacobian: what a small step along each axis adds (red) to "
+            "and takes (blue) from each image. The most active axes come first.",
+        ),
+        "traversals.png": (
+            _figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2], **order)),
+            "One axis goes from −2 to 2, all others stay as they are.",
+        ),
+        "traversals.gif": (video, "The same, all axes at once."),
+        "traversals.mp4": (video, "The same, all axes at once."),
+        "cosines.png": (
+            _figure(lambda: plots.column_cosines(run.diagnostics.cosines, activity, **order)),
+            f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
+            "different pixels.",
+        ),
+    }
+
+
+def _figure(make: Callable[[], Any]) -> Callable[[Path], object]:
+    """What draws and saves a figure."""
+    return lambda path: plots.save(make(), path)
+
+
+@torch.no_grad()
+def columns_of(run: Run, z: Tensor) -> Tensor:
+    """Columns of a run's Jacobian at some latents, (z, latent, *image), on the CPU."""
+    columns = jacobian_columns(run.generator, z)
+    assert isinstance(columns, Tensor)
+    return columns.cpu()
 
 
 def _reconstructions(run: Run) -> Any:

@@ -40,10 +40,12 @@ class Family(Generic[T]):
     def declare(self, name: str, thing: object, declaration: T) -> None:
         """Enter a thing; the family's decorator calls this.
 
+        A user's own may be declared again, as where a cell of a notebook is run again.
+
         Raises:
-            ValueError: If the name is another thing's.
+            ValueError: If the name is that of one of ours.
         """
-        if name in self._declared:
+        if name in self._declared and name in self._modules:
             raise ValueError(f"{self.what} {name!r} is declared twice")
         self._declared[name] = declaration
         self._of_object[id(thing)] = declaration

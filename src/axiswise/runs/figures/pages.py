@@ -6,17 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-import torch
 from matplotlib.figure import Figure as Picture
-from torch import Tensor
 
 from axiswise import plots
-from axiswise.jacobian import jacobian_columns
 from axiswise.plots.report import Cell
 from axiswise.runs.compare import spread_of
 from axiswise.runs.evaluation import flat_scores
 from axiswise.runs.figures.figure import Figure
 from axiswise.runs.run import Run
+from axiswise.runs.show import columns_of
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _RADIUS = "0.1"  # at which methods are compared
@@ -69,7 +67,7 @@ def _columns(pictured: Mapping[str, Run]) -> list[Part]:
         Drawing(
             f"columns-{number}.png",
             _column_picture(run),
-            f"{model}, seed {run.recipe.seed}: four images, and what a small move along each axis "
+            f"{model}, seed {run.recipe.seed}: four images, and what a small step along each axis "
             "adds (red) and takes (blue).",
         )
         for number, (model, run) in enumerate(pictured.items())
@@ -78,15 +76,8 @@ def _columns(pictured: Mapping[str, Run]) -> list[Part]:
 
 def _column_picture(run: Run) -> Picture:
     z = run.latents(_IMAGES)
-    with torch.no_grad():
-        columns = jacobian_columns(run.generator, z)
-    assert isinstance(columns, Tensor)
-    return plots.jacobian_columns(
-        columns.cpu(),
-        run.generate(z).cpu(),
-        run.activity,
-        active_above=run.threshold,
-    )
+    columns, images = columns_of(run, z), run.generate(z).cpu()
+    return plots.jacobian_columns(columns, images, run.activity, active_above=run.threshold)
 
 
 def _measures(evaluations: Evaluations) -> plots.Table:

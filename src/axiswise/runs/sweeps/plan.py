@@ -14,9 +14,8 @@ import yaml
 from jsonargparse import ArgumentError, Namespace
 
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.runs.run import Run
-from axiswise.runs.scores import known_scores
+from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.config import TrainConfig
@@ -177,12 +176,9 @@ def _checked(
 
 
 def _check_metrics(config: TrainConfig, metrics: tuple[str, ...]) -> None:
-    device, protocol = torch.device("cpu"), EvaluationProtocol()
-    run = Run(RunFolder(""), config, config.data, config.network, 0, device, protocol)
-    known = ["all", *known_scores(run)]
-    for name in metrics:
-        if name not in known:
-            raise ValueError(f"metrics must be out of {', '.join(known)}; got {name!r}")
+    folder, device = RunFolder(""), torch.device("cpu")
+    run = Run(folder, config, config.data, config.network, 0, device, config.evaluation)
+    check_names(run, metrics)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

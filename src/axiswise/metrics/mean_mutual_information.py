@@ -1,0 +1,57 @@
+"""Mean mutual information between codes, with no factors known."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics.declaration import metric
+from axiswise.metrics.mutual_information import discretize, mutual_information
+
+
+@dataclass(frozen=True, eq=False)
+class MeanMutualInformation:
+    """A mean mutual information between codes; `float()` gives the score.
+
+    Attributes:
+        score: The mean of `mutual_information` off its diagonal, nats, at least 0.
+        mutual_information: (latent, latent), nats; the diagonal holds the entropies.
+    """
+
+    score: float
+    mutual_information: FloatArray
+
+    def __float__(self) -> float:
+        return self.score
+
+
+@metric("mean_mutual_information")
+def mean_mutual_information(codes: ArrayLike, bins: int = 20) -> MeanMutualInformation:
+    """Measures the mutual information between discretised codes, mean over pairs.
+
+    It also sees dependence that is not linear. The estimate is biased upwards where samples are few
+    for bins² cells, so that independent codes score above 0. A single code has no pairs: 0.
+
+    Source: the unsupervised scores of disentanglement_lib (Locatello et al., ICML 2019,
+    arXiv 1811.12359), 10,000 samples, 20 bins.
+
+    Args:
+        codes: (samples, latent), finite; the means of an encoder.
+        bins: Equal-width bins for each code (see `discretize`), at least 2.
+
+    Returns:
+        The score, and the information of each pair.
+
+    Raises:
+        TypeError: `codes` are not real numbers, or `bins` is not an integer.
+        ValueError: `codes` are empty, not a matrix or not finite, or `bins` is below 2.
+
+    Example:
+        >>> import numpy as np
+        >>> float(mean_mutual_information(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), bins=2))
+        0.0
+    """
+    information = mutual_information(codes, discretize(codes, bins), bins)
+    pairs = information.size - len(information)
+    others = information.sum() - np.trace(information)
+    return MeanMutualInformation(float(others / pairs) if pairs else 0.0, information)
