@@ -80,8 +80,8 @@ def test_one_s_own_images_with_no_code(tmp_path: Path, capsys: Capture) -> None:
     assert_refused(
         capsys,
         ["evaluate", str(run), "--metrics", "mig"],
-        "metrics must be out of reconstruction, jacobian, ",
-        "fid, all (the true factors of these images are",
+        "metrics must be out of activeness, columns, ",
+        "vp, all (the true factors of these images are",
     )
 
 
