@@ -99,7 +99,7 @@ def test_the_memory_limit_counts_both_halves(
 ) -> None:
     pair(0, 32, 16).save(tmp_path / "a.png")
     monkeypatch.setattr(indexed, "MEMORY_LIMIT", 3 * 16**2)
-    with pytest.raises(ValueError, match=r"holds 2 images, .* shape \(3, 16, 16\)"):
+    with pytest.raises(ValueError, match=r"contains 2 images, .* shape \(3, 16, 16\)"):
         EdgesShoes(tmp_path, size=16)
 
 

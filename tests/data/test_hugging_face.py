@@ -100,7 +100,7 @@ def test_too_many_images_and_wrong_arguments_are_refused(
     with pytest.raises(ValueError, match=r"channels must be 1 \(grey\) or 3 \(RGB\), got 2"):
         HuggingFaceImages("a/b", channels=2)
     monkeypatch.setattr(indexed, "MEMORY_LIMIT", 6 * 3 * 16 - 1)
-    with pytest.raises(ValueError, match="holds 6 images"):
+    with pytest.raises(ValueError, match="contains 6 images"):
         HuggingFaceImages(str(folder), column="photo", size=4).load()
 
 

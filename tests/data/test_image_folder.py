@@ -264,7 +264,7 @@ def test_a_folder_with_no_readable_image_is_an_error_that_gives_a_reason(tmp_pat
 
 def test_an_empty_folder_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"path .* holds no image.* PNG or JPEG") as caught:
+    with pytest.raises(ValueError, match=r"path .* contains no image.* PNG or JPEG") as caught:
         ImageFolder(tmp_path)
     assert str(tmp_path) in str(caught.value)
 

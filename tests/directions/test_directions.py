@@ -247,7 +247,9 @@ def test_a_malicious_pickle_offered_as_directions_is_refused_and_not_run(
     tmp_path: Path, kind: str
 ) -> None:
     made = _malicious(tmp_path / "directions.pt", kind)
-    with pytest.raises(UnreadableFileError, match=r"directions\.pt is damaged, or holds something"):
+    with pytest.raises(
+        UnreadableFileError, match=r"directions\.pt is damaged, or contains something"
+    ):
         load_published(tmp_path / "directions.pt")
     _found().save(tmp_path)
     for file in (MATRIX, SETTINGS):
@@ -322,7 +324,7 @@ def test_published_files_that_hold_something_else_are_refused_by_name(
     tmp_path: Path, content: object
 ) -> None:
     torch.save(content, tmp_path / "A.pt")
-    with pytest.raises(UnreadableFileError, match=r"A\.pt .*holds something else"):
+    with pytest.raises(UnreadableFileError, match=r"A\.pt .*contains something else"):
         load_published(tmp_path / "A.pt", latent_dim=4)
 
 

@@ -270,7 +270,7 @@ def test_a_pickle_offered_as_a_checkpoint_does_not_run(tmp_path: Path, how: str)
         path.write_bytes(pickle.dumps(_Payload(mark)))
     else:
         torch.save({"shared.weight": _Payload(mark)}, path)
-    with pytest.raises(UnreadableFileError, match=f"{path} is damaged, or holds something else"):
+    with pytest.raises(UnreadableFileError, match=f"{path} is damaged, or contains something else"):
         load_generator(f"biggan:{path}")
     assert not mark.exists()
     read = pickle.load if how == "pickle" else partial(torch.load, weights_only=False)

@@ -77,7 +77,7 @@ def _read(file: IO[bytes], name: str, shape: tuple[int, ...]) -> Pixels:
         published = loadmat(io.BytesIO(file.read()), variable_names=["im"])["im"]
     except Exception as error:  # damaged files make the reader raise almost anything
         raise UnreadableFileError(
-            f"{name} holds no images `im` that can be read: {error}"
+            f"{name} contains no images `im` that can be read: {error}"
         ) from error
     _, elevations, azimuths, *image = shape
     expected = (*image, azimuths, elevations)

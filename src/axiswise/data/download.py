@@ -234,7 +234,7 @@ def _alone_with(part: Path) -> Iterator[BufferedRandom]:
             file = part.open("a+b")
         with file:
             _lock(file)
-            # The process that held it may have given it its name, or removed it.
+            # The process that had locked it may have renamed or removed it.
             if not _is_at(part, file):
                 continue
             try:
@@ -253,7 +253,7 @@ def _is_at(path: Path, file: BufferedRandom) -> bool:
 
 
 def _lock(file: BufferedRandom) -> None:
-    """Wait until no other process holds the file; it is let go of when the file is closed."""
+    """Wait until no other process has locked the file; closing it ends the lock."""
     if sys.platform != "win32":
         import fcntl
 

@@ -17,7 +17,7 @@ from axiswise.data.image_folder import ImageFolder, open_image, to_square
 
 @data_set("EdgesShoes", licence="see pix2pix", variants={})
 class EdgesShoes(ImageFolder):
-    """The two halves of pix2pix's edges2shoes images, each an image of its own.
+    """The two halves of pix2pix's edges2shoes images, each a separate image.
 
     In each file, 512 × 256 pixels as published, the left half is the drawn edges of a shoe and the
     right half its photo. Of file i, image 2i is the drawing and image 2i + 1 the photo: half of the

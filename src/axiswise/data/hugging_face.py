@@ -82,7 +82,7 @@ class HuggingFaceImages(Indexed):
             raise OSError(
                 f"name {self.name!r}, split {self.split!r}: no such data is in the cache or to be "
                 f"had: {error}. Two ways to get it: try again with a network that reaches the Hub, "
-                "or give a folder that holds it"
+                "or give a folder that contains it"
             ) from error
         found = rows.features.get(self.column)
         if not isinstance(found, datasets.Image):

@@ -54,7 +54,7 @@ class ImageFolder(Indexed):
     Raises:
         FileNotFoundError: There is no `path`.
         NotADirectoryError: `path` is not a folder.
-        ValueError: `path` holds no PNG or JPEG file or too many of them for the memory limit, or
+        ValueError: `path` contains no PNG or JPEG file or too many of them for the memory limit, or
             another argument is out of its range. When images are read: not one of them can be.
     """
 
@@ -117,8 +117,8 @@ class ImageFolder(Indexed):
         if len(skipped) == len(self.files):
             file, reason = skipped[0]
             raise ValueError(
-                f"path {str(self.path)!r} holds {len(skipped)} PNG or JPEG files, but not one can "
-                f"be read; at least one must; the first, {file}: {reason}"
+                f"path {str(self.path)!r} contains {len(skipped)} PNG or JPEG files, but not one "
+                f"can be read; at least one must; the first, {file}: {reason}"
             )
         self.skipped = skipped
         self._warn_of_skipped()
@@ -146,7 +146,7 @@ class ImageFolder(Indexed):
 
 
 def _find_images(path: Path) -> list[Path]:
-    allowed = "it must be a folder that holds PNG or JPEG images (.png, .jpg, .jpeg)"
+    allowed = "it must be a folder that contains PNG or JPEG images (.png, .jpg, .jpeg)"
     if not path.exists():
         raise FileNotFoundError(f"path {str(path)!r} does not exist; {allowed}")
     if not path.is_dir():
@@ -159,7 +159,9 @@ def _find_images(path: Path) -> list[Path]:
         and file.is_file()
     )
     if not files:
-        raise ValueError(f"path {str(path)!r} holds no image, nor do the folders below; {allowed}")
+        raise ValueError(
+            f"path {str(path)!r} contains no image, nor do the folders below; {allowed}"
+        )
     return files
 
 

@@ -115,7 +115,7 @@ def check_memory(name: str, count: int, shape: tuple[int, ...]) -> None:
     needed = count * torch.Size(shape).numel()
     if needed > MEMORY_LIMIT:
         raise ValueError(
-            f"{name} holds {count} images, which at shape {tuple(shape)} take "
+            f"{name} contains {count} images, which at shape {tuple(shape)} take "
             f"{needed / 2**30:.1f} GiB of memory; at most {MEMORY_LIMIT / 2**30:g} GiB are "
             "allowed: choose a smaller size or fewer images"
         )

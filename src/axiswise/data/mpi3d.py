@@ -65,7 +65,7 @@ class MPI3D(Stored):
 
     The published archive is taken from `data_dir`, or downloaded into it, by `load` or at first
     use: 12.7 GB, of complex 5.7 GB. No checksum is known for certain, so what is checked is the
-    length that the server announces, and that the archive holds all images in the right layout. As
+    length that the server announces, and that all images are in the archive in the right layout. As
     published, the images in it are not compressed, and are mapped into memory where they lie. Of an
     archive that somebody has compressed, they are unpacked into a second file beside it.
 
@@ -126,7 +126,7 @@ class MPI3D(Stored):
             return super()._open(progress) if stored is None else stored
         except (zipfile.BadZipFile, KeyError, EOFError, zlib.error) as error:
             raise UnreadableFileError(
-                f"{path} is damaged, or no archive that holds {_MEMBER}: {error}; remove it to "
+                f"{path} is damaged, or no archive that contains {_MEMBER}: {error}; remove it to "
                 "have it fetched again"
             ) from error
 

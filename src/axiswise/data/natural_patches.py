@@ -237,7 +237,7 @@ def _read_published(path: Path) -> list[_Picture]:
         stack = np.asarray(loadmat(path, variable_names=["IMAGES"])["IMAGES"], np.float64)
     except Exception as error:  # damaged files make the reader raise almost anything
         raise UnreadableFileError(
-            f"{path} holds no pictures IMAGES that can be read: {error}"
+            f"{path} contains no pictures IMAGES that can be read: {error}"
         ) from error
     if stack.ndim != 3 or not np.isfinite(stack).all():
         raise UnreadableFileError(

@@ -20,7 +20,7 @@ _POSITIONS = 32
 _PARTS = 128
 _FIRST, _STEP, _REACH = 33, 2, 32
 
-# The heart (x² + y² − 1)³ ≤ x²y³ fits into a circle of this radius around a point this far up.
+# The heart (x² + y² − 1)³ ≤ x²y³ fits into a circle of this radius around a centre this far up.
 _HEART_CENTRE, _HEART_RADIUS = 0.25, 1.25
 
 _SAMPLES = 8  # along each side of a pixel
@@ -150,7 +150,7 @@ def _sprites(offsets: Tensor, side: int, reach: float) -> Tensor:
 
 
 def _inside(shape: str, right: Tensor, down: Tensor) -> Tensor:
-    """Which points lie in an upright shape that just fits into a unit circle."""
+    """Which samples lie in an upright shape that just fits into a unit circle."""
     if shape == "square":
         return torch.maximum(right.abs(), down.abs()) <= math.sqrt(0.5)
     if shape == "ellipse":

@@ -4,7 +4,7 @@ Rhodes & Lee, Local Disentanglement in Variational Auto-Encoders Using Jacobian 
 NeurIPS 2021, arXiv 2106.02923.
 
 Drawing is bound by memory traffic, so each image is written once, and then touched only where its
-dots are: a table holds the finished square of pixels around a dot for each of its positions. Where
+dots are: a table has the finished square of pixels around a dot for each of its positions. Where
 dots meet, the darker of two squares is right except in pixels through which the rims of two dots
 pass; for those few the union is worked out on the spot.
 """

@@ -1,6 +1,6 @@
-"""Pictures: functions of arrays that give matplotlib figures, a film or an HTML page.
+"""Pictures: functions of arrays that return a matplotlib figure, a film or an HTML page.
 
-None of them touches pyplot or any other global state. `save` writes a figure.
+None of them touches pyplot or any other global state. `save` writes a picture.
 """
 
 from axiswise.plots.activeness import activeness

@@ -11,24 +11,23 @@ from axiswise.plots._inputs import Floats
 from axiswise.plots._tiles import place
 
 SIGNED = colormaps["RdBu_r"].resampled(65)
-"""Diverging colour map: blue is negative, near-white zero, red positive.
+"""Blue is negative, near-white zero, red positive.
 
-The number is odd, so that zero is in the middle of a colour; so few keep PNGs small, and yet nobody
-sees steps.
+The number is odd, so that zero is in the middle of a colour; so few keep PNGs small, and yet no
+steps are seen.
 """
 
 ROBUST_PERCENTILE = 99.9
 """Where a signed colour scale ends, so that a few extreme pixels do not bleach all others."""
 
 SERIES = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours of lines and dots, told apart with every common form of colour vision (Okabe, Ito)."""
+"""Colours of lines and dots, distinct with every common form of colour vision (Okabe, Ito)."""
 
 
 def symmetric_norm(values: Floats) -> Normalize:
-    """Return a scale centred at zero that ends at a robust maximum of the absolute values.
+    """A scale centred at zero that ends at the `ROBUST_PERCENTILE` of the absolute values.
 
-    The maximum is the `ROBUST_PERCENTILE`; where fewer values than that differ from zero it is
-    the largest, and 1 where all are zero.
+    Where that is zero it ends at the largest of them, or at 1.
     """
     sizes = np.abs(values)
     limit = float(np.percentile(sizes, ROBUST_PERCENTILE)) or float(sizes.max()) or 1.0
@@ -36,7 +35,7 @@ def symmetric_norm(values: Floats) -> Normalize:
 
 
 def signed_bar(figure: Figure, left: int, top: int, height: int, norm: Normalize) -> Colorbar:
-    """Draw the colour bar of a signed scale, 14 pixels wide, at this place."""
+    """The colour bar of a signed scale, 14 pixels wide, at this place."""
     axes = place(figure, left, top, 14, height)
     bar = figure.colorbar(ScalarMappable(norm, SIGNED), cax=axes, extend="both", extendfrac=0.03)
     bar.ax.tick_params(labelsize=9, length=2)

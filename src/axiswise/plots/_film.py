@@ -1,4 +1,4 @@
-"""Films in which axes move, or one direction, frame by frame and as a file's bytes."""
+"""Films that go along axes or one direction, frame by frame and as a file's bytes."""
 
 import io
 from fractions import Fraction
@@ -31,14 +31,14 @@ Frames = npt.NDArray[np.uint8]
 
 
 class _Corner(NamedTuple):
-    """Top left corner of a tile."""
+    """Of a tile."""
 
     top: int
     left: int
 
 
 class _Track(NamedTuple):
-    """Where a slider's knob moves."""
+    """What a slider's knob slides along."""
 
     top: int
     left: int
@@ -46,10 +46,9 @@ class _Track(NamedTuple):
 
 
 def film(cells: Floats, order: Ordering) -> Frames:
-    """Draw cells (image, axis, step, channel, height, width), in [0, 1], there and back.
+    """A film of cells (image, axis, step, channel, height, width) in [0, 1], there and back.
 
-    Returns:
-        (2·step − 2, height, width, 3) with even height and width, as H.264 needs.
+    It is (2·step − 2, height, width, 3), with even height and width, as H.264 needs.
     """
     images, axes, _, _, height, width = cells.shape
     across = ceil(axes / ceil(axes / _ACROSS))
@@ -76,17 +75,9 @@ def film(cells: Floats, order: Ordering) -> Frames:
 
 
 def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
-    """Draw cells (sample, step, channel, height, width), in [0, 1], there and back.
+    """The same of cells (sample, step, channel, height, width), all samples over one slider.
 
-    All samples move at once, over one slider.
-
-    Args:
-        cells: the images.
-        name: stands at the bottom.
-        scale: step → what the slider says there.
-
-    Returns:
-        (2·step − 2, height, width, 3) with even height and width.
+    `name` stands at the bottom; `scale` is step → what the slider says there.
     """
     samples, steps, _, height, width = cells.shape
     down = ceil(samples / _ACROSS)
@@ -114,7 +105,7 @@ def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
 
 
 def encode(frames: Frames, suffix: str, fps: float) -> bytes:
-    """Return the frames (frame, height, width, 3) as the bytes of a .gif or an .mp4."""
+    """Frames (frame, height, width, 3) as the bytes of a .gif or an .mp4."""
     return _gif(frames, fps) if suffix == ".gif" else _mp4(frames, fps)
 
 
@@ -156,7 +147,7 @@ def _mp4(frames: Frames, fps: float) -> bytes:
 def _ground(
     size: tuple[int, int], corners: list[_Corner], tracks: list[_Track], tile: tuple[int, int]
 ) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """Return what does not move, and a pen on it: the tiles' outlines, the sliders' tracks."""
+    """What stays the same, with a pen on it: the tiles' outlines, the sliders' tracks."""
     canvas = Image.new("RGB", size, _WHITE)
     pen = ImageDraw.Draw(canvas)
     height, width = tile
@@ -170,7 +161,7 @@ def _ground(
 def _played(
     ground: Image.Image, cells: Floats, corners: list[_Corner], tracks: list[_Track]
 ) -> Frames:
-    """Return frames of cells (tile, step, channel, height, width), there and back."""
+    """Frames of cells (tile, step, channel, height, width), there and back."""
     count, steps, _, height, width = cells.shape
     bytes_ = (cells * 255).round().astype(np.uint8)
     colour = np.broadcast_to(bytes_, (count, steps, 3, height, width))
@@ -187,14 +178,14 @@ def _played(
 
 
 def _slid(length: int, step: int, steps: int) -> int:
-    """Return how far a knob is from its track's left end, in pixels."""
+    """How far a knob is from its track's left end, in pixels."""
     return round((length - _KNOB_SIDE) * step / (steps - 1))
 
 
 def _fitted(
     text: str, width: int, pen: ImageDraw.ImageDraw
 ) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
-    """Return a text and a font that keep it within `width` pixels: smaller, or else cut."""
+    """A text and a font that keep it within `width` pixels: smaller, or else cut."""
     for size in range(_TEXT_SIZE, _SMALLEST_TEXT - 1, -1):
         font = ImageFont.load_default(size)
         if pen.textlength(text, font) <= width:

@@ -15,17 +15,11 @@ _RANGE_TOLERANCE = 1e-3
 
 
 def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool = True) -> Floats:
-    """Return `value` as a floating array with one axis for each name in `dims`.
-
-    Args:
-        value: array, tensor (any device, any real type) or nested sequence.
-        name: what the caller calls it, for the error.
-        dims: names of the expected axes, for the check and the error.
-        finite: refuse NaN and infinities.
+    """`value` as a floating array with an axis for each of `dims`; `name` is for the error.
 
     Raises:
         TypeError: `value` does not hold real numbers.
-        ValueError: wrong number of axes, nothing in it, or not finite.
+        ValueError: Wrong number of axes, nothing in it, or not finite where it must be.
     """
     array = _as_numpy(value)
     if array.dtype.kind not in "biuf":
@@ -41,11 +35,10 @@ def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool 
 
 
 def as_images(value: ArrayLike, name: str, dims: Sequence[str]) -> Floats:
-    """Return `value` as images in [0, 1] whose last three axes are channel, height, width.
+    """`value` as finite images in [0, 1] whose last three axes are channel (1 or 3), height, width.
 
     Raises:
-        TypeError: `value` does not hold real numbers.
-        ValueError: wrong shape, neither 1 nor 3 channels, not finite, or outside [0, 1].
+        TypeError, ValueError: It is something else.
     """
     images = as_floats(value, name, dims)
     check_channels(images, name)
@@ -56,21 +49,13 @@ def as_images(value: ArrayLike, name: str, dims: Sequence[str]) -> Floats:
 
 
 def check_channels(images: Floats, name: str) -> None:
-    """Refuse arrays (..., channel, height, width) without 1 or 3 channels.
-
-    Raises:
-        ValueError: another number of channels.
-    """
+    """Refuse arrays (..., channel, height, width) without 1 or 3 channels."""
     if images.shape[-3] not in (1, 3):
         raise ValueError(f"`{name}` must have 1 or 3 channels, got shape {images.shape}")
 
 
 def check_count(value: int, name: str) -> None:
-    """Refuse a count below one.
-
-    Raises:
-        ValueError: `value` is less than 1.
-    """
+    """Refuse a count below one."""
     if value < 1:
         raise ValueError(f"`{name}` must be at least 1, got {value}")
 

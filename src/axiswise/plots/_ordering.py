@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 
@@ -14,16 +15,34 @@ MAX_AXES = 16
 """Axes shown at most, so that a cell stays large enough to look at."""
 
 
+class AxisOptions(TypedDict, total=False):
+    """How the pictures of axes choose and label them.
+
+    Attributes:
+        names: A name for each latent, in the latents' own order; default z0, z1, ….
+        max_axes: Axes drawn at most, the most active ones; default 16.
+        active_above: An axis is active where its activity is larger than this; default 0.01.
+        activity_name: What the activity is called in the labels; default "KL".
+    """
+
+    names: Sequence[str] | None
+    max_axes: int
+    active_above: float
+    activity_name: str
+
+
 @dataclass(frozen=True)
 class Ordering:
     """The axes shown, most active first.
 
     Attributes:
-        indices: latent index of each axis shown; the inactive ones come last.
-        names: name of each, in that order.
-        activities: activity of each as short text, such as "KL 2.1", in that order.
-        active: how many of those shown are active.
-        total: number of latents there are.
+        indices: Latent index of each axis shown; the inactive ones come last.
+        names: Name of each, in that order.
+        activities: Activity of each as short text, such as "KL 2.1", in that order.
+        active: How many of those shown are active.
+        total: Number of latents there are.
+        activity_name: What the activity is called.
+        active_above: Activity above which an axis is active.
     """
 
     indices: tuple[int, ...]
@@ -31,6 +50,8 @@ class Ordering:
     activities: tuple[str, ...]
     active: int
     total: int
+    activity_name: str
+    active_above: float
 
     @property
     def shown(self) -> int:
@@ -43,12 +64,14 @@ class Ordering:
         groups = [("active", slice(0, self.active)), ("inactive", slice(self.active, self.shown))]
         return [(label, part) for label, part in groups if part.stop > part.start]
 
-    @property
-    def omission(self) -> str:
-        """Says how many axes are not shown; empty where all are."""
-        if self.shown == self.total:
-            return ""
-        return f"The {self.shown} most active of {self.total} axes. "
+    def note(self, inactive: str) -> str:
+        """Says which axes are shown, in what order, and which of them count as inactive."""
+        some = f"The {self.shown} most active of {self.total} axes. "
+        idle = f" {inactive}: {self.activity_name} ≤ {self.active_above:g}."
+        return (
+            f"{some if self.shown < self.total else ''}Axes in order of {self.activity_name}, most "
+            f"active first.{idle if self.active < self.shown else ''}"
+        )
 
 
 def order_axes(
@@ -60,19 +83,11 @@ def order_axes(
     active_above: float = ACTIVE_ABOVE,
     activity_name: str = "KL",
 ) -> Ordering:
-    """Order latent axes by descending activity and keep the first `max_axes`.
-
-    Args:
-        activity: (latent,), how much each axis is used: its KL in nats, say.
-        latents: number of latents that the picture's other input has.
-        names: one for each latent, in the latents' own order; default z0, z1, ….
-        max_axes: axes kept at most.
-        active_above: an axis is active where its activity is larger than this.
-        activity_name: what the activity is called in labels.
+    """Order axes by descending activity, (latent,), and keep the first `max_axes`; `AxisOptions`.
 
     Raises:
         TypeError: `activity` does not hold real numbers.
-        ValueError: wrong shape or length, not finite, or `max_axes` below 1.
+        ValueError: Wrong shape or length, not finite, or `max_axes` below 1.
     """
     values = as_floats(activity, "activity", ["latent"])
     check_count(max_axes, "max_axes")
@@ -89,11 +104,13 @@ def order_axes(
         activities=tuple(f"{activity_name} {short_number(float(values[i]))}" for i in indices),
         active=int((values[indices] > active_above).sum()),
         total=latents,
+        activity_name=activity_name,
+        active_above=active_above,
     )
 
 
 def short_number(value: float) -> str:
-    """Return at most about six characters that tell a value's size: 2.1, 0.43, 3e-5."""
+    """A value in at most about six characters: 2.1, 0.43, 3e-5."""
     if value == 0:
         return "0"
     if 1 <= abs(value) < 1e4:

@@ -25,7 +25,7 @@ MUTED = "0.35"  # text of notes
 _LABEL_SIZE = 10.0
 _SMALLEST_LABEL = 6.5
 _ROW_CHARACTERS = 24
-_CHARACTER = 0.85  # width in pixels of an average character, for each point of its size
+_CHARACTER = 0.85  # width in pixels of an average character, as a share of its size
 _NOTE_SIZE = 9.5
 _TITLE_SIZE = 13.0
 LARGEST_TILE = 128
@@ -34,7 +34,7 @@ _LARGEST_AREA = 500_000  # pixels; keeps the PNG of dense, busy maps near 1 MB
 
 
 def tile_pixels(rows: int, columns: int) -> int:
-    """Return the side in pixels that keeps a grid of square tiles within a screen's size."""
+    """The side in pixels that keeps a grid of square tiles within a screen's size."""
     height, width = _LARGEST_MOSAIC
     by_area = int((_LARGEST_AREA / (rows * columns)) ** 0.5)
     return max(24, min(LARGEST_TILE, by_area, height // rows, width // columns))
@@ -58,10 +58,9 @@ def fit(tiles: Floats, pixels: int) -> Floats:
 
 
 def mosaic(tiles: Floats, fill: float) -> Floats:
-    """Join tiles (row, column, channel, height, width) to one picture with gaps of value `fill`.
+    """Join tiles (row, column, channel, height, width) to one array (height, width, channel).
 
-    Returns:
-        Array (height, width, channel) with `GAP` pixels around and between the tiles.
+    There are `GAP` pixels of value `fill` around and between the tiles.
     """
     rows, columns, channels, height, width = tiles.shape
     padded = np.full((rows, columns, channels, height + GAP, width + GAP), fill, dtype=tiles.dtype)
@@ -83,13 +82,33 @@ def signed_mosaic(tiles: Floats) -> Floats:
     return mosaic(tiles[:, :, None], np.nan)[..., 0]
 
 
-def new_figure(width: int, height: int) -> Figure:
-    """Return an empty white figure of this many pixels."""
+def chart(width: float, height: float) -> Figure:
+    """An empty figure of this many inches, whose axes take the room that their labels leave."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
+
+
+def blank(width: int, height: int) -> Figure:
+    """An empty figure of this many pixels, for what `place` puts on it."""
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
+def framed(title: str, note: str, width: int, height: int, space: int) -> tuple[Figure, int]:
+    """A figure with a title above and a note beneath, for a content of `height` pixels.
+
+    Returns:
+        The figure, and the top of the content: `space` pixels below the title.
+    """
+    title, note = wrap_title(title, width), wrap_note(note, width)
+    top = 18 + 23 * (title.count("\n") + 1) + space
+    figure = blank(width, top + height + note_height(note))
+    across, down = figure.bbox.width, figure.bbox.height
+    figure.text(16 / across, 1 - 12 / down, title, va="top", fontsize=_TITLE_SIZE, weight="bold")
+    figure.text(16 / across, 10 / down, note, va="bottom", fontsize=_NOTE_SIZE, color=MUTED)
+    return figure, top
+
+
 def place(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
-    """Return new axes at this place, in pixels from the figure's top left corner."""
+    """New axes at this place, in pixels from the figure's top left corner."""
     across, down = figure.bbox.width, figure.bbox.height
     bottom = down - top - height
     return figure.add_axes((left / across, bottom / down, width / across, height / down))
@@ -120,7 +139,7 @@ def label_columns(axes: Axes, tile_width: int, labels: Sequence[str], colour: st
 
 
 def label_rows(axes: Axes, tile_height: int, labels: Sequence[str], colour: str) -> None:
-    """Write one label to the left of each row of tiles; `row_label_width` says how wide."""
+    """Write one label to the left of each row of tiles, at most `row_label_width` wide."""
     size = float(np.clip(tile_height / 3.2, _SMALLEST_LABEL, _LABEL_SIZE))
     axes.set_yticks(
         _centres(len(labels), tile_height),
@@ -131,12 +150,12 @@ def label_rows(axes: Axes, tile_height: int, labels: Sequence[str], colour: str)
 
 
 def row_label_width(labels: Sequence[str]) -> int:
-    """Return the pixels that row labels take at most, margins included."""
+    """The pixels that row labels take at most, margins included."""
     return 24 + round(_CHARACTER * _LABEL_SIZE * min(_longest(labels), _ROW_CHARACTERS))
 
 
 def _longest(labels: Sequence[str]) -> int:
-    """Return the number of characters of the longest line of all labels."""
+    """The number of characters of the longest line of all labels."""
     return max(len(line) for label in labels for line in label.split("\n"))
 
 
@@ -150,30 +169,13 @@ def wrap_note(text: str, width: int) -> str:
     return textwrap.fill(text, max(20, int((width - 32) / 7.4)))
 
 
-def title_height(text: str) -> int:
-    """Return the pixels that a wrapped title takes, margin included."""
-    return 18 + 23 * (text.count("\n") + 1)
-
-
 def note_height(text: str) -> int:
-    """Return the pixels that a wrapped note takes, margin included."""
+    """The pixels that a wrapped note takes, margin included."""
     return 20 + 17 * (text.count("\n") + 1)
 
 
-def write_title(figure: Figure, text: str) -> None:
-    """Write a wrapped title at the figure's top left."""
-    across, down = figure.bbox.width, figure.bbox.height
-    figure.text(16 / across, 1 - 12 / down, text, va="top", fontsize=_TITLE_SIZE, weight="bold")
-
-
-def write_note(figure: Figure, text: str) -> None:
-    """Write a wrapped note at the figure's bottom left."""
-    across, down = figure.bbox.width, figure.bbox.height
-    figure.text(16 / across, 10 / down, text, va="bottom", fontsize=_NOTE_SIZE, color=MUTED)
-
-
 def _centres(count: int, tile: int) -> list[float]:
-    """Return the middle of each tile along one side of a mosaic, in its pixels."""
+    """The middle of each tile along one side of a mosaic, in its pixels."""
     return [GAP + tile / 2 - 0.5 + i * (tile + GAP) for i in range(count)]
 
 

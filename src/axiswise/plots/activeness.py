@@ -32,12 +32,12 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
     width allows. Of a model with more than 64 latents the 64 most active are drawn.
 
     Args:
-        models: model → activeness, (latent,), at least 0, as `axiswise.metrics.activeness` gives
+        models: Model → activeness, (latent,), at least 0, as `axiswise.metrics.activeness` gives
             it. Models may differ in their number of latents.
 
     Raises:
-        TypeError: values that are not real numbers.
-        ValueError: no models, a wrong shape, values that are not finite or negative.
+        TypeError: Values that are not real numbers.
+        ValueError: No models, a wrong shape, values that are not finite or negative.
     """
     if not models:
         raise ValueError(f"`models` must hold at least one model, got {models}")
@@ -50,12 +50,8 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
     across = ceil(len(models) / down)
     width = max(480, round(across * (panel_width + _SIDE)))
     note = tiles.wrap_note(_note(orders), width)
-    figure = Figure(
-        figsize=(width / tiles.DPI, (down * _PANEL_HEIGHT + tiles.note_height(note)) / tiles.DPI),
-        dpi=tiles.DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    height = down * _PANEL_HEIGHT + tiles.note_height(note)
+    figure = tiles.chart(width / tiles.DPI, height / tiles.DPI)
     grid = figure.subplots(down, across, sharey=True, squeeze=False)
     for spare in grid.flat[len(models) :]:
         spare.remove()
@@ -102,6 +98,6 @@ def _note(orders: Mapping[str, Ordering]) -> str:
     cut = [f"{m} ({o.shown} of {o.total})" for m, o in orders.items() if o.shown < o.total]
     some = f" Only the most active latents of {', '.join(cut)}." if cut else ""
     return (
-        "Activeness: variance of the image while one latent moves and the others stay. Latents in "
+        "Activeness: variance of the image when one latent changes, the others stay. Latents in "
         f"descending order{', one vertical scale for all models' if len(orders) > 1 else ''}.{some}"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from axiswise.plots._inputs import ArrayLike, as_floats
-from axiswise.plots._tiles import DPI, place
+from axiswise.plots._tiles import blank, place
 
 # Lengths in pixels.
 _CELL = 85
@@ -23,11 +23,11 @@ def agreement(values: ArrayLike, chance: ArrayLike, names: Sequence[str]) -> Fig
     Args:
         values: (set, set), in [0, 1]: mean |cos| after the best matching.
         chance: (set, set): the same of random directions.
-        names: a name for each set.
+        names: A name for each set.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that do not fit each other, values outside [0, 1].
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that do not fit each other, values outside [0, 1].
     """
     matrix = as_floats(values, "values", ["set", "set"])
     random = as_floats(chance, "chance", ["set", "set"])
@@ -45,7 +45,7 @@ def agreement(values: ArrayLike, chance: ArrayLike, names: Sequence[str]) -> Fig
     margin = 30 + ceil(_CHARACTER * max(map(len, shown)))
     side = _CELL * max(count, 3)
     width, height = margin + side + 110, 40 + side + margin
-    figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
+    figure = blank(width, height)
     axes = place(figure, margin, 40, side, side)
     picture = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(picture, cax=place(figure, margin + side + 25, 40, 16, side))

@@ -1,13 +1,13 @@
-"""What an infinitesimal move along each axis does to an image, side by side."""
+"""What an infinitesimal step along each axis does to an image, side by side."""
 
-from collections.abc import Sequence
+from typing import Unpack
 
 from matplotlib.figure import Figure
 
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._colour import ROBUST_PERCENTILE, SIGNED, signed_bar, symmetric_norm
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_channels
-from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+from axiswise.plots._ordering import AxisOptions, Ordering, order_axes
 
 _SPACE = 14  # pixels between the image, the active axes, the inactive axes and the colour bar
 
@@ -16,10 +16,7 @@ def jacobian_columns(
     columns: ArrayLike,
     images: ArrayLike,
     activity: ArrayLike,
-    names: Sequence[str] | None = None,
-    max_axes: int = MAX_AXES,
-    active_above: float = ACTIVE_ABOVE,
-    activity_name: str = "KL",
+    **options: Unpack[AxisOptions],
 ) -> Figure:
     """Draw the Jacobian's columns for a few images: Figure 2 of Rhodes & Lee, NeurIPS 2021.
 
@@ -35,14 +32,11 @@ def jacobian_columns(
             per unit of z; 1 or 3 channels.
         images: (image, channel, height, width) in [0, 1]: where the columns were taken.
         activity: (latent,), how much each axis is used: its KL in nats, say.
-        names: a name for each latent, in the latents' own order; default z0, z1, ….
-        max_axes: axes drawn at most, the most active ones.
-        active_above: an axis is active where its activity is larger than this.
-        activity_name: what the activity is called in the labels.
+        options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
             images outside [0, 1], `max_axes` below 1.
     """
     signed = as_floats(columns, "columns", ["image", "latent", "channel", "height", "width"])
@@ -53,21 +47,14 @@ def jacobian_columns(
             f"`images` must have the shape of `columns` without its latent axis, "
             f"got {shown.shape} and {signed.shape}"
         )
-    order = order_axes(
-        activity,
-        signed.shape[1],
-        names=names,
-        max_axes=max_axes,
-        active_above=active_above,
-        activity_name=activity_name,
-    )
+    order = order_axes(activity, signed.shape[1], **options)
     pixels = tiles.tile_pixels(len(shown), order.shown + 1)
     cells = tiles.fit(signed[:, list(order.indices)].mean(axis=2, keepdims=True), pixels)[:, :, 0]
     return _draw(
         cells,
         tiles.fit(shown, pixels)[:, None],
         order,
-        _note(order, activity_name, active_above, channels=signed.shape[2]),
+        _note(order, channels=signed.shape[2]),
     )
 
 
@@ -78,12 +65,8 @@ def _draw(cells: Floats, images: Floats, order: Ordering, note: str) -> Figure:
     pictures += [tiles.signed_mosaic(cells[:, part]) for _, part in order.groups]
     tile_width, height = cells.shape[-1], pictures[0].shape[0]
     width = max(560, 16 + sum(p.shape[1] + _SPACE for p in pictures) + 90)
-    title = tiles.wrap_title("Jacobian columns: what a small move along each axis changes", width)
-    note = tiles.wrap_note(note, width)
-    top = tiles.title_height(title) + 64
-    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
-    tiles.write_title(figure, title)
-    tiles.write_note(figure, note)
+    title = "Jacobian columns: what a small move along each axis changes"
+    figure, top = tiles.framed(title, note, width, height, 64)
 
     axes = tiles.place_picture(figure, 16, top, pictures[0])
     tiles.label_columns(axes, tile_width, ["image"], "black")
@@ -101,11 +84,10 @@ def _draw(cells: Floats, images: Floats, order: Ordering, note: str) -> Figure:
     return figure
 
 
-def _note(order: Ordering, activity_name: str, active_above: float, channels: int) -> str:
+def _note(order: Ordering, channels: int) -> str:
     mean = "Signed mean over the channels. " if channels == 3 else ""
-    idle = f"Inactive: {activity_name} ≤ {active_above:g}. " if order.active < order.shown else ""
     return (
-        f"{order.omission}Axes in order of {activity_name}, most active first. {idle}{mean}"
+        f"{order.note('Inactive')} {mean}"
         f"One colour scale for all cells, centred at zero; it ends at the {ROBUST_PERCENTILE}th "
         "percentile of |value|."
     )

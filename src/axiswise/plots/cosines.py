@@ -1,15 +1,15 @@
 """How far from orthogonal the Jacobian's columns are."""
 
-from collections.abc import Sequence
 from math import isnan, nan
+from typing import Unpack
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats
-from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
-from axiswise.plots._tiles import DPI, FAINT
+from axiswise.plots._ordering import AxisOptions, Ordering, order_axes
+from axiswise.plots._tiles import FAINT, chart
 
 _TOLERANCE = 1e-3
 
@@ -17,10 +17,7 @@ _TOLERANCE = 1e-3
 def column_cosines(
     cosines: ArrayLike,
     activity: ArrayLike,
-    names: Sequence[str] | None = None,
-    max_axes: int = MAX_AXES,
-    active_above: float = ACTIVE_ABOVE,
-    activity_name: str = "KL",
+    **options: Unpack[AxisOptions],
 ) -> Figure:
     """Draw the matrix of mean absolute cosines between the Jacobian's columns.
 
@@ -32,28 +29,18 @@ def column_cosines(
         cosines: (latent, latent), symmetric, in [0, 1]: |cos(J_i, J_j)|, averaged over images. NaN
             where it is undefined, because a column has length zero.
         activity: (latent,), how much each axis is used: its KL in nats, say.
-        names: a name for each latent, in the latents' own order; default z0, z1, ….
-        max_axes: axes drawn at most, the most active ones.
-        active_above: an axis is active where its activity is larger than this.
-        activity_name: what the activity is called in the labels.
+        options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that are wrong or do not fit each other, cosines outside [0, 1] or not
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that are wrong or do not fit each other, cosines outside [0, 1] or not
             symmetric, activity not finite, `max_axes` below 1.
     """
     matrix = as_cosines(cosines)
-    order = order_axes(
-        activity,
-        len(matrix),
-        names=names,
-        max_axes=max_axes,
-        active_above=active_above,
-        activity_name=activity_name,
-    )
+    order = order_axes(activity, len(matrix), **options)
     shown = matrix[np.ix_(order.indices, order.indices)]
     side = 2.6 + 0.5 * order.shown
-    figure = Figure(figsize=(side + 0.9, side), dpi=DPI, layout="constrained", facecolor="white")
+    figure = chart(side + 0.9, side)
     axes = figure.add_subplot()
     picture = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
     axes.set_facecolor("0.9")
@@ -74,12 +61,7 @@ def _title(active: Floats) -> str:
 
 
 def as_cosines(cosines: ArrayLike) -> Floats:
-    """Return a matrix of absolute cosines, checked.
-
-    Raises:
-        TypeError: it does not hold real numbers.
-        ValueError: it is not square, not symmetric, or not within [0, 1].
-    """
+    """A matrix of absolute cosines, which must be square, symmetric and within [0, 1]."""
     matrix = as_floats(cosines, "cosines", ["latent", "latent"], finite=False)
     if matrix.shape[0] != matrix.shape[1]:
         raise ValueError(f"`cosines` must be square, got shape {matrix.shape}")
@@ -92,7 +74,7 @@ def as_cosines(cosines: ArrayLike) -> Floats:
 
 
 def mean_of_pairs(cosines: Floats) -> float:
-    """Return the mean off the diagonal, over those that are defined; NaN if there are none."""
+    """The mean off the diagonal, over those that are defined; NaN if there are none."""
     pairs = cosines[~np.eye(len(cosines), dtype=bool)]
     pairs = pairs[~np.isnan(pairs)]
     return float(pairs.mean()) if pairs.size else nan

@@ -316,11 +316,7 @@ def _draw(
     left = tiles.row_label_width(labels)
     picture = tiles.image_mosaic(cells)
     width = max(480, left + picture.shape[1] + 22)
-    title, note = tiles.wrap_title(title, width), tiles.wrap_note(note, width)
-    top = tiles.title_height(title) + 22
-    figure = tiles.new_figure(width, top + picture.shape[0] + 8 + tiles.note_height(note))
-    tiles.write_title(figure, title)
-    tiles.write_note(figure, note)
+    figure, top = tiles.framed(title, note, width, picture.shape[0] + 8, 22)
     axes = tiles.place_picture(figure, left, top, picture)
     tiles.label_rows(axes, cells.shape[-2], labels, "black")
     tiles.label_columns(axes, cells.shape[-1], headers, "black")

@@ -19,12 +19,12 @@ def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int
 
     Args:
         images: (image, channel, height, width) in [0, 1], 1 or 3 channels.
-        reconstructed: the same shape and range.
-        max_images: images drawn at most, the first ones.
+        reconstructed: The same shape and range.
+        max_images: Images drawn at most, the first ones.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that are wrong or differ, values that are not finite or outside [0, 1],
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that are wrong or differ, values that are not finite or outside [0, 1],
             `max_images` below 1.
     """
     dims = ["image", "channel", "height", "width"]
@@ -62,11 +62,7 @@ def _draw(before: Floats, after: Floats, change: Floats, title: str, note: str) 
     row_height, row_width = pictures[0].shape[:2]
     left = tiles.row_label_width(_ROWS)
     width = max(480, left + row_width + 90)
-    title, note = tiles.wrap_title(title, width), tiles.wrap_note(note, width)
-    top = tiles.title_height(title) + 4
-    figure = tiles.new_figure(width, top + 3 * (row_height + 4) + tiles.note_height(note))
-    tiles.write_title(figure, title)
-    tiles.write_note(figure, note)
+    figure, top = tiles.framed(title, note, width, 3 * (row_height + 4), 4)
 
     norm = symmetric_norm(change)
     for row, (label, picture) in enumerate(zip(_ROWS, pictures, strict=True)):

@@ -1,4 +1,4 @@
-"""One HTML file that holds a run's pictures, scores and config, and needs nothing else."""
+"""One HTML file with a run's pictures, scores and config, which needs no other file."""
 
 import base64
 from collections.abc import Sequence
@@ -11,26 +11,15 @@ Cell: TypeAlias = str | int | float | None
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture or film with a sentence that says what one sees.
+    """A picture or film."""
 
-    Attributes:
-        data: the bytes of a PNG, GIF or MP4 file.
-        caption: a sentence; it is also what a screen reader says.
-    """
-
-    data: bytes
-    caption: str
+    data: bytes  # of a PNG, GIF or MP4 file
+    caption: str  # a sentence that says what it shows, also to a screen reader
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of scores.
-
-    Attributes:
-        header: (column,) names.
-        rows: (row, column) cells: text, numbers (floats get four significant digits) or None.
-        caption: a sentence, or nothing.
-    """
+    """A table of text, numbers (floats get four significant digits) and None."""
 
     header: Sequence[str]
     rows: Sequence[Sequence[Cell]]
@@ -42,14 +31,13 @@ class Clip:
     """A small picture that opens to a film.
 
     Attributes:
-        name: one or two words, or a number.
-        strip: the bytes of a PNG or JPEG file: what one sees before it is opened.
-        video: the bytes of an MP4 file. A browser reads it when it is played, and not before.
-        poster: the bytes of a PNG or JPEG file, as large as the film: what stands in its place
-            until it is played.
-        caption: a sentence for screen readers.
-        value: a number as short text, or nothing.
-        share: how long a bar stands over the value, from 0 to 1; None for no bar.
+        name: One or two words, or a number.
+        strip: A PNG or JPEG file, shown before the film is opened.
+        video: An MP4 file; a browser reads it when it is played, and not before.
+        poster: A PNG or JPEG file, as large as the film, shown until it is played.
+        caption: A sentence for screen readers.
+        value: A number as short text, or nothing.
+        share: How long a bar stands over the value, from 0 to 1; None for no bar.
     """
 
     name: str
@@ -63,22 +51,14 @@ class Clip:
 
 @dataclass(frozen=True)
 class Gallery:
-    """Many films to scan, two in a row where the screen is wide.
-
-    Attributes:
-        clips: the films, in order.
-    """
+    """Many films, two in a row where the screen is wide."""
 
     clips: Sequence[Clip]
 
 
 @dataclass(frozen=True)
 class Preformatted:
-    """Text that keeps its line breaks: a config as YAML, a command.
-
-    Attributes:
-        text: as it shall stand there.
-    """
+    """Text that keeps its line breaks: a config as YAML, a command."""
 
     text: str
 
@@ -88,37 +68,31 @@ Block: TypeAlias = Picture | Gallery | Table | Preformatted
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report.
-
-    Attributes:
-        heading: its title.
-        blocks: what it shows, in order.
-        text: a paragraph under the heading, or nothing.
-    """
+    """A part of the report."""
 
     heading: str
     blocks: Sequence[Block]
-    text: str = ""
+    text: str = ""  # a paragraph under the heading
 
 
 def report(title: str, sections: Sequence[Section], summary: str = "") -> str:
-    """Return a whole HTML page that opens from disk, with no network and no other file.
+    """A whole HTML page that opens from disk, with no network and no other file.
 
     Pictures are embedded, all text is escaped, and a content security policy forbids the page to
     load anything or to run any script. It follows the reader's light or dark setting and fits a
     telephone.
 
     Args:
-        title: the page's title.
-        sections: the parts, in order.
-        summary: a paragraph under the title, or nothing.
+        title: The page's title.
+        sections: The parts, in order.
+        summary: A paragraph under the title, or nothing.
 
     Returns:
         HTML; write it as UTF-8.
 
     Raises:
-        TypeError: a block that is none of Picture, Gallery, Table, Preformatted.
-        ValueError: a picture that is not PNG, JPEG, GIF or MP4, or has no caption; a bar outside
+        TypeError: A block that is none of Picture, Gallery, Table, Preformatted.
+        ValueError: A picture that is not PNG, JPEG, GIF or MP4, or has no caption; a bar outside
             [0, 1]; a table row with another number of cells than the header.
     """
     body = [f"<h1>{escape(title)}</h1>"]
@@ -191,12 +165,12 @@ def _caption(text: str) -> str:
 
 
 def _source(data: bytes) -> str:
-    """Return an address that holds a whole file."""
+    """An address that contains a whole file."""
     return f"data:{_media_type(data)};base64,{base64.b64encode(data).decode('ascii')}"
 
 
 def _media_type(data: bytes) -> str:
-    """Tell a file's type from its first bytes."""
+    """A file's type, by its first bytes."""
     if data.startswith(b"\x89PNG\r\n\x1a\n"):
         return "image/png"
     if data.startswith(b"\xff\xd8\xff"):

@@ -10,7 +10,7 @@ from axiswise.plots import _tiles as tiles
 from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
 
 _SPACE = 10  # pixels between groups
-_NAMED = 4  # groups whose differing numbers of images are told one by one
+_NAMED = 4  # groups whose differing numbers of images are named one by one
 
 
 def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Samples") -> Figure:
@@ -21,15 +21,15 @@ def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Sam
     at least their number.
 
     Args:
-        groups: name → images, (image, channel, height, width) in [0, 1], 1 or 3 channels: "data"
+        groups: Name → images, (image, channel, height, width) in [0, 1], 1 or 3 channels: "data"
             and "generated", say, or "step 500" and "step 1000". Groups may differ in their number
             of images, not in the images' shape.
-        columns: images in a row at most.
-        title: what stands above.
+        columns: Images in a row at most.
+        title: What stands above.
 
     Raises:
-        TypeError: images that are not real numbers.
-        ValueError: no groups, shapes that are wrong or differ, values that are not finite or
+        TypeError: Images that are not real numbers.
+        ValueError: No groups, shapes that are wrong or differ, values that are not finite or
             outside [0, 1], `columns` below 1.
     """
     if not groups:
@@ -72,13 +72,8 @@ def _draw(groups: Mapping[str, Floats], across: int, title: str, note: str) -> F
     pictures = [_picture(images, across) for images in groups.values()]
     left = tiles.row_label_width(list(groups))
     width = max(480, left + max(picture.shape[1] for picture in pictures) + 22)
-    title = tiles.wrap_title(title, width)
-    note = tiles.wrap_note(note, width)
-    top = tiles.title_height(title) + 4
     height = sum(picture.shape[0] + _SPACE for picture in pictures)
-    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
-    tiles.write_title(figure, title)
-    tiles.write_note(figure, note)
+    figure, top = tiles.framed(title, note, width, height, 4)
     for name, picture in zip(groups, pictures, strict=True):
         axes = tiles.place_picture(figure, left, top, picture)
         tiles.label_rows(axes, picture.shape[0] - 2 * tiles.GAP, [name], "black")

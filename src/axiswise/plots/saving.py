@@ -15,16 +15,15 @@ from axiswise.support.files import write_atomically
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
     """Write a figure in the format that the suffix names (.png, .svg, .pdf, …).
 
-    It is drawn in memory, written beside `path` under a temporary name and renamed, so that
-    whatever goes wrong, `path` holds either the old picture or the whole new one.
+    Whatever goes wrong, `path` is either the old picture or the whole new one.
 
     Args:
-        figure: what the functions of `axiswise.plots` return, or any other matplotlib figure.
-        path: file to write; its folder must exist.
+        figure: What the functions of `axiswise.plots` return, or any other matplotlib figure.
+        path: File to write; its folder must exist.
 
     Raises:
-        ValueError: the suffix names no format that matplotlib writes.
-        OSError: the file cannot be written.
+        ValueError: The suffix names no format that matplotlib writes.
+        OSError: The file cannot be written.
     """
     target = Path(path)
     formats = figure.canvas.get_supported_filetypes()
@@ -44,12 +43,12 @@ def save_film(frames: npt.NDArray[np.uint8], path: str | os.PathLike[str], fps: 
 
     Args:
         frames: (frame, height, width, 3); height and width even for an MP4.
-        path: ends in .gif or .mp4; its folder must exist.
-        fps: frames per second; a GIF rounds their duration to hundredths of a second.
+        path: Ends in .gif or .mp4; its folder must exist.
+        fps: Frames per second; a GIF rounds their duration to hundredths of a second.
 
     Raises:
-        ValueError: another suffix, or `fps` not above 0.
-        OSError: the file cannot be written.
+        ValueError: Another suffix, or `fps` not above 0.
+        OSError: The file cannot be written.
     """
     target = Path(path)
     suffix = target.suffix.lower()

@@ -12,15 +12,15 @@ from matplotlib.ticker import MaxNLocator
 
 from axiswise.plots._colour import SERIES
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats
-from axiswise.plots._tiles import DPI
+from axiswise.plots._tiles import chart
 
 Curves: TypeAlias = Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike, ArrayLike]]]
 References: TypeAlias = Mapping[str, Mapping[str, tuple[ArrayLike, ArrayLike]]]
 
 _ACROSS = 4  # panels in a row
 _MARKERS = "osD^vP*"
-_SMOOTH_FROM = 100  # points from which a running mean is drawn over the raw line
-_LOG_FROM = 20.0  # ratio of largest to smallest from which a logarithmic scale tells more
+_SMOOTH_FROM = 100  # values from which a running mean is drawn over the raw line
+_LOG_FROM = 20.0  # ratio of largest to smallest from which the scale is logarithmic
 
 
 def scores_against_radius(curves: Curves, references: References | None = None) -> Figure:
@@ -30,33 +30,30 @@ def scores_against_radius(curves: Curves, references: References | None = None) 
     at 0 where the lowest mean is less than half of the highest, and where the values lie otherwise.
 
     Args:
-        curves: model → score → (radii, mean, std), each (radius,): radii as shares of the factors'
+        curves: Model → score → (radii, mean, std), each (radius,): radii as shares of the factors'
             range, mean over centres or seeds and standard deviation of the score.
-        references: model → score → (radii, values): the paper's numbers, say, as dashed lines. A
+        references: Model → score → (radii, values): the paper's numbers, say, as dashed lines. A
             reference named like a model takes its colour.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: no curves, arrays of unequal length, values that are not finite, std below 0.
+        TypeError: An array does not hold real numbers.
+        ValueError: No curves, arrays of unequal length, values that are not finite, std below 0.
     """
-    lines = _checked_curves(curves)
-    dashed = _checked_references(references or {})
+    lines = _checked("curves", curves, "mean", "std")
+    if not any(lines.values()):
+        raise ValueError(f"`curves` must hold at least one score of one model, got {curves}")
+    dashed = _checked("references", references or {}, "values")
     panels = list(dict.fromkeys(score for scores in lines.values() for score in scores))
     models = list(dict.fromkeys([*lines, *dashed]))
     across = min(_ACROSS, len(panels))
-    figure = Figure(
-        figsize=(4.6 * across, 4.2 * ceil(len(panels) / across)),
-        dpi=DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    figure = chart(4.6 * across, 4.2 * ceil(len(panels) / across))
     for axes, score in zip(_panels(figure, len(panels), across), panels, strict=True):
         for model, scores in lines.items():
             if score in scores:
-                _band(axes, *scores[score], model, models.index(model))
+                _band(axes, model, models.index(model), *scores[score])
         for model, known in dashed.items():
             if score in known:
-                _dashed(axes, *known[score], f"{model} (reference)", models.index(model))
+                _dashed(axes, f"{model} (reference)", models.index(model), *known[score])
         axes.set_title(score, fontsize=11, loc="left")
         axes.set_xlabel("radius (share of each factor's range)")
         _fit_scale(axes, [s[score][1] for s in lines.values() if score in s])
@@ -68,16 +65,16 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
     """Draw every logged column against the step, one small panel each.
 
     The vertical scale is logarithmic where all values are positive and the largest is at least 20
-    times the smallest. Where there are 100 points or more, a running mean over a fiftieth of them
+    times the smallest. Where there are 100 values or more, a running mean over a fiftieth of them
     is drawn over the raw values.
 
     Args:
-        history: column name → values, (row,) each, with a column "step". NaN marks a row in which
+        history: Column name → values, (row,) each, with a column "step". NaN marks a row in which
             the column was not logged; it and infinite values are left out.
 
     Raises:
-        TypeError: a column does not hold real numbers.
-        ValueError: no column "step" or nothing but it, a step that is not finite, columns of
+        TypeError: A column does not hold real numbers.
+        ValueError: No column "step" or nothing but it, a step that is not finite, columns of
             unequal length.
     """
     if "step" not in history or len(history) < 2:
@@ -91,12 +88,7 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
         if name != "step"
     }
     across = min(3, len(columns))
-    figure = Figure(
-        figsize=(3.6 * across, 2.4 * ceil(len(columns) / across)),
-        dpi=DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    figure = chart(3.6 * across, 2.4 * ceil(len(columns) / across))
     panels = _panels(figure, len(columns), across)
     for axes, (name, values) in zip(panels, columns.items(), strict=True):
         _history(axes, name, steps, values)
@@ -113,12 +105,12 @@ def comparison(
     (of a sample: n − 1) and number of seeds. A recipe that lacks a score has an empty row there.
 
     Args:
-        groups: recipe → score → values, (seed,).
-        references: recipe → score → a value to compare with, as the paper's: a diamond.
+        groups: Recipe → score → values, (seed,).
+        references: Recipe → score → a value to compare with, as the paper's: a diamond.
 
     Raises:
-        TypeError: values that are not real numbers.
-        ValueError: no recipes or no scores, values that are not finite, an empty list.
+        TypeError: Values that are not real numbers.
+        ValueError: No recipes or no scores, values that are not finite, an empty list.
     """
     values = {
         recipe: {s: as_floats(v, f"groups[{recipe!r}][{s!r}]", ["seed"]) for s, v in scores.items()}
@@ -130,12 +122,7 @@ def comparison(
     across = min(_ACROSS, len(panels))
     down = ceil(len(panels) / across)
     known = references or {}
-    figure = Figure(
-        figsize=(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values)) + 0.3 * bool(known)),
-        dpi=DPI,
-        layout="constrained",
-        facecolor="white",
-    )
+    figure = chart(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values)) + 0.3 * bool(known))
     for number, (axes, score) in enumerate(
         zip(_panels(figure, len(panels), across), panels, strict=True)
     ):
@@ -157,34 +144,22 @@ def comparison(
     return figure
 
 
-def _checked_curves(curves: Curves) -> dict[str, dict[str, tuple[Floats, Floats, Floats]]]:
-    checked: dict[str, dict[str, tuple[Floats, Floats, Floats]]] = {}
-    for model, scores in curves.items():
+def _checked(
+    name: str, lines: Mapping[str, Mapping[str, tuple[ArrayLike, ...]]], *parts: str
+) -> dict[str, dict[str, list[Floats]]]:
+    """Model → score → the radii and what stands at each, all of one length, std not negative."""
+    checked: dict[str, dict[str, list[Floats]]] = {}
+    for model, scores in lines.items():
         checked[model] = {}
-        for score, (radii, mean, std) in scores.items():
-            where = f"curves[{model!r}][{score!r}]"
-            positions = as_floats(radii, f"{where} radii", ["radius"])
-            spread = _same_length(std, f"{where} std", positions)
-            if (spread < 0).any():
-                raise ValueError(f"`{where} std` must not be negative, got {spread.min():.4g}")
-            checked[model][score] = (
-                positions,
-                _same_length(mean, f"{where} mean", positions),
-                spread,
-            )
-    if not any(checked.values()):
-        raise ValueError(f"`curves` must hold at least one score of one model, got {curves}")
-    return checked
-
-
-def _checked_references(references: References) -> dict[str, dict[str, tuple[Floats, Floats]]]:
-    checked: dict[str, dict[str, tuple[Floats, Floats]]] = {}
-    for model, scores in references.items():
-        checked[model] = {}
-        for score, (radii, values) in scores.items():
-            where = f"references[{model!r}][{score!r}]"
-            positions = as_floats(radii, f"{where} radii", ["radius"])
-            checked[model][score] = positions, _same_length(values, f"{where} values", positions)
+        for score, (radii, *values) in scores.items():
+            where = f"{name}[{model!r}][{score!r}]"
+            arrays = [as_floats(radii, f"{where} radii", ["radius"])]
+            for part, given in zip(parts, values, strict=True):
+                arrays.append(_same_length(given, f"{where} {part}", arrays[0]))
+                if part == "std" and (arrays[-1] < 0).any():
+                    least = arrays[-1].min()
+                    raise ValueError(f"`{where} std` must not be negative, got {least:.4g}")
+            checked[model][score] = arrays
     return checked
 
 
@@ -196,7 +171,7 @@ def _same_length(value: ArrayLike, name: str, like: Floats, *, finite: bool = Tr
 
 
 def _panels(figure: Figure, count: int, across: int) -> list[Axes]:
-    """Return axes in a grid, in reading order, each with a light frame."""
+    """Axes in a grid, in reading order, each with a light frame."""
     panels = [figure.add_subplot(ceil(count / across), across, i + 1) for i in range(count)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
@@ -206,14 +181,14 @@ def _panels(figure: Figure, count: int, across: int) -> list[Axes]:
     return panels
 
 
-def _band(axes: Axes, radii: Floats, mean: Floats, std: Floats, label: str, number: int) -> None:
+def _band(axes: Axes, label: str, number: int, radii: Floats, mean: Floats, std: Floats) -> None:
     colour = SERIES[number % len(SERIES)]
     marker = _MARKERS[number % len(_MARKERS)]
     axes.fill_between(radii, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     axes.plot(radii, mean, color=colour, marker=marker, markersize=5, label=label)
 
 
-def _dashed(axes: Axes, radii: Floats, values: Floats, label: str, number: int) -> None:
+def _dashed(axes: Axes, label: str, number: int, radii: Floats, values: Floats) -> None:
     colour = SERIES[number % len(SERIES)]
     axes.plot(radii, values, "--o", color=colour, linewidth=1.3, markersize=5,
               markerfacecolor="white", label=label)  # fmt: skip

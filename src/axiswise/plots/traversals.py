@@ -1,7 +1,7 @@
-"""What each axis does over its range: a grid of stills, and a loop that moves."""
+"""What each axis does over its range: a grid of stills, and a film."""
 
 import os
-from collections.abc import Sequence
+from typing import Unpack
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._film import film
 from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
-from axiswise.plots._ordering import ACTIVE_ABOVE, MAX_AXES, Ordering, order_axes
+from axiswise.plots._ordering import AxisOptions, Ordering, order_axes
 from axiswise.plots.saving import save_film
 
 _AXIS_SPACE = 8  # pixels between the strips of one axis and of the next
@@ -23,12 +23,9 @@ def traversals(
     frames: ArrayLike,
     activity: ArrayLike,
     values: ArrayLike,
-    names: Sequence[str] | None = None,
-    max_axes: int = MAX_AXES,
-    active_above: float = ACTIVE_ABOVE,
-    activity_name: str = "KL",
+    **options: Unpack[AxisOptions],
 ) -> Figure:
-    """Draw what the generator gives while one axis moves and the others stay.
+    """Draw what the generator gives along one axis while the others stay.
 
     A row for each axis, the most active first, inactive ones last, apart and grey; a column for
     each value. Of several start images each axis has a strip for each, one below the other.
@@ -38,14 +35,11 @@ def traversals(
             (image, latent, step, channel, height, width).
         activity: (latent,), how much each axis is used: its KL in nats, say.
         values: (step,), the value of z that the axis has in each step.
-        names: a name for each latent, in the latents' own order; default z0, z1, ….
-        max_axes: axes drawn at most, the most active ones.
-        active_above: an axis is active where its activity is larger than this.
-        activity_name: what the activity is called in the labels.
+        options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
             frames outside [0, 1], `max_axes` below 1.
     """
     shown = _as_frames(frames)
@@ -55,40 +49,24 @@ def traversals(
             f"`values` must have one entry for each of the {shown.shape[2]} steps of `frames`, "
             f"got {len(positions)}"
         )
-    order = order_axes(
-        activity,
-        shown.shape[1],
-        names=names,
-        max_axes=max_axes,
-        active_above=active_above,
-        activity_name=activity_name,
-    )
+    order = order_axes(activity, shown.shape[1], **options)
     pixels = tiles.tile_pixels(len(shown) * order.shown, len(positions))
     cells = tiles.fit(
         shown[:, list(order.indices)], min(max(pixels, _SMALLEST_STILL), _LARGEST_STILL)
     )
     headers = [f"{v:+.2g}".replace("-", "−") if v else "0" for v in positions]
-    idle = (
-        f" Grey, inactive: {activity_name} ≤ {active_above:g}."
-        if order.active < order.shown
-        else ""
-    )
     strips = f" A strip for each of {len(shown)} images." if len(shown) > 1 else ""
-    note = f"{order.omission}Axes in order of {activity_name}, most active first.{idle}{strips}"
-    return _draw(cells, order, headers, note)
+    return _draw(cells, order, headers, order.note("Grey, inactive") + strips)
 
 
 def traversal_video(
     frames: ArrayLike,
     path: str | os.PathLike[str],
     activity: ArrayLike,
-    names: Sequence[str] | None = None,
     fps: float = 12,
-    max_axes: int = MAX_AXES,
-    active_above: float = ACTIVE_ABOVE,
-    activity_name: str = "KL",
+    **options: Unpack[AxisOptions],
 ) -> None:
-    """Write a GIF or MP4 in which all axes move at once, there and back, without a jump.
+    """Write a GIF or MP4 that goes along all axes at once, there and back, without a jump.
 
     The most active axis comes first. Under each picture stand a slider that shows where in its
     range the axis is, the axis's name and its activity. Several start images stand one above the
@@ -97,32 +75,22 @@ def traversal_video(
     Args:
         frames: (latent, step, channel, height, width) in [0, 1], 1 or 3 channels, at least two
             steps; or (image, latent, step, channel, height, width).
-        path: ends in .gif or .mp4; written under a temporary name, then renamed.
+        path: Ends in .gif or .mp4; written under a temporary name, then renamed.
         activity: (latent,), how much each axis is used: its KL in nats, say.
-        names: a name for each latent, in the latents' own order; default z0, z1, ….
-        fps: frames per second; a GIF rounds their duration to hundredths of a second.
-        max_axes: axes drawn at most, the most active ones.
-        active_above: an axis is active where its activity is larger than this.
-        activity_name: what the activity is called in the labels.
+        fps: Frames per second; a GIF rounds their duration to hundredths of a second.
+        options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: an array does not hold real numbers.
-        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
+        TypeError: An array does not hold real numbers.
+        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
             frames outside [0, 1], fewer than two steps, `fps` not above 0, another suffix,
             `max_axes` below 1.
-        OSError: the file cannot be written.
+        OSError: The file cannot be written.
     """
     shown = _as_frames(frames)
     if shown.shape[2] < 2:
         raise ValueError(f"`frames` must have at least 2 steps, got shape {shown.shape}")
-    order = order_axes(
-        activity,
-        shown.shape[1],
-        names=names,
-        max_axes=max_axes,
-        active_above=active_above,
-        activity_name=activity_name,
-    )
+    order = order_axes(activity, shown.shape[1], **options)
     cells = tiles.fit(shown[:, list(order.indices)], tiles.LARGEST_TILE)
     save_film(film(cells, order), path, fps)
 
@@ -144,14 +112,10 @@ def _draw(cells: Floats, order: Ordering, headers: list[str], note: str) -> Figu
     # A block has one image or one axis, so its rows are already in order.
     pictures = [tiles.image_mosaic(cells[:, part].reshape(-1, *cells.shape[2:])) for part in blocks]
     width = max(480, label_width + pictures[0].shape[1] + 22)
-    title = tiles.wrap_title("Traversals: one axis moves, the others stay", width)
-    note = tiles.wrap_note(note, width)
-    top = tiles.title_height(title) + 22
     spaces = [_GROUP_SPACE if part.stop == order.active else _AXIS_SPACE for part in blocks]
     height = sum(picture.shape[0] for picture in pictures) + sum(spaces)
-    figure = tiles.new_figure(width, top + height + tiles.note_height(note))
-    tiles.write_title(figure, title)
-    tiles.write_note(figure, note)
+    title = "Traversals: one axis changes, the others stay"
+    figure, top = tiles.framed(title, note, width, height, 22)
 
     down = top
     for part, picture, space in zip(blocks, pictures, spaces, strict=True):
@@ -167,7 +131,7 @@ def _draw(cells: Floats, order: Ordering, headers: list[str], note: str) -> Figu
 
 
 def _blocks(order: Ordering, images: int) -> list[slice]:
-    """Return the axes drawn without space between: a whole group, or one with its images."""
+    """The axes drawn without space between: a whole group, or one with its images."""
     groups = [part for _, part in order.groups]
     if images == 1:
         return groups

@@ -51,10 +51,10 @@ def load_tensors(path: str | Path) -> object:
         path: The file.
 
     Returns:
-        What it holds: a tensor, or several in dictionaries and lists; on the CPU.
+        Its content: a tensor, or several in dictionaries and lists; on the CPU.
 
     Raises:
-        UnreadableFileError: If it is damaged or holds anything else, which is not run.
+        UnreadableFileError: If it is damaged or contains anything else, which is not run.
         OSError: If it cannot be read.
     """
     import torch
@@ -64,7 +64,7 @@ def load_tensors(path: str | Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
         except Exception as error:  # torch.load raises whatever its readers trip over
             raise UnreadableFileError(
-                f"{path} is damaged, or holds something else than tensors, which is not loaded: "
+                f"{path} is damaged, or contains something else than tensors, which is not loaded: "
                 + str(error).split("\n")[0]
             ) from error
 
