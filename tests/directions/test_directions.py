@@ -324,7 +324,7 @@ def test_published_files_that_hold_something_else_are_refused_by_name(
     tmp_path: Path, content: object
 ) -> None:
     torch.save(content, tmp_path / "A.pt")
-    with pytest.raises(UnreadableFileError, match=r"A\.pt .*contains something else"):
+    with pytest.raises(UnreadableFileError, match=r"A\.pt .*holds something else"):
         load_published(tmp_path / "A.pt", latent_dim=4)
 
 

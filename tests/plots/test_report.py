@@ -2,6 +2,7 @@
 
 import base64
 import re
+from functools import cache
 from html.parser import HTMLParser
 
 import imageio.v3 as imageio
@@ -47,6 +48,7 @@ class Page(HTMLParser):
         return [value for _, attribute, value in self.attributes if attribute == name]
 
 
+@cache
 def encoded(suffix):
     film = np.random.default_rng(0).integers(0, 255, (3, 32, 32, 3), dtype=np.uint8)
     plugin, how = ("pyav", {"codec": "libx264"}) if suffix == ".mp4" else ("pillow", {})
