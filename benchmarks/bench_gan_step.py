@@ -9,39 +9,41 @@ import argparse
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from axiswise.jacobian import Jacobian
-from axiswise.objectives import JacobianTerm
+from axiswise.objectives import GeneratorPass, Term
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.config import GANConfig
 from axiswise.training.gan import GANTraining
 from axiswise.training.parts import Machine
-from axiswise.training.recipe import build, read_recipe, recipe_path
+from axiswise.training.recipe import read_recipe, recipe_path
 from bench_orojar import outputs, published_penalty
 from timing import compare, machine, show
 
 TARGET = 1.3
 
 
-class Published(JacobianTerm):
+class Published(Term):
     """The authors' way: the generator's own pass, and three more for the penalty."""
 
-    def __call__(self, jacobian: Jacobian, probes: Tensor) -> Tensor:
-        """The penalty; nothing is shared."""
-        network, z = jacobian.generator, jacobian.z
-        _ = jacobian.output
-        return published_penalty(
-            network, self.layers, z, probes, outputs(network, self.layers, z)[1]
-        )
+    def __init__(self, term: Any) -> None:
+        super().__init__(weight=term.weight)
+        object.__setattr__(self, "term", term)
 
-    def other_scale(self, *_: object) -> dict[str, Tensor]:
-        """Nothing is logged."""
-        return {}
+    def draw(self, *given: Any) -> dict[str, Tensor]:
+        """What OroJaR draws."""
+        return self.term.draw(*given)
+
+    def __call__(self, made: GeneratorPass, network: None, probes: Tensor) -> Tensor:  # noqa: ARG002
+        """The penalty."""
+        layers, generator = self.term.layers, made.model.generator
+        _ = made.output
+        own = outputs(generator, layers, made.z)[1]
+        return published_penalty(generator, layers, made.z, probes, own)
 
 
 def main() -> None:
@@ -54,18 +56,17 @@ def main() -> None:
 
     def recipe(name: str) -> GANConfig:
         words = ["--batch_size", str(options.batch)]
-        return cast(GANConfig, build(read_recipe(recipe_path(name), words)))
+        return cast(GANConfig, read_recipe(recipe_path(name), words).build())
 
     orojar = recipe("sprites-orojar")
-    term = orojar.penalty
-    assert term is not None
+    term = orojar.terms["orojar"]
     exact = {"method": "forward", "epsilon": None}
     configs = {
         "sprites-orojar": orojar,
         "the same, exact derivatives": replace(
-            recipe("sprites-orojar"), penalty=replace(term, **exact)
+            recipe("sprites-orojar"), terms={"orojar": replace(term, **exact)}
         ),
-        "published way": replace(recipe("sprites-orojar"), penalty=Published(**vars(term))),
+        "published way": replace(recipe("sprites-orojar"), terms={"orojar": Published(term)}),
         "sprites-hessian": recipe("sprites-hessian"),
         "sprites-vp": recipe("sprites-vp"),
         "sprites-jl1": recipe("sprites-jl1"),

@@ -52,7 +52,7 @@ def one_after_the_other(folder: Path) -> None:
     for weight in WEIGHTS:
         for seed in SEEDS:
             out = str(folder / f"{weight}-{seed}")
-            words = [f"--steps={STEPS}", f"--penalty.weight={weight}", f"--seed={seed}"]
+            words = [f"--steps={STEPS}", f"--terms.jl1.weight={weight}", f"--seed={seed}"]
             axiswise("train", RECIPE, f"--out={out}", *words)
             axiswise("evaluate", out, "--metrics", METRIC)
 
@@ -61,7 +61,7 @@ def sweep(folder: Path, *words: str) -> None:
     told = {
         "recipe": RECIPE,
         "settings": {"steps": STEPS},
-        "grid": {"penalty.weight": [*WEIGHTS]},
+        "grid": {"terms.jl1.weight": [*WEIGHTS]},
         "seeds": [*SEEDS],
         "metrics": [METRIC],
     }

@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from axiswise.data import ThreeDots
 from axiswise.nets import ConvVAE
-from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.objectives import BetaVAE, Term, make_term
+from axiswise.training.added import AddedTerms
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.vae import VAEStep
 from timing import compare, machine, show
@@ -25,9 +26,9 @@ def main() -> None:
     torch.set_num_threads(2)
     keep_freed_memory()  # for both sides alike
     steps = {
-        "JL1, one sampled column": step(JacobianTerm("jl1", GAMMA, columns=1)),
-        "JL1, exact": step(JacobianTerm("jl1", GAMMA)),
-        "JL1, one column, bfloat16": step(JacobianTerm("jl1", GAMMA, columns=1), mixed=True),
+        "JL1, one sampled column": step(make_term("jl1", weight=GAMMA, columns=1)),
+        "JL1, exact": step(make_term("jl1", weight=GAMMA)),
+        "JL1, one column, bfloat16": step(make_term("jl1", weight=GAMMA, columns=1), mixed=True),
         "published JL1 step": published_step(),
     }
     timings = compare(step(None), steps, rounds=15)
@@ -41,20 +42,20 @@ def main() -> None:
     )
 
 
-def step(penalty: JacobianTerm | None, mixed: bool = False) -> Callable[[], None]:
+def step(penalty: Term | None, mixed: bool = False) -> Callable[[], None]:
     """A step as the training loop takes it."""
     vae = ConvVAE(latent_dim=LATENT).to(memory_format=torch.channels_last)
-    penalties = [] if penalty is None else [penalty]
-    module = VAEStep(vae, BetaVAE(), penalties)
+    added = AddedTerms({} if penalty is None else {"jl1": penalty}, vae)
+    module = VAEStep(vae, BetaVAE(), added)
     optimizer = torch.optim.Adam(vae.parameters(), fused=True)
     data, rng = ThreeDots(), torch.Generator()
 
     def run() -> None:
         images = data.render(data.draw(BATCH, rng))
         noise = torch.randn(BATCH, LATENT, generator=rng)
-        drawn = [term.draw(BATCH, LATENT, rng) for term in penalties]
+        drawn = added.draw(BATCH, LATENT, rng, slice(None))
         with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-            terms, _, _ = module(images, noise, drawn, [1.0, *(1.0 for _ in penalties)])
+            terms, _, _ = module(images, noise, drawn, 1.0, {"jl1": 1.0})
         loss = torch.stack([weight * value for weight, value in terms.values()]).sum()
         optimizer.zero_grad()
         loss.backward()

@@ -101,9 +101,9 @@ def test_help_is_no_error(words: list[str], capsys: Capture) -> None:
 def test_help_on_a_recipe_lists_its_keys(capsys: Capture) -> None:
     assert main(["train", "three-dots-demo", "--help"]) == 0
     output = capsys.readouterr().out
-    for key in ("--steps", "--learning_rate", "--objective.help", "--penalty.weight", "--resume"):
+    for key in ("--steps", "--learning_rate", "--objective.help", "--terms.jl1.weight", "--resume"):
         assert key in output
-    assert main(["train", "three-dots-demo", "--objective.help", "FactorVAE"]) == 0
+    assert main(["train", "three-dots-demo", "--objective.help", "AnnealedVAE"]) == 0
     assert "--objective.gamma" in capsys.readouterr().out
 
 
@@ -137,11 +137,11 @@ def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
         ("--precision 16", ('"precision"', "bf16-mixed"), 2),
         ("--objective.beta -1", ("beta must be ≥ 0, got -1",), 1),
         ("--objective.likelihood poisson", ("likelihood", "poisson"), 2),
-        ("--penalty.weight -1", ("weight must be ≥ 0, got -1",), 1),
-        ("--penalty.name l1", ("name", "jl1", "got value: l1"), 2),
-        ("--penalty.columns 5", ("penalty.columns must be at most the 4 latents, got 5",), 1),
-        ("--penalty.columns few", ("columns", "int"), 2),
-        ("--penalty.probes 2", ("probes is no option of the penalty 'jl1'",), 1),
+        ("--terms.jl1.weight -1", ("weight must be ≥ 0, got -1",), 1),
+        ("--terms.l1.weight 1", ("term must be one of jl1", "got 'l1'"), 1),
+        ("--terms.jl1.columns 5", ("terms.jl1: columns must be at most the 4 latents, got 5",), 1),
+        ("--terms.jl1.columns few", ("columns", "int"), 2),
+        ("--terms.jl1.probes 2", ("Group 'terms.jl1' does not accept option 'probes'",), 2),
         ("--model.latent_dim 0", ("latent_dim must be positive, got 0",), 1),
         ("--model.depth 3", ("depth",), 2),
         ("--model collections.OrderedDict", ("OrderedDict", "VAE"), 2),

@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 import axiswise as aw
 from axiswise.objectives import BetaVAE, VAEPass
-from axiswise.training.vae import decoder_logits
 
 # Float64 on both sides, sums in another order.
 EXACT = {"rtol": 1e-11, "atol": 1e-11}
@@ -74,7 +73,7 @@ def test_the_objective_s_terms_are_the_published_ones(
 ) -> None:
     images = reference["conv_vae_x"]
     mean, log_variance = vae.encoder(images)
-    logits = decoder_logits(vae.decoder, mean)
+    logits = vae.logits(mean)
     assert logits.dtype == torch.float64
     terms = BetaVAE(beta=4.0)(VAEPass(images, logits, mean, log_variance, mean), ramp=1.0)
     loss = sum(weight * value for weight, value in terms.values())

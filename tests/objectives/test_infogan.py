@@ -1,6 +1,8 @@
 """InfoGAN's bound against torch.distributions."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +12,8 @@ from torch.distributions import Normal
 from axiswise.objectives import InfoGAN
 
 BATCH, LATENT = 6, 5
+
+Given = Callable[..., Any]
 
 
 def _normal(*shape: int, seed: int = 0) -> Tensor:
@@ -29,48 +33,54 @@ class Known(nn.Module):
 
 
 @pytest.mark.parametrize("codes", [1, 3, LATENT])
-def test_the_loss_is_the_negative_log_likelihood_of_the_first_latents(codes: int) -> None:
+def test_the_loss_is_the_negative_log_likelihood_of_the_first_latents(
+    codes: int, given: Given
+) -> None:
     mean, raw, z = (_normal(BATCH, size, seed=size) for size in (codes, codes, LATENT))
-    value = InfoGAN(latents=codes)(Known(mean, raw), torch.zeros(BATCH, 1, 4, 4), z)
+    value = InfoGAN(latents=codes)(given(torch.zeros(BATCH, 1, 4, 4), z), Known(mean, raw))
     spread = ((1 + raw.exp()).log() + 1e-3).sqrt()
     likelihood = Normal(mean, spread).log_prob(z[:, :codes]).mean()
     wanted = -float(likelihood) - math.log(2 * math.pi) / 2
     assert float(value.detach()) == pytest.approx(wanted, rel=1e-5)
 
 
-def test_other_latents_than_the_codes_do_not_count() -> None:
+def test_other_latents_than_the_codes_do_not_count(given: Given) -> None:
     z, other = _normal(BATCH, LATENT), _normal(BATCH, LATENT)
     other[:, 2:] = 9.0
     recogniser = Known(_normal(BATCH, 2, seed=3), _normal(BATCH, 2, seed=4))
     term, images = InfoGAN(latents=2), torch.zeros(BATCH, 1, 4, 4)
-    assert torch.equal(term(recogniser, images, z), term(recogniser, images, other))
+    assert torch.equal(term(given(images, z), recogniser), term(given(images, other), recogniser))
     other[:, 1] += 1
-    assert not torch.equal(term(recogniser, images, z), term(recogniser, images, other))
+    assert not torch.equal(
+        term(given(images, z), recogniser), term(given(images, other), recogniser)
+    )
 
 
-def test_a_recogniser_that_is_sure_of_itself_stays_within_bounds() -> None:
+def test_a_recogniser_that_is_sure_of_itself_stays_within_bounds(given: Given) -> None:
     """The variance ends at a thousandth: ½·log(0.001) at best."""
     z = _normal(BATCH, LATENT)
     certain = torch.full((BATCH, LATENT), -200.0)
     images = torch.zeros(BATCH, 1, 4, 4)
-    right = InfoGAN(latents=LATENT)(Known(z, certain), images, z)
+    right = InfoGAN(latents=LATENT)(given(images, z), Known(z, certain))
     assert float(right.detach()) == pytest.approx(math.log(1e-3) / 2, rel=1e-5)
-    wrong = InfoGAN(latents=LATENT)(Known(z + 1, certain), images, z)
+    wrong = InfoGAN(latents=LATENT)(given(images, z), Known(z + 1, certain))
     assert float(wrong.detach()) == pytest.approx(math.log(1e-3) / 2 + 500, rel=1e-5)
 
 
-def test_images_and_recogniser_get_gradients() -> None:
+def test_images_and_recogniser_get_gradients(given: Given, sizes: Any) -> None:
     term = InfoGAN(latents=3, width=0.05)
-    recogniser = term.network(size=8, channels=2)
+    recogniser = term.network(sizes(8, 2, LATENT))
     images = _normal(BATCH, 2, 8, 8).requires_grad_()
     assert recogniser(images).shape == (BATCH, 6)
-    term(recogniser, images, _normal(BATCH, LATENT)).backward()
+    term(given(images, _normal(BATCH, LATENT)), recogniser).backward()
     assert images.grad is not None
     assert images.grad.abs().max() > 0
     assert all(value.grad is not None for value in recogniser.parameters())
 
 
-def test_the_best_recogniser_of_images_that_tell_nothing_pays_the_latents_entropy() -> None:
+def test_the_best_recogniser_of_images_that_tell_nothing_pays_the_latents_entropy(
+    given: Given,
+) -> None:
     """Up to the constant, ½: mean 0 and variance 1 for standard normal latents."""
     z = _normal(100_000, 1)
     inverse_softplus = math.log(math.exp(1 - 1e-3) - 1)
@@ -79,7 +89,7 @@ def test_the_best_recogniser_of_images_that_tell_nothing_pays_the_latents_entrop
         def forward(self, images: Tensor) -> Tensor:
             return torch.tensor([0.0, inverse_softplus]).expand(len(images), 2)
 
-    value = InfoGAN(latents=1)(Blind(), torch.zeros(100_000, 1, 1, 1), z)
+    value = InfoGAN(latents=1)(given(torch.zeros(100_000, 1, 1, 1), z), Blind())
     assert float(value) == pytest.approx(0.5, abs=0.01)
 
 

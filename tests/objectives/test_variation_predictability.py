@@ -1,6 +1,7 @@
 """The Variation Predictability loss: pairs that differ in one latent, and which one it was."""
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -27,41 +28,50 @@ class Known(nn.Module):
         return self.logits.expand(len(pairs), -1) + 0 * pairs.flatten(1).sum(1, keepdim=True)
 
 
-def test_the_loss_is_the_cross_entropy_of_which_latent_changed() -> None:
+def test_the_loss_is_the_cross_entropy_of_which_latent_changed(given: Any) -> None:
     classifier = Known([1.0, 0.0, -2.0])
     images, others = _normal(4, 1, 2, 2), _normal(4, 1, 2, 2, seed=1)
-    value = VariationPredictability()(classifier, images, others, torch.tensor([0, 2, 1, 0]))
+    value = VariationPredictability()(
+        given(images, torch.zeros(4, 3), others),
+        classifier,
+        index=torch.tensor([0, 2, 1, 0]),
+        value=torch.zeros(4),
+    )
     total = math.log(math.e + 1 + math.exp(-2))
     wanted = [total - 1, total + 2, total, total - 1]
     assert float(value.detach()) == pytest.approx(sum(wanted) / 4, rel=1e-6)
     assert torch.equal(classifier.pairs, torch.cat([images, others], 1))  # the first one first
 
 
-def test_a_classifier_that_knows_nothing_pays_log_latents() -> None:
+def test_a_classifier_that_knows_nothing_pays_log_latents(given: Any) -> None:
     value = VariationPredictability()(
-        Known([0.0] * 7), _normal(3, 1, 2, 2), _normal(3, 1, 2, 2), torch.tensor([0, 3, 6])
+        given(_normal(3, 1, 2, 2), torch.zeros(3, 7), _normal(3, 1, 2, 2)),
+        Known([0.0] * 7),
+        index=torch.tensor([0, 3, 6]),
+        value=torch.zeros(3),
     )
     assert float(value.detach()) == pytest.approx(math.log(7))
 
 
-def test_both_images_and_the_classifier_get_gradients() -> None:
+def test_both_images_and_the_classifier_get_gradients(given: Any, sizes: Any) -> None:
     vp = VariationPredictability(width=0.05)
-    classifier = vp.network(size=8, channels=1, latent_dim=3)
+    classifier = vp.network(sizes(8, 1, 3))
     images, others = (_normal(6, 1, 8, 8, seed=seed).requires_grad_() for seed in (1, 2))
-    vp(classifier, images, others, torch.tensor([0, 1, 2, 0, 1, 2])).backward()
+    index, value = torch.tensor([0, 1, 2, 0, 1, 2]), torch.zeros(6)
+    vp(given(images, torch.zeros(6, 3), others), classifier, index=index, value=value).backward()
     for images_ in (images, others):
         assert images_.grad is not None
         assert images_.grad.abs().max() > 0
     assert all(value.grad is not None for value in classifier.parameters())
 
 
-def test_the_classifier_takes_pairs_and_gives_a_logit_for_each_latent() -> None:
-    classifier = VariationPredictability(width=0.05).network(size=16, channels=3, latent_dim=5)
+def test_the_classifier_takes_pairs_and_gives_a_logit_for_each_latent(sizes: Any) -> None:
+    classifier = VariationPredictability(width=0.05).network(sizes(16, 3, 5))
     assert classifier(torch.zeros(2, 6, 16, 16)).shape == (2, 5)
     widths = [
         sum(
             value.numel()
-            for value in VariationPredictability(width=w).network(8, 1, 2).parameters()
+            for value in VariationPredictability(width=w).network(sizes(8, 1, 2)).parameters()
         )
         for w in (0.1, 0.2)
     ]

@@ -20,7 +20,7 @@ from axiswise.runs.compare import (
     write_comparison,
 )
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.recipe import dump_recipe, read_recipe, recipe_path
+from axiswise.training.recipe import read_recipe, recipe_path
 
 
 def _evaluation(name: str, seed: int, **scores: Any) -> str:
@@ -229,7 +229,7 @@ def test_scores_by_different_protocols_are_not_compared(
 
 
 SWEEP = """\
-recipe,seed,folder,penalty.weight,description,steps,evaluation.vp,evaluation.vp_latents,status,mig,local_mig 0.1
+recipe,seed,folder,terms.jl1.weight,description,steps,evaluation.vp,evaluation.vp_latents,status,mig,local_mig 0.1
 jl1,0,runs/a,0.1,one,10,dsprites,null,finished,0.2,0.5
 jl1,1,runs/b,0.1,two,10,dsprites,null,there,0.4,0.3
 jl1,0,runs/c,0.3,one,10,dsprites,null,finished,0.6,
@@ -249,10 +249,10 @@ def test_runs_of_a_sweep_go_by_their_recipe_and_what_it_varied(sweep: Path) -> N
     assert read_values([str(sweep)]) == {
         "mig": {
             "beta": [0.1],
-            "jl1 penalty.weight=0.1": [0.2, 0.4],
-            "jl1 penalty.weight=0.3": [0.6],
+            "jl1 terms.jl1.weight=0.1": [0.2, 0.4],
+            "jl1 terms.jl1.weight=0.3": [0.6],
         },
-        "local_mig 0.1": {"beta": [0.2], "jl1 penalty.weight=0.1": [0.5, 0.3]},
+        "local_mig 0.1": {"beta": [0.2], "jl1 terms.jl1.weight=0.1": [0.5, 0.3]},
     }
     found = read_evaluations([str(sweep)])
     assert [(run["seed"], run["step"], run["folder"]) for run in found] == [
@@ -267,19 +267,20 @@ def test_runs_of_one_recipe_with_other_settings_are_told_apart(sources: list[str
     """By folder or by the file in it; one whose config nobody knows keeps the recipe's name."""
     first, _, second, third = sources
     for folder, weight in ((first, 0.1), (second, 0.3)):
-        config = f"name: jl1\nseed: {weight}\npenalty:\n  weight: {weight}\ndescription: {folder}\n"
+        config = f"name: jl1\nseed: {weight}\nterms: {{jl1: {{weight: {weight}}}}}\n"
+        config += f"description: {folder}\n"
         (Path(folder) / "config.yaml").write_text(config)
     assert read_values([first, f"{second}/evaluation.json", third])["mig"] == {
         "jl1": [0.9],
-        "jl1 penalty.weight=0.1": [0.2],
-        "jl1 penalty.weight=0.3": [0.4],
+        "jl1 terms.jl1.weight=0.1": [0.2],
+        "jl1 terms.jl1.weight=0.3": [0.4],
     }
 
 
 def test_runs_of_an_earlier_version_or_another_machine_are_not_told_apart(
     sources: list[str],
 ) -> None:
-    config = dump_recipe(read_recipe(recipe_path("three-dots-beta-fast")))
+    config = read_recipe(recipe_path("three-dots-beta-fast")).dump()
     settings = yaml.safe_load(config)
     settings |= {"objective": {"beta": 4.0}, "accelerator": "cpu", "log_every": 7}
     del settings["evaluation"]["dci"]

@@ -23,7 +23,7 @@ def test_a_finished_run_comes_back_with_its_weights_and_its_recipe(trained: Path
     assert (run.step, run.recipe.steps, run.recipe.name, run.recipe.seed) == (40, 40, "tiny", 0)
     assert isinstance(run.data, ThreeDots)
     assert run.data.factor_sizes == (16,) * 6
-    assert (run.recipe.objective.beta, run.recipe.penalty.columns) == (2.0, 1)  # type: ignore[union-attr]
+    assert (run.recipe.objective.beta, run.recipe.terms["jl1"].columns) == (2.0, 1)  # type: ignore[union-attr]
     assert run.generator is run.model.decoder
     assert run.latent_dim == 4
     assert not run.model.training
@@ -38,7 +38,7 @@ def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path)
     run = load_run(trained_gan)
     assert (run.step, run.recipe.name, run.latent_dim) == (40, "tiny-gan", 4)
     assert isinstance(run.data, Sprites)
-    assert run.recipe.vp == VariationPredictability(weight=0.1, width=0.1)
+    assert run.recipe.terms["vp"] == VariationPredictability(weight=0.1, width=0.1)
     assert run.generator is run.model
     assert not run.model.training
     saved = SimpleGenerator.from_pretrained(trained_gan).state_dict()
@@ -47,7 +47,7 @@ def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path)
         assert torch.equal(value.cpu(), saved[name])
         assert torch.equal(saved[name], state["model"][name])
         assert torch.equal(saved[name], state["networks"]["average"][f"module.{name}"])
-        assert not torch.equal(saved[name], state["networks"]["generator"][f"generator.{name}"])
+        assert not torch.equal(saved[name], state["networks"]["generator"][name])
 
 
 def test_an_unfinished_gan_comes_with_its_newest_checkpoint(

@@ -45,12 +45,12 @@ def test_by_default_the_folder_is_named_after_recipe_and_seed(
 def test_the_config_in_the_folder_says_all_that_was_decided(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
-    overrides = ["--steps", "2", "--precision", "auto", "--penalty.weight", "0.7"]
+    overrides = ["--steps", "2", "--precision", "auto", "--terms.jl1.weight", "0.7"]
     run = train_recipe(str(tiny_recipe), overrides, str(tmp_path / "run"))
     told = yaml.safe_load(run.config.read_text())
     assert told["precision"] in ("32-true", "bf16-mixed")  # what auto was on this machine
     beta = told["objective"]["init_args"]["beta"]
-    assert (told["steps"], told["penalty"]["weight"], beta) == (2, 0.7, 2.0)
+    assert (told["steps"], told["terms"]["jl1"]["weight"], beta) == (2, 0.7, 2.0)
     assert told["name"] == "tiny"
 
 
@@ -234,7 +234,7 @@ class LinearCritic(nn.Module):
     told = yaml.safe_load(tiny_gan_recipe.read_text())
     told["generator"] = {"class_path": "my_gan.LinearGenerator", "init_args": {"latent_dim": 2}}
     told["critic"] = {"class_path": "my_gan.LinearCritic"}
-    told["penalty"] = {"name": "jl1", "weight": 0.01, "layers": ["layer"]}
+    told["terms"] = {"jl1": {"weight": 0.01, "layers": ["layer"]}}
     told["steps"] = 10
     recipe.write_text(yaml.safe_dump(told))
     run = train_recipe(str(recipe), [], str(tmp_path / "run"))

@@ -17,9 +17,9 @@ from axiswise.nets import SimpleCritic, SimpleGenerator
 from axiswise.objectives import (
     WGANGP,
     InfoGAN,
-    JacobianTerm,
     NonSaturating,
     VariationPredictability,
+    make_term,
 )
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
@@ -29,7 +29,7 @@ from axiswise.training.loop import train
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
 BATCH, LATENT, STEPS, SIZE, WIDTH = 8, 4, 12, 16, 0.1
-OROJAR = JacobianTerm(
+OROJAR = make_term(
     "orojar",
     weight=1e-3,
     probes=2,
@@ -40,9 +40,10 @@ OROJAR = JacobianTerm(
     anneal=0.5,
     delay=0.0,
 )
-JL1 = JacobianTerm("jl1", weight=1e-2, columns=1, delay=0.25, anneal=0.0)
+JL1 = make_term("jl1", weight=1e-2, columns=1, delay=0.25, anneal=0.0)
 VP = VariationPredictability(weight=0.5, width=WIDTH, delay=0.25, anneal=0.5)
 INFOGAN = InfoGAN(weight=0.3, latents=3, width=WIDTH)
+ADDED = {"orojar": OROJAR, "jl1": JL1, "vp": VP, "infogan": INFOGAN}
 GAMES = {"wgan-gp": WGANGP(gradient_penalty=7.0), "non-saturating": NonSaturating(r1=3.0)}
 
 
@@ -57,14 +58,11 @@ def tiny(**changes: Any) -> GANConfig:
         "generator": generator,
         "critic": critic,
         "objective": GAMES["wgan-gp"],
-        "penalty": OROJAR,
-        "second_penalty": JL1,
-        "vp": VP,
-        "infogan": INFOGAN,
+        "terms": ADDED,
         "steps": STEPS,
         "batch_size": BATCH,
         "learning_rate": 1e-3,
-        "constant": 0.5,
+        "decay_start": 0.5,
         "delay": 0.25,  # of InfoGAN, which has none of its own
         "betas": (0.5, 0.9),
         "ema": 0.8,
@@ -291,9 +289,9 @@ def test_log_and_weights_are_those_of_steps_made_by_hand(
     saved = newest(run)["networks"]
     by_hand = {
         "critic.": expected.critic,
-        "generator.generator.": expected.generator,
-        "generator.classifier.": expected.classifier,
-        "generator.recogniser.": expected.recogniser,
+        "generator.": expected.generator,
+        "terms.vp.": expected.classifier,
+        "terms.infogan.": expected.recogniser,
     }
     ours = {f"{part}.{name}": value for part in saved for name, value in saved[part].items()}
     theirs = {
@@ -409,14 +407,14 @@ def test_a_checkpoint_that_lacks_a_network_is_refused(
         train(tiny(), run)
 
 
-@pytest.mark.parametrize("changes", [{"vp": None}, {"infogan": None}], ids=["vp", "infogan"])
+@pytest.mark.parametrize("missing", ["vp", "infogan"])
 def test_a_checkpoint_of_other_added_terms_is_refused(
-    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], changes: dict[str, Any]
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], missing: str
 ) -> None:
     run = new_run("run")
     save_checkpoint(run.checkpoints, STEPS, newest(uninterrupted))
     with pytest.raises(UnreadableFileError, match=r"step-00000012\.pt does not belong"):
-        train(tiny(**changes), run)
+        train(tiny(terms={name: term for name, term in ADDED.items() if name != missing}), run)
 
 
 def _scale(layer: nn.Module, factor: float) -> None:
@@ -456,8 +454,7 @@ def test_a_game_that_is_lost_stops_the_run_and_says_who_lost_it(
 ) -> None:
     """After its first checkpoint, with steps too small to mend anything."""
     run = new_run("run")
-    plain = {"penalty": None, "second_penalty": None, "vp": None, "infogan": None}
-    config = tiny(objective=GAMES[game], learning_rate=1e-30, **plain)
+    config = tiny(objective=GAMES[game], learning_rate=1e-30, terms={})
     break_it, message = LOST[case]
 
     def lose(done: int, _: dict[str, float]) -> None:
@@ -477,8 +474,7 @@ def test_variety_and_spread_are_those_of_the_last_batch(
     """With steps of no length, all batches' images are those of the first weights."""
     del uninterrupted
     run = new_run("run")
-    plain = {"penalty": None, "second_penalty": None, "vp": None, "infogan": None}
-    train(tiny(learning_rate=1e-30, steps=1, log_every=1, **plain), run)
+    train(tiny(learning_rate=1e-30, steps=1, log_every=1, terms={}), run)
     config, rng = tiny(), torch.Generator().manual_seed(0)
     draws = config.data.draw(BATCH, rng)
     first = torch.randn(BATCH, LATENT, generator=rng)
@@ -496,22 +492,22 @@ def test_variety_and_spread_are_those_of_the_last_batch(
 
 TERMS: dict[str, dict[str, Any]] = {
     "plain": {},
-    "jl1": {"penalty": JacobianTerm("jl1", weight=0.1)},
-    "jl1 normalized": {"penalty": JacobianTerm("jl1", weight=0.1, normalize=True)},
-    "jl2": {"penalty": JacobianTerm("jl2", weight=0.1, columns=2)},
-    "orojar groups": {"penalty": JacobianTerm("orojar", weight=0.1, groups=3)},
+    "jl1": {"jl1": make_term("jl1")},
+    "jl1 normalized": {"jl1": make_term("jl1", normalize=True)},
+    "jl2": {"jl2": make_term("jl2", columns=2)},
+    "orojar groups": {"orojar": make_term("orojar", groups=3)},
     "orojar and jl1": {
-        "penalty": JacobianTerm("orojar", weight=0.1, layers=["0.1", "2.0"]),
-        "second_penalty": JacobianTerm("jl1", weight=0.1),
+        "orojar": make_term("orojar", layers=["0.1", "2.0"]),
+        "jl1": make_term("jl1"),
     },
     "hessian": {
-        "penalty": JacobianTerm(
-            "hessian", weight=0.1, probes=2, reduction="max", method="finite", layers=["0.1", "1.0"]
+        "hessian": make_term(
+            "hessian", probes=2, reduction="max", method="finite", layers=["0.1", "1.0"]
         )
     },
-    "ima": {"penalty": JacobianTerm("ima", weight=0.1)},
-    "vp": {"vp": VariationPredictability(weight=0.1, width=WIDTH)},
-    "infogan": {"infogan": InfoGAN(weight=0.1, latents=4, width=WIDTH)},
+    "ima": {"ima": make_term("ima")},
+    "vp": {"vp": VariationPredictability(width=WIDTH)},
+    "infogan": {"infogan": InfoGAN(latents=4, width=WIDTH)},
 }
 
 
@@ -524,17 +520,16 @@ def test_every_added_term_trains_in_either_game(
 
     But for the last bias of WGAN-GP's critic, which does not change a difference of scores.
     """
-    none = {"penalty": None, "second_penalty": None, "vp": None, "infogan": None}
-    changes = none | TERMS[name] | {"objective": GAMES[game], "delay": 0.0}
-    config, run = tiny(steps=3, log_every=1, checkpoint_every=3, **changes), new_run("run")
+    terms, run = TERMS[name], new_run("run")
+    changes = {"terms": terms, "objective": GAMES[game], "delay": 0.0}
+    config = tiny(steps=3, log_every=1, checkpoint_every=3, **changes)
     networks = nn.ModuleList([config.generator, config.critic])
     before = {key: value.clone() for key, value in networks.state_dict().items()}
     train(config, run)
     after = networks.state_dict()
     assert {key for key in before if torch.equal(after[key], before[key])} <= {"1.8.bias"}
     logged = metrics(run)
-    added = [term.label for term in config.penalties]
-    added += [key for key in ("vp", "infogan") if changes[key] is not None]
+    added = [term.label(key) for key, term in terms.items()]
     for step, loss in enumerate(logged["loss"]):
         wanted = logged["adversarial"][step] + 0.1 * sum(logged[key][step] for key in added)
         assert loss == pytest.approx(wanted, rel=1e-5, abs=1e-6)
@@ -544,13 +539,8 @@ def test_training_brings_the_generator_s_images_nearer_to_the_data(
     new_run: Callable[[str], RunFolder],
 ) -> None:
     """Their mean and their spread over images, after a few hundred steps."""
-    none = {"penalty": None, "second_penalty": None, "vp": None, "infogan": None}
-    config, run = (
-        tiny(
-            steps=150, batch_size=16, learning_rate=5e-3, log_every=50, checkpoint_every=150, **none
-        ),
-        new_run("run"),
-    )
+    changes = {"steps": 150, "batch_size": 16, "log_every": 50, "checkpoint_every": 150}
+    config, run = tiny(learning_rate=5e-3, terms={}, **changes), new_run("run")
     rng = torch.Generator().manual_seed(5)
     real = config.data.render(config.data.draw(500, rng))
     z = torch.randn(500, LATENT, generator=rng)

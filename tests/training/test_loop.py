@@ -14,7 +14,7 @@ from torch.distributions import Bernoulli, Normal, kl_divergence
 
 from axiswise.data import ThreeDots
 from axiswise.nets import ConvVAE
-from axiswise.objectives import BetaVAE, JacobianTerm
+from axiswise.objectives import BetaVAE, PenaltyTerm, make_term
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
@@ -35,11 +35,11 @@ def tiny(**changes: Any) -> VAEConfig:
         "data": ThreeDots(size=16, values=16),
         "model": vae,
         "objective": BetaVAE(beta=2.0),
-        "penalty": JacobianTerm("jl1", weight=0.1, columns=1),
+        "terms": {"jl1": make_term("jl1", weight=0.1, columns=1)},
         "steps": 40,
         "batch_size": BATCH,
         "learning_rate": 1e-3,
-        "constant": 0.5,
+        "decay_start": 0.5,
         "anneal": 0.5,
         "precision": "32-true",
         "accelerator": "cpu",
@@ -147,7 +147,7 @@ def test_annealing_multiplies_beta_and_the_penalty_s_weight(
 def test_active_axes_are_counted_at_a_hundredth_of_a_nat(
     new_run: Callable[[str], RunFolder],
 ) -> None:
-    config, run = tiny(steps=5, learning_rate=1e-12, penalty=None), new_run("run")
+    config, run = tiny(steps=5, learning_rate=1e-12, terms={}), new_run("run")
     vae = config.model
     assert isinstance(vae, ConvVAE)
     with torch.no_grad():
@@ -385,12 +385,12 @@ def test_a_nan_in_the_weights_stops_the_run(new_run: Callable[[str], RunFolder])
 def test_a_nan_that_only_the_penalty_sees_is_laid_at_its_door(
     new_run: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = JacobianTerm.__call__
+    good = PenaltyTerm.__call__
 
     def bad(*given: Any, **drawn: Tensor) -> Tensor:
         return good(*given, **drawn) * float("inf")
 
-    monkeypatch.setattr(JacobianTerm, "__call__", bad)
+    monkeypatch.setattr(PenaltyTerm, "__call__", bad)
     with pytest.raises(TrainingStoppedError, match="the term jl1 is inf at step 1;"):
         train(tiny(), new_run("run"))
 
@@ -416,15 +416,15 @@ def test_weights_that_a_step_broke_are_not_saved(new_run: Callable[[str], RunFol
 
 PENALTIES = {
     "none": None,
-    "jl1": JacobianTerm("jl1"),
-    "jl1 normalized": JacobianTerm("jl1", normalize=True),
-    "jl2": JacobianTerm("jl2", columns=2),
-    "orojar": JacobianTerm("orojar"),
-    "orojar probes": JacobianTerm("orojar", probes=2),
-    "orojar groups": JacobianTerm("orojar", groups=3),
-    "hessian": JacobianTerm("hessian"),
-    "hessian probes": JacobianTerm("hessian", probes=2),
-    "ima": JacobianTerm("ima"),
+    "jl1": make_term("jl1"),
+    "jl1 normalized": make_term("jl1", normalize=True),
+    "jl2": make_term("jl2", columns=2),
+    "orojar": make_term("orojar"),
+    "orojar probes": make_term("orojar", probes=2),
+    "orojar groups": make_term("orojar", groups=3),
+    "hessian": make_term("hessian"),
+    "hessian probes": make_term("hessian", probes=2),
+    "ima": make_term("ima"),
 }
 
 
@@ -434,9 +434,10 @@ def test_every_penalty_trains_with_either_likelihood(
     new_run: Callable[[str], RunFolder], name: str, likelihood: str
 ) -> None:
     """All weights move, and both scales of a penalty that has two are logged."""
-    penalty, run = PENALTIES[name], new_run("run")
+    penalty, run, name = PENALTIES[name], new_run("run"), name.split()[0]
+    terms = {} if penalty is None else {name: penalty}
     objective = BetaVAE(likelihood=likelihood)  # type: ignore[arg-type]
-    config = tiny(penalty=penalty, objective=objective, steps=4, log_every=1, checkpoint_every=4)
+    config = tiny(terms=terms, objective=objective, steps=4, log_every=1, checkpoint_every=4)
     before = {key: value.clone() for key, value in config.model.state_dict().items()}
     train(config, run)
     after = config.model.state_dict()
@@ -444,16 +445,14 @@ def test_every_penalty_trains_with_either_likelihood(
     logged = metrics(run)
     wanted = set()
     if penalty is not None:
-        both = {penalty.name, f"{penalty.name}_normalized"}
-        wanted = both if penalty.name in ("jl1", "orojar") else {penalty.name}
+        wanted = {name, f"{name}_normalized"} if name in ("jl1", "orojar") else {name}
     always = {"step", "nll", "kl", "loss", "active_axes", "ramp", "learning_rate"}
     assert set(logged) == always | wanted
     assert all(0 < value < float("inf") for column in wanted for value in logged[column])
     for step, ramp in enumerate(logged["ramp"]):
         loss = logged["nll"][step] + 4.0 * ramp * logged["kl"][step]
         if penalty is not None:
-            name = f"{penalty.name}_normalized" if penalty.normalize else penalty.name
-            loss += 0.1 * ramp * logged[name][step]
+            loss += 0.1 * ramp * logged[penalty.label(name)][step]
         assert logged["loss"][step] == pytest.approx(loss, rel=1e-6)
 
 
@@ -461,10 +460,10 @@ def test_two_penalties_each_on_its_layers_and_with_its_warm_up_are_both_paid(
     new_run: Callable[[str], RunFolder],
 ) -> None:
     """Step by step by hand; the first is on hidden layers, the second on the output."""
-    first = JacobianTerm("jl2", weight=0.3, layers=["0", "2"], anneal=0.0)
-    second = JacobianTerm("jl1", weight=0.2, columns=1, delay=0.5, anneal=0.0)
+    first = make_term("jl2", weight=0.3, layers=["0", "2"], anneal=0.0)
+    second = make_term("jl1", weight=0.2, columns=1, delay=0.5, anneal=0.0)
     run, steps = new_run("run"), 8
-    config = tiny(penalty=first, second_penalty=second, steps=steps, log_every=1, anneal=0.25)
+    config = tiny(terms={"jl2": first, "jl1": second}, steps=steps, log_every=1, anneal=0.25)
     twin = tiny().model
     assert isinstance(twin, ConvVAE)
     train(config, run)
@@ -510,8 +509,8 @@ def test_two_penalties_each_on_its_layers_and_with_its_warm_up_are_both_paid(
 def test_a_heavy_penalty_is_lower_in_the_end_than_none(new_run: Callable[[str], RunFolder]) -> None:
     light, heavy = new_run("light"), new_run("heavy")
     for run, weight in ((light, 0.0), (heavy, 20.0)):
-        term = JacobianTerm("jl1", weight=weight)
-        train(tiny(penalty=term, anneal=0.0, learning_rate=3e-3, steps=60), run)
+        term = make_term("jl1", weight=weight)
+        train(tiny(terms={"jl1": term}, anneal=0.0, learning_rate=3e-3, steps=60), run)
     assert metrics(heavy)["jl1"][-1] < 0.5 * metrics(light)["jl1"][-1]
 
 

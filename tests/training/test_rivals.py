@@ -20,28 +20,31 @@ from axiswise.objectives import (
     BetaTCVAE,
     BetaVAE,
     FactorVAE,
-    JacobianTerm,
+    GeneratorPass,
+    Term,
     VAEObjective,
+    make_term,
 )
 from axiswise.runs.folder import RunFolder
+from axiswise.training.added import AddedTerms
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.config import VAEConfig
-from axiswise.training.discriminator import DiscriminatorTraining
 from axiswise.training.loop import train
-from axiswise.training.parts import Machine, whole_batch
-from axiswise.training.recipe import build, read_recipe
+from axiswise.training.parts import whole_batch
+from axiswise.training.recipe import read_recipe
 from axiswise.training.vae import VAEStep
 
 BATCH, LATENT = 8, 4
 RIVALS: dict[str, VAEObjective] = {
     "beta": BetaVAE(beta=2.0),
     "annealed": AnnealedVAE(gamma=20.0, capacity=5.0),
-    "factor": FactorVAE(gamma=3.0, features=16, learning_rate=1e-2),
+    "factor": BetaVAE(beta=1.0),
     "dip-i": DIPVAE(variant="i"),
     "dip-ii": DIPVAE(variant="ii"),
     "tc": BetaTCVAE(),
     "tc stratified": BetaTCVAE(sampling="stratified", dataset_size=16**6),
 }
+FACTOR = {"factor_vae": FactorVAE(weight=3.0, features=16, learning_rate=1e-2)}
 # What each logs beside the likelihood, with its weight at the end of the ramp.
 WEIGHTS = {
     "beta": {"kl": 2.0},
@@ -52,12 +55,12 @@ WEIGHTS = {
     "tc": {"kl": 1.0, "tc": 3.0},
     "tc stratified": {"kl": 1.0, "tc": 3.0},
 }
-PENALTIES = {
-    "none": None,
-    "jl1": JacobianTerm("jl1", columns=1),
-    "jl2": JacobianTerm("jl2", columns=2),
-    "orojar": JacobianTerm("orojar", probes=2),
-    "ima": JacobianTerm("ima"),
+PENALTIES: dict[str, dict[str, Term]] = {
+    "none": {},
+    "jl1": {"jl1": make_term("jl1", columns=1)},
+    "jl2": {"jl2": make_term("jl2", columns=2)},
+    "orojar": {"orojar": make_term("orojar", probes=2)},
+    "ima": {"ima": make_term("ima")},
 }
 # Each objective with one penalty, each penalty with some objective.
 PAIRS = [
@@ -80,9 +83,13 @@ def tiny(tiny_recipe: Path) -> Tiny:
     """The tiny recipe with other settings, and a network of its own each time."""
 
     def make(**changes: Any) -> VAEConfig:
-        words = ["--penalty", "null", "--seed", str(changes.get("seed", 0))]
-        config = build(read_recipe(tiny_recipe, words))
+        words = ["--terms", "null", "--seed", str(changes.get("seed", 0))]
+        config = read_recipe(tiny_recipe, words).build()
         assert isinstance(config, VAEConfig)
+        if "rival" in changes:
+            rival = changes.pop("rival")
+            terms = {**(FACTOR if rival == "factor" else {}), **changes.pop("terms", {})}
+            changes |= {"objective": RIVALS[rival], "terms": terms}
         return replace(config, **changes)
 
     return make
@@ -118,15 +125,14 @@ def test_every_objective_trains_with_a_penalty_added(
 ) -> None:
     """All weights move; the loss is the sum of what is logged, by its weights and the ramp."""
     penalty, run = PENALTIES[added], new_run("run")
-    config = tiny(objective=RIVALS[name], penalty=penalty, steps=4, log_every=1, checkpoint_every=4)
+    config = tiny(rival=name, terms=penalty, steps=4, log_every=1, checkpoint_every=4)
     before = {key: value.clone() for key, value in config.model.state_dict().items()}
     train(config, run)
     after = config.model.state_dict()
     assert all(not torch.equal(after[key], before[key]) for key in before)
 
     logged, weights = _metrics(run), dict(WEIGHTS[name])
-    if penalty is not None:
-        weights[penalty.label] = 0.1
+    weights |= dict.fromkeys(penalty, 0.1)
     assert list(logged)[1 : 2 + len(weights)] == ["nll", *weights]
     assert ("discriminator" in logged) == (name == "factor")
     assert logged["ramp"] == [0.0, 0.5, 1.0, 1.0]
@@ -154,16 +160,16 @@ def test_after_a_crash_a_resumed_rival_ends_as_if_nothing_had_been(
             raise CrashError
 
     straight, broken = new_run("straight"), new_run("broken")
-    train(tiny(objective=RIVALS[name], steps=20), straight)
+    train(tiny(rival=name, steps=20), straight)
     with pytest.raises(CrashError):
-        train(tiny(objective=RIVALS[name], steps=20), broken, crash)
+        train(tiny(rival=name, steps=20), broken, crash)
     torch.manual_seed(5)
-    train(tiny(objective=RIVALS[name], steps=20), broken)
+    train(tiny(rival=name, steps=20), broken)
     assert _metrics(broken) == _metrics(straight)
     ours, theirs = _flat(_state(broken)), _flat(_state(straight))
     assert len(ours) == len(theirs)
     assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
-    networks = {"vae", "discriminator"} if name == "factor" else {"vae"}
+    networks = {"vae", "terms.factor_vae"} if name == "factor" else {"vae"}
     assert _state(straight)["networks"].keys() == _state(straight)["optimizers"].keys() == networks
 
 
@@ -216,7 +222,7 @@ def _hand_made_steps(config: VAEConfig) -> tuple[list[dict[str, float]], CodeDis
 
 def test_factor_vae_s_steps_are_those_of_the_paper_s_algorithm(tiny: Tiny, new_run: NewRun) -> None:
     """The discriminator's rate stays while the VAE's falls."""
-    config, twin = (tiny(objective=RIVALS["factor"], steps=8, log_every=1) for _ in range(2))
+    config, twin = (tiny(rival="factor", steps=8, log_every=1) for _ in range(2))
     config, twin = (replace(one, checkpoint_every=8) for one in (config, twin))
     run = new_run("run")
     train(config, run)
@@ -225,8 +231,8 @@ def test_factor_vae_s_steps_are_those_of_the_paper_s_algorithm(tiny: Tiny, new_r
     for name in rows[0]:
         assert logged[name] == pytest.approx([row[name] for row in rows], rel=5e-4, abs=1e-5), name
     state = _state(run)
-    assert state["optimizers"]["discriminator"]["param_groups"][0]["lr"] == 1e-2
-    expected = {"vae": twin.model, "discriminator": discriminator}
+    assert state["optimizers"]["terms.factor_vae"]["param_groups"][0]["lr"] == 1e-2
+    expected = {"vae": twin.model, "terms.factor_vae": discriminator}
     for part, network in expected.items():
         for name, value in network.state_dict().items():
             found = state["networks"][part][name]
@@ -234,34 +240,33 @@ def test_factor_vae_s_steps_are_those_of_the_paper_s_algorithm(tiny: Tiny, new_r
 
 
 def _first_discriminator(config: VAEConfig) -> nn.Module:
-    fabric = Fabric(accelerator="cpu", devices=1)
-    machine = Machine(fabric, torch.Generator(), slice(None))
-    assert isinstance(config.objective, FactorVAE)
-    return DiscriminatorTraining(config.objective, config, machine).network
+    return AddedTerms(config.terms, config.model, config.seed).parts["terms.factor_vae"]
 
 
 def test_the_discriminator_s_first_weights_follow_from_the_seed_alone(tiny: Tiny) -> None:
-    first = _first_discriminator(tiny(objective=RIVALS["factor"]))
+    first = _first_discriminator(tiny(rival="factor"))
     torch.manual_seed(99)
     before = torch.get_rng_state()
-    again = _first_discriminator(tiny(objective=RIVALS["factor"]))
+    again = _first_discriminator(tiny(rival="factor"))
     assert torch.equal(torch.get_rng_state(), before)
-    other = _first_discriminator(tiny(objective=RIVALS["factor"], seed=1))
+    other = _first_discriminator(tiny(rival="factor", seed=1))
     weights = [next(iter(network.parameters())) for network in (first, again, other)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
 def test_what_the_discriminator_says_moves_codes_and_not_itself(tiny: Tiny) -> None:
-    config = tiny(objective=RIVALS["factor"])
-    machine = Machine(Fabric(accelerator="cpu", devices=1), torch.Generator(), slice(None))
-    assert isinstance(config.objective, FactorVAE)
-    training = DiscriminatorTraining(config.objective, config, machine)
+    config = tiny(rival="factor")
+    added = AddedTerms(config.terms, config.model)
     z = torch.randn(5, LATENT, requires_grad=True)
-    training.log_ratio(z).sum().backward()
+    made = GeneratorPass(config.model, z)
+    ((_, value),) = added(
+        made, added.draw(5, LATENT, torch.Generator(), slice(None)), {"factor_vae": 1.0}
+    ).values()
+    value.backward()
     assert z.grad is not None
     assert z.grad.any()
-    assert all(weight.grad is None for weight in training.network.parameters())
+    assert all(weight.grad is None for weight in added.parts["terms.factor_vae"].parameters())
 
 
 @pytest.mark.parametrize("name", RIVALS)
@@ -271,7 +276,7 @@ def test_bfloat16_mixed_precision_gives_nearly_the_same_terms(
     """The terms on codes are computed in float32 still: no rounded sums of squares."""
     logs = []
     for precision in ("32-true", "bf16-mixed"):
-        config = tiny(objective=RIVALS[name], steps=5, log_every=5, checkpoint_every=5)
+        config = tiny(rival=name, steps=5, log_every=5, checkpoint_every=5)
         run = new_run(precision)
         train(replace(config, precision=precision), run)  # type: ignore[arg-type]
         logs.append(_metrics(run))
@@ -304,15 +309,14 @@ def gradients(tiny: Tiny) -> Gradients:
     rng = torch.Generator().manual_seed(3)
     images = torch.rand(BATCH, 1, 16, 16, generator=rng, dtype=torch.float64)
     noise = torch.randn(BATCH, LATENT, generator=rng, dtype=torch.float64)
-    direction = torch.randn(LATENT, generator=rng, dtype=torch.float64)
 
     def take(
         objective: VAEObjective, share: slice, gather: Callable[[Tensor], Tensor]
     ) -> tuple[list[Tensor], dict[str, Tensor]]:
-        said = (lambda z: (z @ direction).tanh()) if isinstance(objective, FactorVAE) else None
         vae.zero_grad()
-        terms, _, _ = VAEStep(vae, objective, [], gather, said)(
-            images[share], noise[share], [], [0.7]
+        none = AddedTerms({}, vae)
+        terms, _, _ = VAEStep(vae, objective, none, gather)(
+            images[share], noise[share], {}, 0.7, {}
         )
         torch.stack([weight * value for weight, value in terms.values()]).sum().backward()
         found = [weight.grad.clone() for weight in vae.parameters() if weight.grad is not None]
@@ -321,7 +325,7 @@ def gradients(tiny: Tiny) -> Gradients:
     return take
 
 
-@pytest.mark.parametrize("name", RIVALS)
+@pytest.mark.parametrize("name", [name for name in RIVALS if name != "factor"])
 def test_the_gradients_of_processes_average_to_those_of_one(
     gradients: Gradients, name: str
 ) -> None:
@@ -360,7 +364,7 @@ def test_the_gradients_of_processes_average_to_those_of_one(
         return found + [abs(float(values[term] / value) - 1) for term, value in expected.items()]
 
     assert max(differences(together)) < 1e-4
-    if name not in ("beta", "factor"):  # of a batch's parts by themselves: this can fail
+    if name != "beta":  # of a batch's parts by themselves: this can fail
         assert max(differences(alone)) > 0.01
 
 
@@ -383,7 +387,7 @@ def test_an_objective_of_one_s_own_is_trained_by_its_import_path(
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["--objective", "mine.FreeBits", "--objective.bits", "1000", "--steps", "2"]
-    config = build(read_recipe(tiny_recipe, words))
+    config = read_recipe(tiny_recipe, words).build()
     run = RunFolder.create(tmp_path / "run", "")
     train(config, run)
     assert _metrics(run)["kl"] == [1000.0]
@@ -403,4 +407,4 @@ def test_a_checkpoint_of_factor_vae_is_not_one_of_another_objective(
     train(tiny(steps=20), run)
     copy = RunFolder(shutil.copytree(run.path, tmp_path / "copy"))
     with pytest.raises(UnreadableFileError, match="does not belong to the recipe"):
-        train(tiny(objective=RIVALS["factor"], steps=20), copy)
+        train(tiny(rival="factor", steps=20), copy)

@@ -8,9 +8,10 @@ from axiswise.data import Sprites, ThreeDots
 from axiswise.nets import ConvVAE, SimpleCritic, SimpleGenerator
 from axiswise.objectives import (
     WGANGP,
+    FactorVAE,
     InfoGAN,
-    JacobianTerm,
     VariationPredictability,
+    make_term,
 )
 from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.training.config import GANConfig, VAEConfig
@@ -26,7 +27,7 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
     assert (config.steps, config.batch_size, config.learning_rate) == (300_000, 64, 1e-4)
     assert config.anneal * config.steps == 100_000
     assert (config.objective.beta, config.objective.likelihood) == (4.0, "bernoulli")
-    assert JacobianTerm().weight == 0.1
+    assert make_term("jl1").weight == 0.1
     evaluation = EvaluationProtocol()
     assert evaluation.radius == [0.1, 0.2, 0.3, 0.6, 1.0]
     assert (evaluation.centres, evaluation.samples, evaluation.bins) == (20, 10_000, 5)
@@ -40,7 +41,7 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
         ({"devices": 0}, "devices must be at least 1"),
         ({"log_every": 0}, "log_every must be at least 1"),
         ({"checkpoint_every": -5}, "checkpoint_every must be at least 1"),
-        ({"constant": 1.5}, "constant must be between 0 and 1, got 1.5"),
+        ({"decay_start": 1.5}, "decay_start must be between 0 and 1, got 1.5"),
         ({"delay": -0.1}, r"delay must be between 0 and 1, got -0\.1"),
         ({"anneal": -0.1}, "anneal must be between 0 and 1, got -0.1"),
         ({"anneal": math.nan}, "anneal must be between 0 and 1, got nan"),
@@ -48,8 +49,14 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
         ({"learning_rate": math.nan}, "learning_rate must be > 0, got nan"),
         ({"log_every": 30}, "checkpoint_every must be a multiple of log_every = 30, got 1000"),
         ({"devices": 3}, "batch_size must be a multiple of devices = 3, got 64"),
-        ({"penalty": JacobianTerm("jl1", columns=5)}, "penalty.columns must be at most the 4 lat"),
-        ({"penalty": JacobianTerm("orojar", groups=5)}, "penalty.groups must be at most the 4 lat"),
+        (
+            {"terms": {"mine": make_term("jl1", columns=5)}},
+            "terms.mine: columns must be at most the 4",
+        ),
+        (
+            {"terms": {"orojar": make_term("orojar", groups=5)}},
+            "terms.orojar: groups must be at most",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(changes: dict[str, object], message: str) -> None:
@@ -88,10 +95,10 @@ def _gan(latent_dim: int = 4, **changes: object) -> GANConfig:
 
 def test_a_gan_s_defaults_are_those_of_orojar_s_simple_gan() -> None:
     config = _gan()
-    assert config.kind == "gan"
+    assert config.trainer == "gan"
     assert (config.batch_size, config.learning_rate, config.betas) == (128, 2e-4, (0.5, 0.999))
     assert config.objective == WGANGP(gradient_penalty=10.0)
-    assert (config.penalties, config.vp, config.infogan) == ([], None, None)
+    assert config.terms == {}
     assert (config.anneal, config.delay) == (0.0, 0.0)
     assert VariationPredictability().weight == 0.1
     assert config.network is config.generator
@@ -107,25 +114,21 @@ def test_a_gan_s_defaults_are_those_of_orojar_s_simple_gan() -> None:
         ({"betas": (0.5, 1.0)}, r"betas must be at least 0 and below 1, got \(0.5, 1.0\)"),
         ({"betas": (-0.5, 0.9)}, "betas must be at least 0 and below 1"),
         ({"betas": (math.nan, 0.9)}, "betas must be at least 0 and below 1"),
-        ({"infogan": InfoGAN(latents=5)}, "infogan.latents must be at most the 4 latents, got 5"),
+        ({"terms": {"infogan": InfoGAN(latents=5)}}, "infogan: latents must be at most the 4 lat"),
         (
-            {"vp": VariationPredictability(), "latent_dim": 1},
-            "vp must be null for a generator with a single latent",
+            {"terms": {"vp": VariationPredictability()}, "latent_dim": 1},
+            "terms.vp: a generator with a single latent",
         ),
         ({"batch_size": 1}, "batch_size must be at least 2 for each of the 1 devices, got 1"),
         ({"batch_size": 3, "devices": 3}, "batch_size must be at least 2 for each of the 3 dev"),
         ({"steps": 0}, "steps must be at least 1, got 0"),
-        ({"penalty": JacobianTerm("jl1", columns=5)}, "penalty.columns must be at most the 4 lat"),
         (
-            {"second_penalty": JacobianTerm("orojar", groups=5)},
-            "second_penalty.groups must be at most the 4 latents, got 5",
+            {"terms": {"mine": make_term("jl1", columns=5)}},
+            "terms.mine: columns must be at most the 4",
         ),
         (
-            {
-                "penalty": JacobianTerm("jl1", columns=1),
-                "second_penalty": JacobianTerm("jl1", weight=3.0),
-            },
-            "second_penalty must be another one than penalty, got 'jl1'",
+            {"terms": {"factor_vae": FactorVAE()}},
+            "factor_vae: the model must encode images, a Simple",
         ),
     ],
 )
@@ -140,13 +143,9 @@ def test_a_gan_s_values_out_of_range_are_refused_by_name(
     "changes",
     [
         {"ema": 0.0, "betas": (0.0, 0.0), "batch_size": 2},
-        {"infogan": InfoGAN(latents=4)},
-        {"infogan": InfoGAN(latents=1), "latent_dim": 1},
-        {
-            "penalty": JacobianTerm("jl1"),
-            "second_penalty": JacobianTerm("jl1", normalize=True),
-        },
-        {"second_penalty": JacobianTerm("jl1", columns=4)},
+        {"terms": {"infogan": InfoGAN(latents=4)}},
+        {"terms": {"infogan": InfoGAN(latents=1)}, "latent_dim": 1},
+        {"terms": {"jl1": make_term("jl1", columns=4), "scale": make_term("jl1", normalize=True)}},
     ],
 )
 def test_a_gan_s_values_at_the_ends_of_their_ranges_are_taken(changes: dict[str, object]) -> None:
@@ -154,17 +153,15 @@ def test_a_gan_s_values_at_the_ends_of_their_ranges_are_taken(changes: dict[str,
     assert all(getattr(config, name) == value for name, value in changes.items())
 
 
-def test_penalties_are_the_terms_there_are() -> None:
-    jl1, orojar = JacobianTerm("jl1"), JacobianTerm("orojar")
-    assert _gan().penalties == []
-    assert _gan(second_penalty=jl1).penalties == [jl1]
-    assert _gan(penalty=orojar, second_penalty=jl1).penalties == [orojar, jl1]
-    assert _config(penalty=jl1, second_penalty=orojar).penalties == [jl1, orojar]
+def test_two_terms_of_one_column_in_the_log_are_refused() -> None:
+    terms = {"factor_vae": FactorVAE(), "tc": make_term("jl1")}
+    with pytest.raises(ValueError, match="terms must be logged by names of their own, got two 'tc"):
+        _config(terms=terms)
 
 
 def test_layers_that_are_not_there_are_refused_before_anything_starts() -> None:
-    with pytest.raises(ValueError, match=r"penalty\.layers must name modules.*0, 1.*got 99, x"):
-        _config(penalty=JacobianTerm("jl1", layers=["0", "99", "x"]))
+    with pytest.raises(ValueError, match=r"terms\.jl1: layers must name modules.*0, 1.*got 99, x"):
+        _config(terms={"jl1": make_term("jl1", layers=["0", "99", "x"])})
 
 
 def test_more_latents_than_there_are_are_refused_for_vp() -> None:

@@ -47,7 +47,7 @@ def test_the_gradients_of_two_processes_are_those_of_one_with_the_whole_batch(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
     """From the first step on all terms count; each process sees half of images and columns."""
-    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--penalty.weight", "3"]
+    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--terms.jl1.weight", "3"]
     one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
     assert main(["train", *words, "--out", str(one.path)]) == 0
     _train_in_two(words, two)
@@ -71,8 +71,9 @@ def test_the_gradients_of_a_gan_in_two_processes_are_those_of_one(
     tiny_gan_recipe: Path, tmp_path: Path
 ) -> None:
     """Of critic, generator and the networks of added terms; the critic's slopes are halved too."""
-    words = [str(tiny_gan_recipe), "--steps", "1", "--penalty.weight", "0.1", "--vp.weight", "2"]
-    words += ["--infogan.latents", "3", "--infogan.width", "0.1", "--second_penalty.name", "jl1"]
+    words = [str(tiny_gan_recipe), "--steps", "1", "--terms.orojar.weight", "0.1"]
+    words += ["--terms.vp.weight", "2", "--terms.infogan", "{latents: 3, width: 0.1}"]
+    words += ["--terms.jl1", "{}"]
     one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
     assert main(["train", *words, "--out", str(one.path)]) == 0
     _train_in_two(words, two)
@@ -95,13 +96,12 @@ def test_the_gradients_of_factor_vae_in_two_processes_are_those_of_one(
     tiny_recipe: Path, tmp_path: Path
 ) -> None:
     """Of its discriminator as well, whose second batch is permuted as a whole."""
-    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--objective", "FactorVAE"]
-    words += ["--objective.features", "16"]
+    words = [str(tiny_recipe), "--steps", "1", "--anneal", "0", "--terms.factor_vae.features", "16"]
     one, two, half = (RunFolder(tmp_path / name) for name in ("one", "two", "half"))
     assert main(["train", *words, "--out", str(one.path)]) == 0
     _train_in_two(words, two)
     assert main(["train", *words, "--batch_size", "4", "--out", str(half.path)]) == 0
-    for network, beta in (("vae", 0.9), ("discriminator", 0.5)):
+    for network, beta in (("vae", 0.9), ("terms.factor_vae", 0.5)):
         whole = _gradients(one, network, beta)
         for ours, theirs in zip(_gradients(two, network, beta), whole, strict=True):
             scale = float(theirs.abs().max())

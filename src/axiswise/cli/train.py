@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
         usage=_USAGE,
         help="train a model by a recipe",
         description="Train a model by a recipe. Any key of it can be overridden, as in "
-        "--steps 1000 --penalty.weight 0.3; `axiswise train RECIPE --help` lists them.",
+        "--steps 1000 --terms.jl1.weight 0.3; `axiswise train RECIPE --help` lists them.",
         add_help=False,
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="shipped name or YAML file")
@@ -54,6 +54,6 @@ def run(options: argparse.Namespace) -> None:
 def _print_help(options: argparse.Namespace) -> None:
     options.parser.print_help()
     if options.recipe:
-        from axiswise.training.recipe import recipe_kind, recipe_parser, recipe_path
+        from axiswise.training.recipe import recipe_help, recipe_path
 
-        recipe_parser(recipe_kind(recipe_path(options.recipe))).print_help()
+        print(recipe_help(recipe_path(options.recipe), options.words))

@@ -6,9 +6,10 @@ from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.generator import Generator
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
-from axiswise.nets.vae import VAE
+from axiswise.nets.vae import ACTIVE_NATS, VAE
 
 __all__ = [
+    "ACTIVE_NATS",
     "VAE",
     "BigGAN",
     "CodeDiscriminator",

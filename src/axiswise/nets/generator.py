@@ -1,7 +1,10 @@
 """What every generator of images here has."""
 
+from typing import Unpack
+
 from torch import Tensor, nn
 
+from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets.pretrained import Pretrained
 
 
@@ -37,3 +40,16 @@ class Generator(Pretrained):
             (batch, channels, size, size), in [0, 1].
         """
         return (self(z) + 1) / 2  # type: ignore[no-any-return]
+
+    def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian:
+        """The Jacobian of the images, or of hidden layers."""
+        return Jacobian(self, z, **options)
+
+    def output(self, of: Tensor | Jacobian) -> Tensor:
+        """Images of latents, or of those whose Jacobian was taken, in the same pass; in [−1, 1]."""
+        images: Tensor = self(of) if isinstance(of, Tensor) else of.output
+        return images
+
+    def images(self, output: Tensor) -> Tensor:
+        """Images are what it returns."""
+        return output

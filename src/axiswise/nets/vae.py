@@ -1,8 +1,15 @@
 """What every variational autoencoder here has."""
 
+from typing import Unpack
+
+import torch
 from torch import Tensor, nn
 
+from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets.pretrained import Pretrained
+from axiswise.support.precision import full_precision
+
+ACTIVE_NATS = 0.01  # of KL divergence, above which an axis counts as active
 
 
 class VAE(Pretrained):
@@ -15,11 +22,15 @@ class VAE(Pretrained):
         encoder: Images (batch, channel, height, width) → mean and log-variance of the codes, each
             (batch, latent).
         decoder: Latents (batch, latent) → probabilities of the images' shape, in [0, 1].
+        size: Height and width of the images.
+        channels: Channels of the images.
         latent_dim: Number of latents.
     """
 
     encoder: nn.Module
     decoder: nn.Module
+    size: int
+    channels: int
     latent_dim: int
 
     @property
@@ -37,3 +48,60 @@ class VAE(Pretrained):
             (batch, channel, height, width), in [0, 1].
         """
         return self.decoder(z)  # type: ignore[no-any-return]
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Means of the codes of images.
+
+        Args:
+            images: (batch, channel, height, width), in [0, 1].
+
+        Returns:
+            (batch, latent).
+        """
+        mean: Tensor = self.encoder(images)[0]
+        return mean
+
+    def logits(self, z: Tensor) -> Tensor:
+        """What the decoder gives before its sigmoid, in float32 at least.
+
+        Of a decoder that is an `nn.Sequential` ending in a sigmoid, the rest is called; of any
+        other the logit of its probabilities is taken, kept 1e-6 off 0 and 1.
+
+        Args:
+            z: Latents, (batch, latent).
+
+        Returns:
+            Logits, (batch, channel, height, width).
+        """
+        body = self._before_sigmoid
+        return _logit(self.decoder(z)) if body is None else full_precision(body(z))
+
+    def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian:
+        """The Jacobian of the probabilities, or of hidden layers; `output` gives its logits."""
+        body = None if options.get("layers") else self._before_sigmoid
+        if body is None:
+            return Jacobian(self.decoder, z, **options)
+        return Jacobian(body, z, then=nn.Sigmoid(), **options)  # type: ignore[misc]
+
+    def output(self, of: Tensor | Jacobian) -> Tensor:
+        """The logits of latents, or of those whose Jacobian was taken, in the same pass."""
+        if isinstance(of, Tensor):
+            return self.logits(of)
+        output: Tensor = of.output
+        return _logit(output) if of.generator is self.decoder else full_precision(output)
+
+    def images(self, output: Tensor) -> Tensor:
+        """Probabilities of logits."""
+        return output.sigmoid()
+
+    @property
+    def _before_sigmoid(self) -> nn.Sequential | None:
+        """The decoder without the sigmoid that it ends in, if it is such a stack."""
+        decoder = self.decoder
+        if isinstance(decoder, nn.Sequential) and isinstance(decoder[-1], nn.Sigmoid):
+            return nn.Sequential(*list(decoder)[:-1])
+        return None
+
+
+def _logit(probabilities: Tensor) -> Tensor:
+    return torch.logit(probabilities.float(), eps=1e-6)

@@ -11,12 +11,13 @@ from axiswise.objectives.factor_vae import (
     log_density_ratio,
     permuted,
 )
-from axiswise.objectives.game import Game
+from axiswise.objectives.gan import GANObjective
 from axiswise.objectives.infogan import InfoGAN
-from axiswise.objectives.jacobian_term import JacobianTerm
 from axiswise.objectives.non_saturating import NonSaturating
-from axiswise.objectives.schedule import Scheduled
+from axiswise.objectives.penalty_term import PenaltyTerm
+from axiswise.objectives.term import GeneratorPass, Term, find_term, make_term, term, term_names
 from axiswise.objectives.vae import (
+    Encodes,
     VAEObjective,
     VAEPass,
     WeightedTerms,
@@ -33,12 +34,14 @@ __all__ = [
     "AnnealedVAE",
     "BetaTCVAE",
     "BetaVAE",
+    "Encodes",
     "FactorVAE",
-    "Game",
+    "GANObjective",
+    "GeneratorPass",
     "InfoGAN",
-    "JacobianTerm",
     "NonSaturating",
-    "Scheduled",
+    "PenaltyTerm",
+    "Term",
     "VAEObjective",
     "VAEPass",
     "VariationPredictability",
@@ -47,11 +50,15 @@ __all__ = [
     "covariance_of_means",
     "discriminator_loss",
     "draw_order",
+    "find_term",
     "kl_divergence",
     "log_density_ratio",
+    "make_term",
     "negative_log_likelihood",
     "permuted",
     "sample_codes",
     "stratified_weights",
+    "term",
+    "term_names",
     "total_correlation",
 ]

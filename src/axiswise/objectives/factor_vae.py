@@ -1,74 +1,91 @@
 """FactorVAE (Kim & Mnih, ICML 2018, arXiv 1802.05983)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional as F
 
 from axiswise.nets import CodeDiscriminator
-from axiswise.objectives.vae import VAEObjective, VAEPass, WeightedTerms, check_weights
+from axiswise.objectives.term import Differentiable, GeneratorPass, Term, term
+from axiswise.objectives.vae import Encodes
 from axiswise.support.precision import full_precision
 
+_BETAS = (0.5, 0.9)  # of Adam, as published
 
+
+@term("factor_vae")
 @dataclass(frozen=True, kw_only=True)
-class FactorVAE(VAEObjective):
-    """The ELBO plus γ times the total correlation that a discriminator estimates (Eq. 2).
+class FactorVAE(Term):
+    """The total correlation of codes, as a discriminator estimates it (Eq. 2).
 
-    The discriminator tells codes from codes permuted within each latent; it has an optimiser of its
-    own, Adam with decay rates 0.5 and 0.9, and takes a step after each of the VAE's (Algorithm 2).
+    With a `BetaVAE` of β = 1 it makes a FactorVAE. The discriminator tells codes from codes
+    permuted within each latent; it has an optimiser of its own, Adam with decay rates 0.5 and 0.9,
+    and takes a step after each of the VAE's (Algorithm 2).
 
     Args:
-        gamma: Weight γ of the total correlation, ≥ 0; 30 is the third value of
+        weight: Weight γ of the total correlation, ≥ 0; 30 is the third value of
             disentanglement_lib's study.
+        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
+        delay: Share of the steps before it does; the recipe's if null.
         features: Features of each hidden layer of the discriminator, ≥ 1; 1000 as published.
         learning_rate: Of the discriminator, > 0, the same at every step; 1e-4 as published.
-        likelihood: "bernoulli" or "gaussian", as in `negative_log_likelihood`.
-        sigma: Standard deviation of the Gaussian likelihood, in grey values, > 0.
 
     Raises:
-        ValueError: On a number out of range or an unknown likelihood.
+        ValueError: On a number out of range.
     """
 
-    gamma: float = 30.0
+    weight: float = 30.0
     features: int = 1000
     learning_rate: float = 1e-4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "gamma")
         if self.features < 1:
             raise ValueError(f"features must be at least 1, got {self.features}")
         if not self.learning_rate > 0:  # so that NaN is refused too
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
 
-    def network(self, latent_dim: int) -> CodeDiscriminator:
-        """The discriminator.
+    def label(self, name: str) -> str:  # noqa: ARG002
+        """What its values are logged as."""
+        return "tc"
 
-        Args:
-            latent_dim: Number of latents.
+    def check(self, model: Differentiable) -> None:
+        """Refuse a model without an encoder."""
+        if not isinstance(model, Encodes):
+            raise ValueError(f"the model must encode images, a {type(model).__name__} does not")
 
-        Returns:
-            Codes (batch, latent) → logits (batch, 2) of being a code and of being a permuted one.
-        """
-        return CodeDiscriminator(latent_dim, self.features)
+    def network(self, model: Differentiable) -> nn.Module:
+        """The discriminator: codes (batch, latent) → logits (batch, 2), codes and permuted ones."""
+        return CodeDiscriminator(model.latent_dim, self.features)
 
-    def code_terms(self, batch: VAEPass, ramp: float) -> WeightedTerms:
-        """The terms beyond the likelihood.
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """Adam, as published."""
+        rate = self.learning_rate
+        return torch.optim.Adam(network.parameters(), lr=rate, betas=_BETAS, fused=True)
 
-        Args:
-            batch: What the VAE made of a batch, with `log_ratio`.
-            ramp: How far annealing has come, 0…1; scales both weights.
+    def __call__(self, made: GeneratorPass, network: nn.Module | None) -> Tensor:
+        """The estimate, nats, mean over the batch; only the codes get gradients."""
+        assert network is not None
+        weights = {name: weight.detach() for name, weight in network.named_parameters()}
+        return log_density_ratio(functional_call(network, weights, (made.z,))).mean()
 
-        Returns:
-            "kl" and "tc", nats, means over the batch.
-
-        Raises:
-            ValueError: If the batch lacks `log_ratio`.
-        """
-        if batch.log_ratio is None:
-            raise ValueError("batch.log_ratio must be given for FactorVAE, got None")
-        return {"kl": (ramp, batch.kl), "tc": (ramp * self.gamma, batch.log_ratio.mean())}
+    def network_loss(
+        self,
+        network: nn.Module,
+        z: Tensor,
+        codes: Callable[[], Tensor],
+        rng: torch.Generator,
+        share: slice,
+    ) -> dict[str, Tensor]:
+        """The discriminator's loss, nats; the second batch is permuted as a whole."""
+        others = codes()
+        order = draw_order(len(others), others.shape[1], rng)
+        mixed = permuted(others, order[share])
+        logits, permuted_logits = network(torch.cat([z, mixed])).chunk(2)
+        return {"discriminator": discriminator_loss(logits, permuted_logits)}
 
 
 def log_density_ratio(logits: Tensor) -> Tensor:

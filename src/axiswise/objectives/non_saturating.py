@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from axiswise.objectives.game import Game, input_gradients
+from axiswise.objectives.gan import GANObjective, input_gradients
 from axiswise.objectives.vae import WeightedTerms
 from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)
-class NonSaturating(Game):
+class NonSaturating(GANObjective):
     """Logistic losses on both sides, and R1 on the critic (arXiv 1801.04406, Eq. 9).
 
     Args:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol, runtime_checkable
 
 from torch import Tensor
 from torch.nn import functional as F
@@ -12,6 +12,13 @@ Likelihood = Literal["bernoulli", "gaussian"]
 
 # name → (weight, value): a loss is the sum of the products, a log shows the values.
 WeightedTerms = dict[str, tuple[float, Tensor]]
+
+
+@runtime_checkable
+class Encodes(Protocol):
+    """A model that has codes of images."""
+
+    def encode(self, images: Tensor) -> Tensor: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -27,8 +34,6 @@ class VAEPass:
         mean: Means of the codes, (batch, latent).
         log_variance: Their log-variances, (batch, latent).
         z: The codes that were sampled and decoded, (batch, latent).
-        log_ratio: For each image's z, the log of how much likelier it is among codes than among
-            permuted ones, (batch,), as FactorVAE's discriminator says; None for other objectives.
     """
 
     images: Tensor
@@ -36,7 +41,6 @@ class VAEPass:
     mean: Tensor
     log_variance: Tensor
     z: Tensor
-    log_ratio: Tensor | None = None
 
     @property
     def kl(self) -> Tensor:

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from axiswise.objectives.game import Game, input_gradients
+from axiswise.objectives.gan import GANObjective, input_gradients
 from axiswise.objectives.vae import WeightedTerms
 from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)
-class WGANGP(Game):
+class WGANGP(GANObjective):
     """The game as in OroJaR's code: half of D(fake) − D(real), plus the gradient penalty.
 
     Args:

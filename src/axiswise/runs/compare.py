@@ -18,7 +18,7 @@ from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import flat_config
 from axiswise.runs.table import TABLE, TableRow, read_table
 from axiswise.support.files import write_atomically
-from axiswise.training.recipe import dump_recipe, read_keys, read_recipe
+from axiswise.training.recipe import read_keys, read_recipe
 
 # score → recipe → value of each seed
 Values = dict[str, dict[str, list[float]]]
@@ -34,7 +34,7 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     Returns:
         What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
         "local_mig 0.1". Runs of one recipe whose configs differ go by its name and what differs,
-        as "three-dots-jl1 penalty.weight=0.1"; a file that lies in no run folder tells no config.
+        as "three-dots-jl1 terms.jl1.weight=0.1"; a file that lies in no run folder tells no config.
         Runs of a sweep without scores are left out. Where the run's folder is known, it stands
         there as "folder".
 
@@ -70,7 +70,7 @@ def _read(source: Path) -> list[_Told]:
 def _settings(config: Path) -> dict[str, Any]:
     """A run's config as it would be told today, so that runs of earlier versions are alike."""
     try:
-        return yaml.safe_load(dump_recipe(read_recipe(config)))  # type: ignore[no-any-return]
+        return yaml.safe_load(read_recipe(config).dump())  # type: ignore[no-any-return]
     except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
         return read_keys(config)
 

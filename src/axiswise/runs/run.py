@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
 from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
-from axiswise.nets import VAE, Generator
+from axiswise.nets import ACTIVE_NATS, VAE, Generator
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol
@@ -23,8 +23,7 @@ from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import build, read_recipe
-from axiswise.training.vae import ACTIVE, decoder_logits
+from axiswise.training.recipe import read_recipe
 
 _ACTIVITY_SAMPLES = 1000
 _LEAST_ACTIVENESS = 1e-3
@@ -118,7 +117,7 @@ class Run:
             in nats, by the likelihood that it was trained with.
         """
         assert isinstance(self.model, VAE)
-        logits = decoder_logits(self.model.decoder, self.model.encoder(images)[0])
+        logits = self.model.logits(self.model.encode(images))
         objective: Any = self.recipe.objective  # type: ignore[attr-defined]
         likelihood = objective.likelihood, objective.sigma
         return logits.sigmoid(), negative_log_likelihood(images, logits, *likelihood)
@@ -200,7 +199,7 @@ class Run:
         A hundredth of a nat, or a thousandth of the largest activeness: an axis that changes the
         image by a thirtieth of what the most active one does.
         """
-        return ACTIVE if self.autoencodes else _LEAST_ACTIVENESS * float(self.activity.max())
+        return ACTIVE_NATS if self.autoencodes else _LEAST_ACTIVENESS * float(self.activity.max())
 
     @property
     def active(self) -> Tensor:
@@ -231,7 +230,7 @@ def read_config(run: RunFolder) -> TrainConfig:
         OSError: If the data cannot be read.
     """
     try:
-        return build(read_recipe(run.config))
+        return read_recipe(run.config).build()
     except UnreadableFileError:
         raise
     except (ArgumentError, TypeError, ValueError) as error:
@@ -246,7 +245,7 @@ def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
         above: What the keys begin with.
 
     Returns:
-        Such as {"penalty.weight": "0.1", …}; lists are JSON.
+        Such as {"terms.jl1.weight": "0.1", …}; lists are JSON.
     """
     flat: dict[str, str] = {}
     for key, value in settings.items():

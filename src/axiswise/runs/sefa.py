@@ -6,7 +6,7 @@ from axiswise.directions import first_layer, sefa, with_axes
 from axiswise.nets import Generator
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
-from axiswise.training.recipe import dump_recipe, read_recipe
+from axiswise.training.recipe import read_recipe
 
 
 def sefa_run(folder: str, out: str | None = None) -> RunFolder:
@@ -35,9 +35,10 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
     directions, _ = sefa(run.model.get_submodule(layer))
     turned = with_axes(run.model, directions, layer)
     settings = read_recipe(run.folder.config)
-    settings.name = f"{settings.name}-sefa"
-    settings.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {run.recipe.name}"
+    keys, name = settings.keys, run.recipe.name
+    keys.name = f"{name}-sefa"
+    keys.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {name}"
     path = run.folder.path
-    made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), dump_recipe(settings))
+    made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), settings.dump())
     turned.save_pretrained(Path(made.path))
     return made

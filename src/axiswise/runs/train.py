@@ -14,7 +14,7 @@ from axiswise.runs.run import read_config
 from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
+from axiswise.training.recipe import read_recipe, recipe_path
 
 _SAMPLES = 16  # images drawn in the course of a run
 _SAMPLINGS = 10  # how often they are
@@ -30,7 +30,7 @@ def train_recipe(
 
     Args:
         recipe: A shipped name, or a path of a YAML file.
-        overrides: Command-line words such as `--penalty.weight 0.3`.
+        overrides: Command-line words such as `--terms.jl1.weight 0.3`.
         out: Folder of the run; runs/NAME-seedS if None.
         start_bar: Starts a progress bar.
 
@@ -47,12 +47,13 @@ def train_recipe(
     from axiswise.training.loop import check_devices, resolve_precision
 
     settings = read_recipe(recipe_path(recipe), overrides)
-    settings.precision = resolve_precision(settings.precision, settings.accelerator)
-    config = build(settings)
+    keys = settings.keys
+    keys.precision = resolve_precision(keys.precision, keys.accelerator)
+    config = settings.build()
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
     check_devices(config)
     _load(config, start_bar)  # images that cannot be read are found out before there is a folder
-    run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, dump_recipe(settings))
+    run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, settings.dump())
     _train(config, run, start_bar)
     return run
 

@@ -1,5 +1,6 @@
-"""What a training run is told: the content of a recipe."""
+"""Settings of a training run: the content of a recipe."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,11 +11,9 @@ from axiswise.nets import VAE, Generator
 from axiswise.objectives import (
     WGANGP,
     BetaVAE,
-    Game,
-    InfoGAN,
-    JacobianTerm,
+    GANObjective,
+    Term,
     VAEObjective,
-    VariationPredictability,
 )
 from axiswise.runs.protocol import EvaluationProtocol
 
@@ -28,12 +27,12 @@ class TrainConfig:
         description: One line for people.
         source: Paper, figure and numbers that the recipe follows, if it does.
         data: The images.
-        penalty: A term on the generator's (the decoder's) Jacobian; none if null.
-        second_penalty: One more.
+        trainer: What is trained, and how: a name, or the import path of your own.
+        terms: Terms added to the loss, by name; see `axiswise.objectives.Term`.
         steps: Training steps.
         batch_size: Images a step, over all processes.
         learning_rate: Of Adam.
-        constant: Share of the steps with that rate; after them it falls linearly to 0.
+        decay_start: Share of the steps after which that rate falls, linearly to 0.
         anneal: Share of the steps over which the weights of added terms rise linearly from 0.
         delay: Share of the steps before they do.
         seed: Of everything random.
@@ -45,16 +44,16 @@ class TrainConfig:
         evaluation: Protocol of the scores.
     """
 
+    trainer: str = "vae"
     data: ImageSource
     name: str = ""
     description: str = ""
     source: str = ""
-    penalty: JacobianTerm | None = None
-    second_penalty: JacobianTerm | None = None
+    terms: Mapping[str, Term] = field(default_factory=dict)
     steps: int = 300_000
     batch_size: int = 64
     learning_rate: float = 1e-4
-    constant: float = 1.0
+    decay_start: float = 1.0
     anneal: float = 0.0
     delay: float = 0.0
     seed: int = 0
@@ -75,43 +74,30 @@ class TrainConfig:
         """Its number of latents."""
         return self.network.latent_dim
 
-    @property
-    def penalties(self) -> list[JacobianTerm]:
-        """The terms on the Jacobian, none, one or two."""
-        return [term for term in (self.penalty, self.second_penalty) if term is not None]
-
     def __post_init__(self) -> None:
         for name in ("steps", "batch_size", "devices", "log_every", "checkpoint_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("constant", "anneal", "delay"):
+        for name in ("decay_start", "anneal", "delay"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
         if not self.learning_rate > 0:  # so that NaN is refused too
             raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
-        for key in ("penalty", "second_penalty"):
-            for name in ("columns", "groups"):
-                value = getattr(getattr(self, key), name, None)
-                if value is not None and value > self.latent_dim:
-                    raise ValueError(
-                        f"{key}.{name} must be at most the {self.latent_dim} latents, got {value}"
-                    )
-            term = getattr(self, key)
-            modules = dict(self.network.generator.named_modules())
-            if unknown := [name for name in (term.layers if term else []) if name not in modules]:
-                raise ValueError(
-                    f"{key}.layers must name modules of the generator, such as "
-                    f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
-                )
+        for name, term in self.terms.items():
+            try:
+                term.check(self.network)
+            except ValueError as error:
+                raise ValueError(f"terms.{name}: {error}") from error
+        labels = [term.label(name) for name, term in self.terms.items()]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"terms must be logged by names of their own, got two {twice!r}")
         latents = self.evaluation.vp_latents
         if latents is not None and latents > self.latent_dim:
             raise ValueError(
                 f"evaluation.vp_latents must be at most the {self.latent_dim} latents, "
                 f"got {latents}"
             )
-        labels = [term.label for term in self.penalties]
-        if len(set(labels)) < len(labels):
-            raise ValueError(f"second_penalty must be another one than penalty, got {labels[0]!r}")
         if self.checkpoint_every % self.log_every:
             raise ValueError(
                 f"checkpoint_every must be a multiple of log_every = {self.log_every}, "
@@ -131,12 +117,11 @@ class VAEConfig(TrainConfig):
     network that has not found yet what to encode loses its codes to the smallest β, for good.
 
     Args:
-        kind: What is trained.
         model: The network; its image size and channels follow the data.
         objective: What it minimises.
     """
 
-    kind: Literal["vae"] = "vae"
+    trainer: str = "vae"
     model: VAE
     objective: VAEObjective = field(default_factory=BetaVAE)
     anneal: float = 1 / 3
@@ -152,27 +137,22 @@ class GANConfig(TrainConfig):
     """A recipe that trains a GAN. The defaults are those of OroJaR's simple GAN.
 
     Args:
-        kind: What is trained.
         generator: The network; its image size and channels follow the data.
         critic: Images in [−1, 1] → scores (batch, 1), each image's by itself; size and channels
             follow the data.
-        objective: The game they play.
-        vp: The Variation Predictability loss; none if null.
-        infogan: InfoGAN's mutual information; none if null.
+        objective: What both minimise.
         betas: Adam's decay rates of the two moments.
         ema: Decay of the generator's exponential moving average, which is what the run gives, in
             [0, 1); 0 for the last weights as they are.
     """
 
-    kind: Literal["gan"] = "gan"
+    trainer: str = "gan"
     generator: Generator
     critic: nn.Module
-    objective: Game = field(default_factory=WGANGP)
-    vp: VariationPredictability | None = None
-    infogan: InfoGAN | None = None
+    objective: GANObjective = field(default_factory=WGANGP)
     batch_size: int = 128
     learning_rate: float = 2e-4
-    constant: float = 0.5
+    decay_start: float = 0.5
     betas: tuple[float, float] = (0.5, 0.999)
     ema: float = 0.999
 
@@ -187,15 +167,8 @@ class GANConfig(TrainConfig):
             raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
-        if self.infogan is not None and self.infogan.latents > self.latent_dim:
-            raise ValueError(
-                f"infogan.latents must be at most the {self.latent_dim} latents, "
-                f"got {self.infogan.latents}"
-            )
         if self.batch_size < 2 * self.devices:  # a collapse is told by images that differ
             raise ValueError(
                 f"batch_size must be at least 2 for each of the {self.devices} devices, "
                 f"got {self.batch_size}"
             )
-        if self.vp is not None and self.latent_dim < 2:
-            raise ValueError("vp must be null for a generator with a single latent")

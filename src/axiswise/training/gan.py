@@ -1,5 +1,6 @@
 """Training a GAN."""
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -7,14 +8,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from axiswise.nets import Generator
-from axiswise.objectives import Scheduled, WeightedTerms, changed
+from axiswise.objectives import GeneratorPass, WeightedTerms
 from axiswise.support.precision import full_precision
+from axiswise.training.added import AddedTerms, Drawn
 from axiswise.training.config import GANConfig
 from axiswise.training.parts import (
     Figures,
     Machine,
-    other_scales,
-    ramp_of,
     set_learning_rate,
     unweighted,
     weighted_sum,
@@ -41,10 +41,9 @@ class GANTraining:
         self.config, self.machine = config, machine
         fabric = machine.fabric
         critic = CriticStep(config.critic.train(), config)
-        with torch.random.fork_rng(devices=[]):  # networks of added terms follow from the seed too
-            torch.manual_seed(config.seed)
-            generator = GeneratorStep(config)
-        generator.to(fabric.device)
+        config.generator.train().to(fabric.device)
+        self.added = AddedTerms(config.terms, config.generator, config.seed)
+        generator = GeneratorStep(config, self.added)
         # Without an average (ema 0) it is the last generator that is copied each time.
         self.average = AveragedModel(
             config.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema)
@@ -52,8 +51,9 @@ class GANTraining:
         self.model = cast(Generator, self.average.module)
         self.networks: dict[str, nn.Module] = {
             "critic": critic.critic,
-            "generator": generator,
+            "generator": config.generator,
             "average": self.average,
+            **self.added.parts,
         }
         adam = {
             name: torch.optim.Adam(
@@ -61,17 +61,18 @@ class GANTraining:
             )
             for name, module in (("critic", critic), ("generator", generator))
         }
-        self.optimizers: dict[str, torch.optim.Optimizer] = {**adam}
+        self.optimizers: dict[str, torch.optim.Optimizer] = {**adam, **self.added.optimizers}
         self._critic, self._of_critic = fabric.setup(critic, adam["critic"])
         self._generator, self._of_generator = fabric.setup(generator, adam["generator"])
-        self._added = generator.added
+        self.added.setup(machine)
         self._last: dict[str, Tensor] = {}
 
     def step(self, step: int) -> Figures:
         """Take a step of the critic, then one of the generator; see `Training`."""
         config, rng, share = self.config, self.machine.rng, self.machine.share
         fabric, batch = self.machine.fabric, config.batch_size
-        set_learning_rate(self.optimizers, step, config)
+        for name in ("critic", "generator"):
+            set_learning_rate(self.optimizers[name], step, config)
 
         draws = config.data.draw(batch, rng)
         z = torch.randn(batch, config.latent_dim, generator=rng, device=rng.device)
@@ -85,14 +86,12 @@ class GANTraining:
         self._of_critic.step()
 
         z = torch.randn(batch, config.latent_dim, generator=rng, device=rng.device)
-        drawn = [term.draw(batch, config.latent_dim, rng, share) for term in config.penalties]
-        vp = config.vp
-        pairs = {} if vp is None else vp.draw(batch, config.latent_dim, rng, share)
-        ramps = {name: ramp_of(term, step, config) for name, term in self._added.items()}
+        drawn = self.added.draw(batch, config.latent_dim, rng, share)
+        ramps = self.added.ramps(step, config)
         learned = [weight for weight in config.critic.parameters() if weight.requires_grad]
         for weight in learned:  # spares their gradients
             weight.requires_grad_(False)
-        own, images = self._generator(z[share], drawn, pairs, ramps)
+        own, images = self._generator(z[share], drawn, ramps)
         loss = weighted_sum(own)
         self._of_generator.zero_grad()
         fabric.backward(loss)
@@ -123,10 +122,10 @@ class GANTraining:
         everywhere = self.machine.fabric.all_reduce(torch.stack([variety, spread]))
         assert isinstance(everywhere, Tensor)
         variety_, spread_ = everywhere.tolist()
-        _check_game(step + 1, variety_, spread_)
+        _check_balance(step + 1, variety_, spread_)
         # All columns of some layers of a whole batch would not fit a GPU's memory.
         z = self._last["z"][:_EXACT_SAMPLES]
-        scales = other_scales(self.config.penalties, self.config.generator, z, self.machine.fabric)
+        scales = self.added.figures(z)
         rate = self.optimizers["generator"].param_groups[0]["lr"]
         return {"variety": variety_, "score_spread": spread_, **scales, "learning_rate": rate}
 
@@ -165,60 +164,31 @@ class GeneratorStep(nn.Module):
 
     Args:
         config: The recipe.
-
-    Attributes:
-        added: The terms that are added to the game, by the name they are logged as.
+        added: The terms added to the objective.
     """
 
-    def __init__(self, config: GANConfig) -> None:
+    def __init__(self, config: GANConfig, added: AddedTerms) -> None:
         super().__init__()
+        self.generator, self.added = config.generator, added
         self.config = config
-        self.generator = config.generator.train()
-        size, channels = config.generator.size, config.generator.channels
-        self.added: dict[str, Scheduled] = {term.label: term for term in config.penalties}
-        if config.vp is not None:
-            self.classifier = config.vp.network(size, channels, config.latent_dim)
-            self.added["vp"] = config.vp
-        if config.infogan is not None:
-            self.recogniser = config.infogan.network(size, channels)
-            self.added["infogan"] = config.infogan
 
     def forward(
-        self,
-        z: Tensor,
-        drawn: list[dict[str, Tensor]],
-        pairs: dict[str, Tensor],
-        ramps: dict[str, float],
+        self, z: Tensor, drawn: Drawn, ramps: Mapping[str, float]
     ) -> tuple[WeightedTerms, Tensor]:
         """Run a batch.
 
         Args:
             z: (batch, latent).
-            drawn: What each penalty drew.
-            pairs: What the Variation Predictability loss drew.
-            ramps: How far the weight of each added term has risen, 0…1.
+            drawn: What each added term drew.
+            ramps: How far the weight of each has risen, 0…1.
 
         Returns:
             The terms; and the images, cut off the graph.
         """
-        config, values = self.config, {}
-        z = full_precision(z)  # Fabric rounds what it passes on
-        images = None
-        for penalty, own in zip(config.penalties, drawn, strict=True):
-            jacobian = penalty.jacobian(self.generator, z)
-            values[penalty.label] = penalty(jacobian, **own)
-            images = jacobian.output if images is None else images
-        if images is None:
-            images = self.generator(z)
-        if config.vp is not None:
-            others = self.generator(changed(z, **pairs))
-            values["vp"] = config.vp(self.classifier, images, others, pairs["index"])
-        if config.infogan is not None:
-            values["infogan"] = config.infogan(self.recogniser, images, z)
-        terms = config.objective.generator_terms(config.critic(images))
-        for name, value in values.items():
-            terms[name] = (ramps[name] * self.added[name].weight, value)
-        return terms, images.detach()
+        made = GeneratorPass(self.generator, full_precision(z))  # Fabric rounds what it passes on
+        added = self.added(made, drawn, ramps)
+        terms = self.config.objective.generator_terms(self.config.critic(made.images))
+        return terms | added, made.images.detach()
 
 
 def _spread(images: Tensor) -> Tensor:
@@ -226,7 +196,7 @@ def _spread(images: Tensor) -> Tensor:
     return images.float().std(0).mean()
 
 
-def _check_game(done: int, variety: float, spread: float) -> None:
+def _check_balance(done: int, variety: float, spread: float) -> None:
     if variety < _LEAST_VARIETY:
         raise TrainingStoppedError(
             f"the generator has collapsed by step {done}: its images differ among each other by "

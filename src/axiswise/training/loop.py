@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
+from axiswise.nets import ACTIVE_NATS
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.allocator import keep_freed_memory
@@ -20,7 +21,7 @@ from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
 from axiswise.training.gan import GANTraining
 from axiswise.training.parts import Figures, Machine, Training
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
-from axiswise.training.vae import ACTIVE, VAETraining
+from axiswise.training.vae import VAETraining
 
 # Called after each step with the steps done and the last logged row (empty before the first).
 OnProgress = Callable[[int, dict[str, float]], None]
@@ -197,7 +198,7 @@ class _Log:
         seconds = time.perf_counter() - self.clock
         result = {"step": done, **dict(zip(self.names, means.tolist(), strict=False))}
         if axes := means[len(self.names) :].tolist():
-            result["active_axes"] = sum(value > ACTIVE for value in axes)
+            result["active_axes"] = sum(value > ACTIVE_NATS for value in axes)
         result["images_per_second"] = round(self.timed * self.batch_size / seconds, 1)
         self.history, self.timed, self.clock = [], 0, time.perf_counter()
         return result

@@ -1,6 +1,5 @@
 """What the loop and the kinds of training tell each other."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -9,7 +8,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from axiswise.nets import VAE, Generator
-from axiswise.objectives import JacobianTerm, Scheduled, WeightedTerms
+from axiswise.objectives import Term, WeightedTerms
 from axiswise.training.config import TrainConfig
 from axiswise.training.schedules import annealing, learning_rate
 
@@ -112,7 +111,7 @@ def unweighted(terms: WeightedTerms) -> dict[str, Tensor]:
     return {name: value.detach() for name, (_, value) in terms.items()}
 
 
-def ramp_of(term: Scheduled | None, step: int, config: TrainConfig) -> float:
+def ramp_of(term: Term | None, step: int, config: TrainConfig) -> float:
     """How far the weight of a term has risen, by its own warm-up or the recipe's.
 
     Args:
@@ -128,26 +127,8 @@ def ramp_of(term: Scheduled | None, step: int, config: TrainConfig) -> float:
     return annealing(step, config.steps, anneal, delay)
 
 
-def set_learning_rate(
-    optimizers: dict[str, torch.optim.Optimizer], step: int, config: TrainConfig
-) -> float:
-    """Give optimisers the rate of a step, and return it."""
-    rate = learning_rate(step, config.steps, config.learning_rate, config.constant)
-    for optimizer in optimizers.values():
-        for group in optimizer.param_groups:
-            group["lr"] = rate
-    return rate
-
-
-def other_scales(
-    penalties: list[JacobianTerm], generator: Callable[[Tensor], Tensor], z: Tensor, fabric: Fabric
-) -> dict[str, float]:
-    """Penalties in the other of their two forms, mean over the processes."""
-    trained = [penalty.label for penalty in penalties]
-    scales = [penalty.other_scale(generator, z) for penalty in penalties]
-    return {
-        name: float(fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
-        for scale in scales
-        for name, value in scale.items()
-        if name not in trained  # where both forms are, each has its column already
-    }
+def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
+    """Give an optimiser the rate of a step."""
+    rate = learning_rate(step, config.steps, config.learning_rate, config.decay_start)
+    for group in optimizer.param_groups:
+        group["lr"] = rate

@@ -19,18 +19,18 @@ def annealing(step: int, steps: int, anneal: float, delay: float = 0.0) -> float
     return min(1.0, risen / length) if length > 0 else 1.0
 
 
-def learning_rate(step: int, steps: int, peak: float, constant: float) -> float:
+def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> float:
     """A rate that stays, then falls linearly so as to reach 0 just after the last step.
 
     Args:
         step: Steps done before this one, 0…steps − 1.
         steps: Length of the run.
         peak: The rate at first, > 0.
-        constant: Share of the run with that rate, 0…1; 1 for all of it.
+        decay_start: Share of the run with that rate, 0…1; 1 for all of it.
 
     Returns:
         The rate for this step.
     """
-    if constant >= 1:
+    if decay_start >= 1:
         return peak
-    return peak * min(1.0, (1 - step / steps) / (1 - constant))
+    return peak * min(1.0, (1 - step / steps) / (1 - decay_start))

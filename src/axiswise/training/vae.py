@@ -1,16 +1,14 @@
 """Training a VAE."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from axiswise.jacobian import Jacobian
 from axiswise.nets import VAE
 from axiswise.objectives import (
-    FactorVAE,
-    JacobianTerm,
+    GeneratorPass,
     VAEObjective,
     VAEPass,
     WeightedTerms,
@@ -18,12 +16,11 @@ from axiswise.objectives import (
     sample_codes,
 )
 from axiswise.support.precision import full_precision
+from axiswise.training.added import AddedTerms, Drawn
 from axiswise.training.config import VAEConfig
-from axiswise.training.discriminator import DiscriminatorTraining
 from axiswise.training.parts import (
     Figures,
     Machine,
-    other_scales,
     ramp_of,
     set_learning_rate,
     unweighted,
@@ -31,11 +28,9 @@ from axiswise.training.parts import (
     whole_batch,
 )
 
-ACTIVE = 0.01  # nats of KL divergence above which an axis counts as active
-
 
 class VAETraining:
-    """Encoder and decoder by one optimiser; FactorVAE's discriminator by another.
+    """Encoder, decoder and the networks of added terms by one optimiser; opponents by their own.
 
     Args:
         config: The recipe.
@@ -44,53 +39,54 @@ class VAETraining:
 
     def __init__(self, config: VAEConfig, machine: Machine) -> None:
         self.config, self.machine = config, machine
-        self.model = config.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.networks: dict[str, nn.Module] = {"vae": self.model}
-        optimizer = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, fused=True)
-        self.optimizers: dict[str, torch.optim.Optimizer] = {"vae": optimizer}
-        self._scheduled = dict(self.optimizers)
-        self._discriminator = log_ratio = None
-        if isinstance(config.objective, FactorVAE):
-            self._discriminator = DiscriminatorTraining(config.objective, config, machine)
-            log_ratio = self._discriminator.log_ratio
-            self.networks["discriminator"] = self._discriminator.network
-            self.optimizers["discriminator"] = self._discriminator.optimizer
-        step_module = VAEStep(
-            self.model.train(),
-            config.objective,
-            config.penalties,
-            partial(whole_batch, fabric=machine.fabric),
-            log_ratio,
-        )
-        self._step, self._optimizer = machine.fabric.setup(step_module, optimizer)
+        self.model = config.model.to(machine.fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.added = AddedTerms(config.terms, self.model, config.seed)
+        gather = partial(whole_batch, fabric=machine.fabric)
+        module = VAEStep(self.model.train(), config.objective, self.added, gather)
+        optimizer = torch.optim.Adam(module.parameters(), lr=config.learning_rate, fused=True)
+        self._step, self._optimizer = machine.fabric.setup(module, optimizer)
+        self.added.setup(machine)
+        self.networks: dict[str, nn.Module] = {"vae": self.model, **self.added.parts}
+        self.optimizers = {"vae": optimizer, **self.added.optimizers}
         self._z = torch.empty(0)
 
     def step(self, step: int) -> Figures:
         """Take a step; see `Training`."""
         config, rng, share = self.config, self.machine.rng, self.machine.share
-        set_learning_rate(self._scheduled, step, config)
-        draws = config.data.draw(config.batch_size, rng)
+        set_learning_rate(self.optimizers["vae"], step, config)
         shape = (config.batch_size, self.model.latent_dim)
+        draws = config.data.draw(config.batch_size, rng)
         noise = torch.randn(shape, generator=rng, device=rng.device)
-        drawn = [penalty.draw(*shape, rng, share) for penalty in config.penalties]
+        drawn = self.added.draw(*shape, rng, share)
         images = config.data.render(draws[share])
 
-        ramps = [ramp_of(term, step, config) for term in (None, *config.penalties)]
-        terms, axes, self._z = self._step(images, noise[share], drawn, ramps)
+        ramp, ramps = ramp_of(None, step, config), self.added.ramps(step, config)
+        terms, axes, self._z = self._step(images, noise[share], drawn, ramp, ramps)
         loss = weighted_sum(terms)
         self._optimizer.zero_grad()
         self.machine.fabric.backward(loss)
         self._optimizer.step()
-        more = {} if self._discriminator is None else self._discriminator.step(self.model, self._z)
+        more = self.added.train_opponents(self._z, self._codes)
         return Figures({**unweighted(terms), **more, "loss": loss.detach()}, axes)
 
     def summary(self, step: int) -> dict[str, float]:
         """More figures; see `Training`."""
-        scales = other_scales(
-            self.config.penalties, self.model.decoder, self._z, self.machine.fabric
-        )
         rate = self.optimizers["vae"].param_groups[0]["lr"]
-        return {**scales, "ramp": ramp_of(None, step, self.config), "learning_rate": rate}
+        ramp = ramp_of(None, step, self.config)
+        return {**self.added.figures(self._z), "ramp": ramp, "learning_rate": rate}
+
+    @torch.no_grad()
+    def _codes(self) -> Tensor:
+        """Codes of another batch, the whole of it."""
+        config, rng, share = self.config, self.machine.rng, self.machine.share
+        draws = config.data.draw(config.batch_size, rng)
+        noise = torch.randn(
+            config.batch_size, self.model.latent_dim, generator=rng, device=rng.device
+        )
+        with self.machine.fabric.autocast():
+            codes = self.model.encoder(config.data.render(draws[share]))
+        mean, log_variance = (full_precision(part) for part in codes)
+        return whole_batch(sample_codes(mean, log_variance, noise[share]), self.machine.fabric)
 
 
 class VAEStep(nn.Module):
@@ -99,90 +95,40 @@ class VAEStep(nn.Module):
     Args:
         vae: The network.
         objective: What it minimises.
-        penalties: The terms on the decoder's Jacobian.
+        added: Terms added to that.
         gather: One process's codes → those of the whole batch; the same if there is one only.
-        log_ratio: What FactorVAE's discriminator says of codes; None for other objectives.
     """
 
     def __init__(
         self,
         vae: VAE,
         objective: VAEObjective,
-        penalties: list[JacobianTerm],
+        added: AddedTerms,
         gather: Callable[[Tensor], Tensor] = lambda codes: codes,
-        log_ratio: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
-        self.vae, self.objective, self.penalties = vae, objective, penalties
-        self.gather, self.log_ratio = gather, log_ratio
+        self.vae, self.objective, self.added, self.gather = vae, objective, added, gather
 
     def forward(
-        self, images: Tensor, noise: Tensor, drawn: list[dict[str, Tensor]], ramps: list[float]
+        self, images: Tensor, noise: Tensor, drawn: Drawn, ramp: float, ramps: Mapping[str, float]
     ) -> tuple[WeightedTerms, Tensor, Tensor]:
         """Run a batch.
 
         Args:
             images: (batch, channel, height, width).
             noise: Standard normal, (batch, latent).
-            drawn: What each penalty drew.
-            ramps: How far the objective's, then each penalty's weight has risen, 0…1.
+            drawn: What each added term drew.
+            ramp: How far the objective's weights have risen, 0…1.
+            ramps: How far each added term's weight has.
 
         Returns:
             The terms; each axis's KL divergence, (latent,), mean over the batch, nats; and the
             sampled codes, (batch, latent), cut off the graph.
         """
         mean, log_variance = (part.float() for part in self.vae.encoder(images))
-        z = sample_codes(mean, log_variance, noise)
-        penalised: WeightedTerms = {}
-        logits = None
-        for penalty, own, ramp in zip(self.penalties, drawn, ramps[1:], strict=True):
-            jacobian = _jacobian(self.vae.decoder, z, penalty)
-            penalised[penalty.label] = (ramp * penalty.weight, penalty(jacobian, **own))
-            logits = _kept_logits(self.vae.decoder, jacobian) if logits is None else logits
-        if logits is None:
-            logits = decoder_logits(self.vae.decoder, z)
-        ratio = None if self.log_ratio is None else self.log_ratio(z)
-        codes = self.gather(mean), self.gather(log_variance), self.gather(z)
-        batch = VAEPass(images, logits, *codes, ratio)
+        made = GeneratorPass(self.vae, sample_codes(mean, log_variance, noise))
+        added = self.added(made, drawn, ramps)
+        codes = self.gather(mean), self.gather(log_variance), self.gather(made.z)
+        terms = self.objective(VAEPass(images, made.output, *codes), ramp)
         axes = kl_divergence(mean.detach(), log_variance.detach()).mean(0)
-        return self.objective(batch, ramps[0]) | penalised, axes, z.detach()
-
-
-def decoder_logits(decoder: nn.Module, z: Tensor) -> Tensor:
-    """What a decoder of probabilities gives before its sigmoid, in float32 at least.
-
-    Args:
-        decoder: Latents → probabilities. Of an `nn.Sequential` that ends in a sigmoid, the rest is
-            called; of any other the logit of its probabilities is taken, kept 1e-6 off 0 and 1.
-        z: Latents, (batch, latent).
-
-    Returns:
-        Logits, (batch, channel, height, width).
-    """
-    body = _before_sigmoid(decoder)
-    return _logit(decoder(z)) if body is None else full_precision(body(z))
-
-
-def _jacobian(decoder: nn.Module, z: Tensor, penalty: JacobianTerm) -> Jacobian:
-    """Of the probabilities, or of hidden layers; in the same pass as the logits."""
-    body = None if penalty.layers else _before_sigmoid(decoder)
-    if body is None:
-        return penalty.jacobian(decoder, z)
-    return penalty.jacobian(body, z, then=nn.Sigmoid())
-
-
-def _kept_logits(decoder: nn.Module, jacobian: Jacobian) -> Tensor:
-    """`decoder_logits`, of the pass that a penalty has made."""
-    output: Tensor = jacobian.output
-    return _logit(output) if jacobian.generator is decoder else full_precision(output)
-
-
-def _before_sigmoid(decoder: nn.Module) -> nn.Sequential | None:
-    """A stack without the sigmoid that it ends in; None for anything else."""
-    if isinstance(decoder, nn.Sequential) and isinstance(decoder[-1], nn.Sigmoid):
-        return nn.Sequential(*list(decoder)[:-1])
-    return None
-
-
-def _logit(probabilities: Tensor) -> Tensor:
-    return torch.logit(probabilities.float(), eps=1e-6)
+        return terms | added, axes, made.z.detach()

@@ -44,7 +44,7 @@ def test_methods_of_a_figure_have_one_budget(tmp_path):
         for scale in figure.scales.values():
             settings = [runs[0].settings for runs in planned_runs(figure, scale, tmp_path).values()]
             # Of the published rivals, only AnnealedVAE has a schedule.
-            own = ("objective", "penalty", "name", "description", "source", "anneal")
+            own = ("objective", "terms", "name", "description", "source", "anneal")
             common = [{k: v for k, v in each.items() if k not in own} for each in settings]
             assert all(each == common[0] for each in common)
 

@@ -36,7 +36,7 @@ def tiny_figure(tiny_recipe, tmp_path, monkeypatch):
     other = tmp_path / "other.yaml"
     text = tiny_recipe.read_text().replace("radius: [0.3,", "radius: [0.1,")
     tiny_recipe.write_text(text)
-    other.write_text(re.sub("penalty: .*", "penalty: null", text))
+    other.write_text(re.sub("terms: .*", "", text))
 
     def use(page):
         made = figure(page, {"first": str(tiny_recipe), "second": str(other)})

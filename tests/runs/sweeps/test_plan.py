@@ -28,23 +28,23 @@ def _values(runs: list[PlannedRun], *keys: str) -> list[tuple[Any, ...]]:
 
 
 def test_a_grid_is_a_product_and_seeds_come_last(planned: Planner) -> None:
-    runs = planned(grid={"penalty.weight": [0.1, 0.3], "steps": [10, 20]}, seeds=[0, 5])
-    assert _values(runs, "penalty.weight", "steps", "seed") == [
+    runs = planned(grid={"terms.jl1.weight": [0.1, 0.3], "steps": [10, 20]}, seeds=[0, 5])
+    assert _values(runs, "terms.jl1.weight", "steps", "seed") == [
         (weight, steps, seed) for weight in (0.1, 0.3) for steps in (10, 20) for seed in (0, 5)
     ]
     assert [run.seed for run in runs] == [0, 5] * 4
-    assert runs[2].overrides == ("--penalty.weight=0.1", "--steps=20")
+    assert runs[2].overrides == ("--terms.jl1.weight=0.1", "--steps=20")
     assert len({run.folder for run in runs}) == 8
 
 
 def test_a_list_keeps_together_what_stands_in_one_entry(planned: Planner) -> None:
-    entries = [{"name": "none", "penalty": None}, {"name": "strong", "penalty.weight": 3}]
+    entries = [{"name": "none", "terms": None}, {"name": "strong", "terms.jl1.weight": 3}]
     runs = planned(list=entries, grid={"steps": [10, 20]})
     assert [run.name for run in runs] == ["none", "none", "strong", "strong"]
     assert [run.settings["steps"] for run in runs] == [10, 20, 10, 20]
-    assert [run.settings["penalty"] is None for run in runs] == [True, True, False, False]
-    assert runs[2].settings["penalty"]["weight"] == 3.0
-    assert runs[2].settings["penalty"]["columns"] == 1  # what the entry leaves out stays
+    assert ["terms" not in run.settings for run in runs] == [True, True, False, False]
+    assert runs[2].settings["terms"]["jl1"]["weight"] == 3.0
+    assert runs[2].settings["terms"]["jl1"]["columns"] == 1  # what the entry leaves out stays
 
 
 def test_settings_hold_for_all_and_what_is_nearer_to_the_run_wins(planned: Planner) -> None:
@@ -72,20 +72,20 @@ def test_several_recipes_and_entries_that_name_their_own(
     runs = plan(file, tmp_path / "out")
     assert [run.name for run in runs] == ["tiny", "three-dots-demo", "tiny-gan"]
     assert runs[2].recipe == str(tiny_gan_recipe)
-    assert [run.settings["kind"] for run in runs] == ["vae", "vae", "gan"]
+    assert [run.settings["trainer"] for run in runs] == ["vae", "vae", "gan"]
 
 
 def test_one_config_has_one_folder_however_it_is_put(planned: Planner, tmp_path: Path) -> None:
-    (first,) = planned(settings={"penalty": {"weight": 0.1}, "description": "other words"})
-    (again,) = planned(grid={"penalty.weight": [1.0e-1]}, settings={"evaluation.bins": 7})
+    (first,) = planned(settings={"terms.jl1": {"weight": 0.1}, "description": "other words"})
+    (again,) = planned(grid={"terms.jl1.weight": [1.0e-1]}, settings={"evaluation.bins": 7})
     (seeded,) = planned(seeds=[3])
-    (other,) = planned(settings={"penalty.weight": 0.2})
+    (other,) = planned(settings={"terms.jl1.weight": 0.2})
     name, digest, seed = first.folder.name.split("-")
     assert (name, seed, len(digest)) == ("tiny", "seed0", 8)
     assert first.folder == again.folder
     assert seeded.folder == tmp_path / "out" / f"tiny-{digest}-seed3"
     assert digest not in other.folder.name
-    assert len(planned(list=[{}, {"penalty.weight": 0.1}, {"steps": 1}], seeds=[0, 0])) == 2
+    assert len(planned(list=[{}, {"terms.jl1.weight": 0.1}, {"steps": 1}], seeds=[0, 0])) == 2
 
 
 def test_a_folder_s_name_has_no_more_parts_than_one(planned: Planner, tmp_path: Path) -> None:
@@ -124,12 +124,12 @@ def test_resources_and_retries_are_read(tiny_recipe: Path) -> None:
         ({"grids": {}}, "unknown key 'grids'"),
         ({"recipe": []}, "must name a recipe"),
         ({"recipe": "no-such-recipe"}, "must be a YAML file or one of .*no-such-recipe"),
-        ({"grid": {"penalty.weigth": [1]}}, "weigth"),
+        ({"grid": {"terms.jl1.weigth": [1]}}, "weigth"),
         ({"grid": {"steps": [10, 20, 0]}}, "--steps=0: steps must be at least 1, got 0"),
         ({"grid": {"steps": []}}, "grid: steps must not be an empty list"),
         ({"grid": {"steps": 10}}, "grid: steps must be a list, got 10"),
         ({"grid": [10]}, "grid must hold keys and values"),
-        ({"list": [{"steps": 10}, {"penalty.weight": "heavy"}]}, "heavy"),
+        ({"list": [{"steps": 10}, {"terms.jl1.weight": "heavy"}]}, "heavy"),
         ({"list": {"steps": 10}}, "list must be a list of keys and values"),
         ({"seeds": 3}, "seeds must be a list of whole numbers, got 3"),
         ({"seeds": [True]}, "seeds must be a list of whole numbers"),

@@ -44,7 +44,7 @@ def test_what_failed_is_reported_and_tried_again_and_what_is_finished_is_not(
     file, out = tmp_path / "sweep.yaml", tmp_path / "out"
     sweep = {
         "recipe": tiny_recipe.name,
-        "list": [{}, {"penalty": None}, {"steps": 20}],
+        "list": [{}, {"terms": None}, {"steps": 20}],
         "metrics": ["reconstruction"],
     }
     file.write_text(yaml.safe_dump(sweep))
@@ -78,7 +78,7 @@ def test_what_failed_is_reported_and_tried_again_and_what_is_finished_is_not(
 
 def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path) -> None:
     """Keys that differ between the runs come first; a run that failed has no scores."""
-    runs = planned(grid={"penalty.weight": [0.1, 0.3]}, seeds=[0, 1])
+    runs = planned(grid={"terms.jl1.weight": [0.1, 0.3]}, seeds=[0, 1])
     shutil.copytree(trained, runs[1].folder)
     scores = '{"mig": 0.25, "local_mig": {"0.3": {"mean": 0.5, "std": 0.1}}}'
     (runs[1].folder / "evaluation.json").write_text(f'{{"name": "tiny", "scores": {scores}}}')
@@ -87,7 +87,7 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
     write_table(table_rows(runs, outcomes), path)
     with path.open() as file:
         header, *rows = csv.reader(file)
-    assert header[:5] == ["recipe", "seed", "folder", "penalty.weight", "data.class_path"]
+    assert header[:5] == ["recipe", "seed", "folder", "terms.jl1.weight", "data.class_path"]
     assert header[header.index("status") :] == ["status", "mig", "local_mig 0.3"]
     assert len(rows) == 4
 
@@ -98,7 +98,7 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
         ("tiny", 0, "failed"),
         ("tiny", 1, "missing"),
     ]
-    assert [row.config["penalty.weight"] for row in found] == ["0.1", "0.1", "0.3", "0.3"]
+    assert [row.config["terms.jl1.weight"] for row in found] == ["0.1", "0.1", "0.3", "0.3"]
     assert found[1].folder == str(runs[1].folder)
     assert [row.scores for row in found] == [{}, {"mig": 0.25, "local_mig 0.3": 0.5}, {}, {}]
     config = found[0].config
@@ -106,7 +106,7 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
         "[8, 8]",
         "[0.3, 1.0]",
     )
-    assert (config["kind"], config["second_penalty"], config["steps"]) == ("vae", "null", "40")
+    assert (config["trainer"], config["steps"]) == ("vae", "40")
     assert "seed" not in config
 
 

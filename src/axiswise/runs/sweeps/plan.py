@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import ArgumentError, Namespace
+from jsonargparse import ArgumentError
 
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import Run
@@ -19,7 +19,7 @@ from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_names, recipe_path
+from axiswise.training.recipe import Settings, read_recipe, recipe_names, recipe_path
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
 # What a run's weights do not depend on; and the seed, which its folder's name ends in.
@@ -120,11 +120,12 @@ def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[
     runs: dict[Path, PlannedRun] = {}
     for recipe, overrides in _variants(sweep):
         config, digest = _checked(recipe, overrides, sweep.metrics)
+        name = config.keys.name
         for seed in sweep.seeds:
-            config.seed = seed
-            folder = out / f"{_plain(config.name)}-{digest}-seed{seed}"
-            told = dump_recipe(config)
-            run = PlannedRun(config.name, recipe, overrides, seed, sweep.metrics, folder, told)
+            config.keys.seed = seed
+            folder = out / f"{_plain(name)}-{digest}-seed{seed}"
+            told = config.dump()
+            run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, told)
             runs.setdefault(folder, run)
     return list(runs.values())
 
@@ -159,17 +160,17 @@ def _word(key: str, value: Any) -> str:
 
 def _checked(
     recipe: str, overrides: tuple[str, ...], metrics: tuple[str, ...] | None
-) -> tuple[Namespace, str]:
+) -> tuple[Settings, str]:
     """A config that is known to be good, and its digest."""
     for word in overrides:
         if word.startswith(("--seed=", "--recipe=")):
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
     try:
         config = read_recipe(recipe_path(recipe), overrides)
-        _check_metrics(build(config), metrics or ())
+        _check_metrics(config.build(), metrics or ())
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
-    told = yaml.safe_load(dump_recipe(config))
+    told = yaml.safe_load(config.dump())
     kept = {key: value for key, value in told.items() if key not in _NOT_IN_DIGEST}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return config, digest[:8]

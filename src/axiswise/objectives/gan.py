@@ -9,7 +9,7 @@ from torch import Tensor
 from axiswise.objectives.vae import WeightedTerms
 
 
-class Game(ABC):
+class GANObjective(ABC):
     """What a critic and a generator minimise; inherit from it for a game of your own."""
 
     @abstractmethod

@@ -3,29 +3,31 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.objectives import JacobianTerm
+from axiswise.nets import Generator
+from axiswise.objectives import GeneratorPass, make_term
 
 BATCH, LATENT = 12, 5
 
-TERMS: dict[str, tuple[JacobianTerm, Callable[..., Tensor]]] = {
-    "jl1": (JacobianTerm("jl1"), aw.jl1_penalty),
-    "jl1 columns": (JacobianTerm("jl1", columns=2), aw.jl1_penalty),
-    "jl2": (JacobianTerm("jl2"), aw.jl2_penalty),
-    "jl2 columns": (JacobianTerm("jl2", columns=1), aw.jl2_penalty),
-    "orojar": (JacobianTerm("orojar"), aw.orojar_penalty),
-    "orojar probes": (JacobianTerm("orojar", probes=2), aw.orojar_penalty),
-    "orojar groups": (JacobianTerm("orojar", groups=3), aw.orojar_penalty),
-    "orojar columns": (JacobianTerm("orojar", columns=3), aw.orojar_penalty),
-    "hessian": (JacobianTerm("hessian"), aw.hessian_penalty),
-    "hessian probes": (JacobianTerm("hessian", probes=3), aw.hessian_penalty),
-    "hessian groups": (JacobianTerm("hessian", groups=2), aw.hessian_penalty),
-    "ima": (JacobianTerm("ima"), aw.ima_contrast),
+TERMS: dict[str, tuple[Any, Callable[..., Tensor]]] = {
+    "jl1": (make_term("jl1"), aw.jl1_penalty),
+    "jl1 columns": (make_term("jl1", columns=2), aw.jl1_penalty),
+    "jl2": (make_term("jl2"), aw.jl2_penalty),
+    "jl2 columns": (make_term("jl2", columns=1), aw.jl2_penalty),
+    "orojar": (make_term("orojar"), aw.orojar_penalty),
+    "orojar probes": (make_term("orojar", probes=2), aw.orojar_penalty),
+    "orojar groups": (make_term("orojar", groups=3), aw.orojar_penalty),
+    "orojar columns": (make_term("orojar", columns=3), aw.orojar_penalty),
+    "hessian": (make_term("hessian"), aw.hessian_penalty),
+    "hessian probes": (make_term("hessian", probes=3), aw.hessian_penalty),
+    "hessian groups": (make_term("hessian", groups=2), aw.hessian_penalty),
+    "ima": (make_term("ima"), aw.ima_contrast),
 }
 
 
@@ -42,6 +44,14 @@ def z() -> Tensor:
     return torch.randn(BATCH, LATENT, generator=rng, dtype=torch.float64)
 
 
+class Plain(Generator, nn.Sequential):
+    """A stack as a generator."""
+
+
+def _at(decoder: nn.Sequential, z: Tensor) -> GeneratorPass:
+    return GeneratorPass(Plain(*decoder), z)
+
+
 def _rng() -> torch.Generator:
     return torch.Generator().manual_seed(7)
 
@@ -53,10 +63,10 @@ def test_the_value_is_the_penalty_s(name: str, decoder: nn.Sequential, z: Tensor
     sampled = {
         option: getattr(term, option)
         for option in ("columns", "probes", "groups")
-        if getattr(term, option) is not None
+        if getattr(term, option, None) is not None
     }
     expected = penalty(decoder, z, **sampled, **({"rng": _rng()} if sampled else {}))
-    value = term(decoder, z, **term.draw(BATCH, LATENT, _rng()))
+    value = term(_at(decoder, z), **term.draw(BATCH, LATENT, _rng()))
     torch.testing.assert_close(value, expected, rtol=1e-12, atol=0)
     assert value.detach() > 0
 
@@ -65,9 +75,11 @@ def test_the_value_is_the_penalty_s(name: str, decoder: nn.Sequential, z: Tensor
 def test_processes_share_one_draw(name: str, decoder: nn.Sequential, z: Tensor) -> None:
     """The mean over three shares of the batch is the value of the whole batch."""
     term, _ = TERMS[name]
-    whole = term(decoder, z, **term.draw(BATCH, LATENT, _rng()))
+    whole = term(_at(decoder, z), **term.draw(BATCH, LATENT, _rng()))
     shares = [slice(0, 4), slice(4, 8), slice(8, 12)]
-    parts = [term(decoder, z[share], **term.draw(BATCH, LATENT, _rng(), share)) for share in shares]
+    parts = [
+        term(_at(decoder, z[share]), **term.draw(BATCH, LATENT, _rng(), share)) for share in shares
+    ]
     torch.testing.assert_close(torch.stack(parts).mean(), whole, rtol=1e-12, atol=0)
 
 
@@ -98,11 +110,11 @@ def test_exact_terms_draw_nothing(name: str) -> None:
 def test_the_scale_free_form_and_the_other_one(
     name: str, penalty: Callable[..., Tensor], decoder: nn.Sequential, z: Tensor
 ) -> None:
-    plain, free = JacobianTerm(name), JacobianTerm(name, normalize=True)  # type: ignore[arg-type]
+    plain, free = make_term(name), make_term(name, normalize=True)
     wanted, wanted_free = penalty(decoder, z), penalty(decoder, z, normalize=True)
-    torch.testing.assert_close(free(decoder, z), wanted_free, rtol=1e-12, atol=0)
+    torch.testing.assert_close(free(_at(decoder, z)), wanted_free, rtol=1e-12, atol=0)
     assert not torch.isclose(wanted, wanted_free)
-    other, other_free = plain.other_scale(decoder, z), free.other_scale(decoder, z)
+    other, other_free = plain.figures(name, decoder, z), free.figures(name, decoder, z)
     assert list(other) == [f"{name}_normalized"]
     assert list(other_free) == [name]
     torch.testing.assert_close(other[f"{name}_normalized"], wanted_free, rtol=1e-12, atol=0)
@@ -111,7 +123,7 @@ def test_the_scale_free_form_and_the_other_one(
 
 
 def test_the_other_scale_of_a_sampled_term_is_exact(decoder: nn.Sequential, z: Tensor) -> None:
-    found = JacobianTerm("jl1", columns=1).other_scale(decoder, z)["jl1_normalized"]
+    found = make_term("jl1", columns=1).figures("jl1", decoder, z)["jl1_normalized"]
     torch.testing.assert_close(found, aw.jl1_penalty(decoder, z, normalize=True))
 
 
@@ -119,30 +131,23 @@ def test_the_other_scale_of_a_sampled_term_is_exact(decoder: nn.Sequential, z: T
 def test_penalties_of_one_form_have_no_other_scale(
     name: str, decoder: nn.Sequential, z: Tensor
 ) -> None:
-    assert JacobianTerm(name).other_scale(decoder, z) == {}  # type: ignore[arg-type]
+    assert make_term(name).figures(name, decoder, z) == {}
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "l1"}, "name must be one of jl1, jl2, orojar, hessian, ima, got 'l1'"),
+        ({"spec": "l1"}, "term must be one of hessian, ima, jl1, jl2, orojar, .*; got 'l1'"),
         ({"weight": -1.0}, "weight must be ≥ 0, got -1.0"),
         ({"weight": math.nan}, "weight must be ≥ 0, got nan"),
-        ({"name": "orojar", "columns": 1}, "columns must be at least 2, got 1"),
-        ({"name": "jl1", "probes": 2}, "probes is no option of the penalty 'jl1'"),
-        ({"name": "jl2", "groups": 2}, "groups is no option of the penalty 'jl2'"),
-        ({"name": "jl2", "normalize": True}, "normalize is no option of the penalty 'jl2'"),
-        ({"name": "hessian", "normalize": True}, "normalize is no option"),
-        ({"name": "hessian", "columns": 1}, "columns is no option"),
-        ({"name": "ima", "probes": 2}, "probes is no option of the penalty 'ima'"),
-        ({"name": "jl1", "columns": 0}, "columns must be at least 1, got 0"),
-        ({"name": "orojar", "probes": 1}, "probes must be at least 2, got 1"),
-        ({"name": "hessian", "groups": 1}, "groups must be at least 2, got 1"),
+        ({"spec": "jl1", "columns": 0}, "columns must be at least 1, got 0"),
+        ({"spec": "orojar", "probes": 1}, "probes must be at least 2, got 1"),
+        ({"spec": "hessian", "groups": 1}, "groups must be at least 2, got 1"),
         (
-            {"name": "orojar", "probes": 2, "groups": 2},
+            {"spec": "orojar", "probes": 2, "groups": 2},
             "groups must be null where probes are given",
         ),
-        ({"name": "orojar", "probes": 2, "normalize": True}, "normalize must go with the exact"),
+        ({"spec": "orojar", "probes": 2, "normalize": True}, "normalize must go with the exact"),
         ({"method": "finite", "epsilon": 0.0}, "epsilon must be > 0, got 0.0"),
         ({"method": "finite", "epsilon": math.nan}, "epsilon must be > 0, got nan"),
         ({"epsilon": 0.1}, "epsilon is no option of method 'forward'"),
@@ -153,7 +158,7 @@ def test_penalties_of_one_form_have_no_other_scale(
 )
 def test_bad_arguments_are_refused_by_name(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        JacobianTerm(**arguments)  # type: ignore[arg-type]
+        make_term(**({"spec": "jl1"} | arguments))
 
 
 def _activations(decoder: nn.Sequential, layers: list[str]) -> Callable[[Tensor], tuple]:
@@ -180,12 +185,12 @@ def test_on_layers_it_is_the_penalty_of_their_outputs(
     term = dataclasses.replace(plain, layers=layers)
     drawn = term.draw(BATCH, LATENT, _rng())
     wanted = penalty(_activations(decoder, layers), z, **drawn)
-    torch.testing.assert_close(term(decoder, z, **drawn), wanted, rtol=1e-10, atol=1e-12)
-    jacobian = term.jacobian(decoder, z)
-    torch.testing.assert_close(term(jacobian, **drawn), wanted, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(jacobian.output, decoder(z), rtol=1e-12, atol=0)
+    torch.testing.assert_close(term(_at(decoder, z), **drawn), wanted, rtol=1e-10, atol=1e-12)
+    made = _at(decoder, z)
+    torch.testing.assert_close(term(made, **drawn), wanted, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(made.output, decoder(z), rtol=1e-12, atol=0)
     other = dataclasses.replace(plain, layers=["1", "2"])
-    assert not torch.isclose(other(decoder, z, **drawn), wanted)
+    assert not torch.isclose(other(_at(decoder, z), **drawn), wanted)
 
 
 def test_the_value_on_layers_is_the_sum_over_them(decoder: nn.Sequential, z: Tensor) -> None:
@@ -193,7 +198,7 @@ def test_the_value_on_layers_is_the_sum_over_them(decoder: nn.Sequential, z: Ten
     one, two = decoder[0].weight, decoder[2].weight
     slope = 1 - decoder[:2](z).square()
     jacobians = [one.expand(BATCH, -1, -1), two @ (slope[:, :, None] * one)]
-    found = JacobianTerm("jl1", layers=["0", "2"])(decoder, z)
+    found = make_term("jl1", layers=["0", "2"])(_at(decoder, z))
     torch.testing.assert_close(found, sum(j.abs().sum((1, 2)).mean() for j in jacobians))
 
 
@@ -205,7 +210,7 @@ def test_the_maximum_over_the_batch_is_that_of_its_samples(
     term = dataclasses.replace(plain, reduction="max", layers=["1", "2"])
     drawn = term.draw(BATCH, LATENT, _rng())
     activations = _activations(decoder, ["1", "2"])
-    if plain.name == "hessian":  # over batch and outputs together
+    if name.startswith("hessian"):  # over batch and outputs together
         wanted = sum(
             penalty(lambda z, i=i: activations(z)[i], z, **drawn, reduction="max") for i in (0, 1)
         )
@@ -213,9 +218,9 @@ def test_the_maximum_over_the_batch_is_that_of_its_samples(
         alone = penalty(activations, z, **drawn, reduction=None)
         assert alone.shape == (2, BATCH)
         wanted = alone.amax(1).sum()
-    value = term(decoder, z, **drawn)
+    value = term(_at(decoder, z), **drawn)
     torch.testing.assert_close(value, wanted, rtol=1e-10, atol=0)
-    mean = dataclasses.replace(term, reduction="mean")(decoder, z, **drawn)
+    mean = dataclasses.replace(term, reduction="mean")(_at(decoder, z), **drawn)
     assert value.detach() > 1.05 * mean.detach()
 
 
@@ -230,7 +235,7 @@ def test_finite_differences_are_those_of_the_step(
     drawn = term.draw(BATCH, LATENT, _rng())
     step = epsilon if epsilon is not None else {"jl1": 1e-3}.get(name, 0.1)
     directions = drawn["probes"].to(z) if drawn else torch.eye(LATENT).to(z)[:, None]
-    if plain.name == "hessian":
+    if name.startswith("hessian"):
         moves = [
             (decoder(z + step * v) - 2 * decoder(z) + decoder(z - step * v)) / step**2
             for v in directions
@@ -238,23 +243,23 @@ def test_finite_differences_are_those_of_the_step(
         wanted = torch.stack(moves).var(0).mean()
     else:
         moves = [(decoder(z + step * v) - decoder(z)) / step for v in directions]
-        if plain.name == "jl1":
+        if name == "jl1":
             wanted = torch.stack(moves).abs().sum((0, 2)).mean()
         else:
             wanted = torch.stack(moves).square().sum(2).var(0).mean()
-    value = term(decoder, z, **drawn)
+    value = term(_at(decoder, z), **drawn)
     torch.testing.assert_close(value, wanted, rtol=1e-9, atol=0)
-    exact = dataclasses.replace(term, method="forward", epsilon=None)(decoder, z, **drawn)
+    exact = dataclasses.replace(term, method="forward", epsilon=None)(_at(decoder, z), **drawn)
     assert not torch.isclose(value, exact, rtol=1e-6)
 
 
 def test_the_other_scale_is_taken_of_the_same_layers(decoder: nn.Sequential, z: Tensor) -> None:
     """Exactly and as a mean, whatever the term itself draws and reduces by."""
-    term = JacobianTerm(
+    term = make_term(
         "orojar", probes=2, layers=["0", "2"], reduction="max", method="finite", epsilon=0.1
     )
     wanted = aw.orojar_penalty(_activations(decoder, ["0", "2"]), z, normalize=True)
-    found = term.other_scale(decoder, z)
+    found = term.figures("orojar", decoder, z)
     assert list(found) == ["orojar_normalized"]
     torch.testing.assert_close(found["orojar_normalized"], wanted.detach())
 
@@ -264,4 +269,4 @@ def test_layers_that_the_generator_does_not_have_or_not_twice_are_refused(
     layers: list[str], decoder: nn.Sequential, z: Tensor
 ) -> None:
     with pytest.raises(ValueError, match="layers must"):
-        JacobianTerm("jl1", layers=layers)(decoder, z)
+        make_term("jl1", layers=layers)(_at(decoder, z))

@@ -1,0 +1,183 @@
+"""Penalties on the generator's Jacobian as terms of a loss."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field, make_dataclass
+from typing import Any, ClassVar, Literal, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from axiswise.jacobian import Jacobian, JacobianOptions
+from axiswise.objectives.term import Differentiable, GeneratorPass, Term
+from axiswise.penalties import rademacher, sample_columns, sample_groups
+
+# Options that a penalty draws at random, of a number that the term sets.
+_DRAWN: dict[str, str] = {
+    "columns": "Random columns for each sample, ≥ 1; all of them, exactly, if null.",
+    "probes": "Rademacher probes, ≥ 2; the exact value if null.",
+    "groups": "Groups of latents, ≥ 2; the exact value if null. One of columns, probes and groups "
+    "at most.",
+}
+_LEAST = {"columns": 1, "probes": 2, "groups": 2}
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(_DRAWN, int | None),
+    "reduction": Literal["mean", "max"],
+}
+_MEANINGS = {
+    "normalize": "The scale-free form, with neither probes nor groups.",
+    "reduction": "Over the batch. OroJaR's published GAN weights belong to max. In several "
+    "processes that is the mean of each one's own maximum.",
+    **_DRAWN,
+}
+# Of how the Jacobian is taken, of which a term has its own settings; and what is not for training.
+_NO_SETTINGS = ("z", "rng", "all_pairs", *JacobianOptions.__annotations__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PenaltyTerm(Term):
+    """A penalty on the Jacobian of a VAE's decoder or a GAN's generator.
+
+    Args:
+        weight: Its weight γ or λ in the end, ≥ 0.
+        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
+        delay: Share of the steps before it does; the recipe's if null.
+        layers: Modules of the generator whose outputs are penalised, summed; none for what the
+            generator returns.
+        method: "forward" for exact derivatives, "finite" for the papers' differences.
+        epsilon: Step of those, > 0; the penalty's own default if null.
+
+    Raises:
+        ValueError: On a number out of range, or options that exclude each other.
+    """
+
+    penalty: ClassVar[Callable[..., Any]]
+    options: ClassVar[tuple[str, ...]]
+
+    layers: list[str] = field(default_factory=list)
+    method: Literal["forward", "finite"] = "forward"
+    epsilon: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        drawn = {name: getattr(self, name) for name in _DRAWN if name in self.options}
+        given = {name: value for name, value in drawn.items() if value is not None}
+        for name, value in given.items():
+            if value < _LEAST[name]:
+                raise ValueError(f"{name} must be at least {_LEAST[name]}, got {value}")
+        if len(given) > 1:
+            first, second = list(given)[:2]
+            raise ValueError(f"{second} must be null where {first} are given")
+        if getattr(self, "normalize", False) and given.keys() & {"probes", "groups"}:
+            raise ValueError("normalize must go with the exact form: leave out probes and groups")
+        if self.epsilon is not None and not self.epsilon > 0:
+            raise ValueError(f"epsilon must be > 0, got {self.epsilon}")
+        if self.epsilon is not None and self.method != "finite":
+            raise ValueError("epsilon is no option of method 'forward', which is exact")
+
+    def label(self, name: str) -> str:
+        """The name, or "jl1_normalized" and the like."""
+        return f"{name}_normalized" if getattr(self, "normalize", False) else name
+
+    def check(self, model: Differentiable) -> None:
+        """Refuse more columns or groups than latents, and layers that are not there."""
+        for name in ("columns", "groups"):
+            value = getattr(self, name, None)
+            if value is not None and value > model.latent_dim:
+                raise ValueError(
+                    f"{name} must be at most the {model.latent_dim} latents, got {value}"
+                )
+        modules = dict(model.generator.named_modules())
+        if unknown := [name for name in self.layers if name not in modules]:
+            raise ValueError(
+                "layers must name modules of the generator, such as "
+                f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
+            )
+
+    def draw(
+        self, batch: int, latent: int, rng: torch.Generator, share: slice = slice(None)
+    ) -> dict[str, Tensor]:
+        """Draw columns, probes or groups; see `Term`."""
+        if (columns := getattr(self, "columns", None)) is not None:
+            return {"columns": sample_columns(batch, latent, columns, rng=rng)[share]}
+        if (probes := getattr(self, "probes", None)) is not None:
+            return {"probes": rademacher((probes, batch, latent), rng=rng)[:, share]}
+        if (groups := getattr(self, "groups", None)) is not None:
+            return {"groups": sample_groups(batch, latent, groups, rng=rng)[:, share]}
+        return {}
+
+    def __call__(
+        self,
+        made: GeneratorPass,
+        network: nn.Module | None = None,  # noqa: ARG002
+        **drawn: Tensor,
+    ) -> Tensor:
+        """The penalty, unweighted; see `Term`."""
+        options = {name: getattr(self, name) for name in self.options if name not in _DRAWN}
+        jacobian = made.jacobian(method=self.method, epsilon=self.epsilon, layers=self.layers)
+        value: Tensor = type(self).penalty(jacobian, **options, **drawn)
+        return value
+
+    def figures(self, name: str, generator: nn.Module, z: Tensor) -> dict[str, Tensor]:
+        """The same penalty in the other of its two forms, scale-free or not, exactly.
+
+        A penalty that falls while its scale-free form stays was lowered by shrinking the Jacobian,
+        not by shaping it.
+        """
+        if "normalize" not in self.options:
+            return {}
+        normalize = not self.normalize  # type: ignore[attr-defined]
+        other = type(self)(layers=self.layers, normalize=normalize)  # type: ignore[call-arg]
+        with torch.no_grad():
+            jacobian = Jacobian(generator, z, layers=self.layers)
+            return {other.label(name): type(self).penalty(jacobian, normalize=normalize)}
+
+
+@functools.cache
+def penalty_term(penalty: Callable[..., Any], name: str) -> type[PenaltyTerm]:
+    """The settings of a penalty as a term, read off the function's signature.
+
+    Args:
+        penalty: A function of a `Jacobian`, such as `axiswise.jl1_penalty`. Its arguments
+            `columns`, `probes` and `groups` become numbers of what is drawn at random; others are
+            settings as they are.
+        name: What errors and help call it.
+
+    Raises:
+        TypeError: If an argument has no default.
+    """
+    types = get_type_hints(penalty)
+    _, *parameters = inspect.signature(penalty).parameters.values()
+    options = [
+        argument
+        for argument in parameters
+        if argument.name not in _NO_SETTINGS and argument.kind is not argument.VAR_KEYWORD
+    ]
+    fields: list[tuple[str, Any, Any]] = []
+    meanings = []
+    for argument in options:
+        if argument.default is inspect.Parameter.empty:
+            raise TypeError(
+                f"{name}: the argument {argument.name} of a penalty must have a default"
+            )
+        kind = _TYPES.get(argument.name, types.get(argument.name, Any))
+        fields.append((argument.name, kind, field(default=argument.default)))
+        meanings.append(f"{argument.name}: {_MEANINGS.get(argument.name, 'Passed on to it.')}")
+    made = make_dataclass(
+        f"{penalty.__name__}_term",
+        fields,
+        bases=(PenaltyTerm,),
+        frozen=True,
+        kw_only=True,
+        namespace={
+            "penalty": staticmethod(penalty),
+            "options": tuple(argument.name for argument in options),
+            "__module__": __name__,
+        },
+    )
+    own = "".join(f"\n        {meaning}" for meaning in meanings)
+    inherited = inspect.getdoc(PenaltyTerm) or ""
+    arguments = inherited.split("Args:")[1].split("Raises:")[0].rstrip().replace("\n", "\n    ")
+    made.__doc__ = f"The penalty {name}.\n\n    Args:{arguments}{own}\n    "
+    return made

@@ -1,0 +1,221 @@
+"""Terms that a recipe adds to a loss: what they have in common, and how one is found by name."""
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, Unpack
+
+import torch
+from torch import Tensor, nn
+
+from axiswise.jacobian import Jacobian, JacobianOptions
+from axiswise.penalties import PENALTIES
+from axiswise.support.family import Family
+from axiswise.support.imports import import_object, is_import_path
+
+
+class Differentiable(Protocol):
+    """What a term asks of a model: a VAE's decoder or a GAN's generator, and its sizes."""
+
+    latent_dim: int
+    size: int
+    channels: int
+
+    @property
+    def generator(self) -> nn.Module: ...  # noqa: D102
+    def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian: ...  # noqa: D102
+    def output(self, of: Tensor | Jacobian) -> Tensor: ...  # noqa: D102
+    def images(self, output: Tensor) -> Tensor: ...  # noqa: D102
+
+
+class GeneratorPass:
+    """A generator at a batch of latents: all terms of a loss share its runs.
+
+    Args:
+        model: The model whose generator it is.
+        z: Latents, (batch, latent).
+    """
+
+    def __init__(self, model: Differentiable, z: Tensor) -> None:
+        self.model, self.z = model, z
+        self._first: Jacobian | None = None
+
+    def jacobian(self, **options: Unpack[JacobianOptions]) -> Jacobian:
+        """The Jacobian of the generator, or of some of its layers; the first one gives `output`."""
+        made = self.model.jacobian(self.z, **options)
+        self._first = made if self._first is None else self._first
+        return made
+
+    @cached_property
+    def output(self) -> Tensor:
+        """What a loss is taken of: a VAE's logits, a GAN's images in [−1, 1]."""
+        return self.model.output(self.z if self._first is None else self._first)
+
+    @property
+    def images(self) -> Tensor:
+        """Images in the range that the generator gives them in."""
+        return self.model.images(self.output)
+
+    def at(self, z: Tensor) -> "GeneratorPass":
+        """The same generator at other latents."""
+        return GeneratorPass(self.model, z)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term(ABC):
+    """A term that a recipe adds to the loss of a generator; inherit for one of your own.
+
+    Args:
+        weight: Its weight in the end, ≥ 0.
+        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
+        delay: Share of the steps before it does; the recipe's if null.
+
+    Raises:
+        ValueError: On a number out of range.
+    """
+
+    weight: float = 0.1
+    anneal: float | None = None
+    delay: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.weight >= 0:  # so that NaN is refused too
+            raise ValueError(f"weight must be ≥ 0, got {self.weight}")
+        for name in ("anneal", "delay"):
+            share = getattr(self, name)
+            if share is not None and not 0 <= share <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {share}")
+
+    def label(self, name: str) -> str:
+        """What its values are logged as, given its name in the recipe."""
+        return name
+
+    def check(self, model: Differentiable) -> None:  # noqa: B027
+        """Refuse a model that it does not fit, with a ValueError that names the setting."""
+
+    def network(self, model: Differentiable) -> nn.Module | None:  # noqa: ARG002
+        """A network of its own, with fresh weights, if it has one."""
+        return None
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer | None:  # noqa: ARG002
+        """The network's own optimiser; without one it learns with the generator, by this term."""
+        return None
+
+    def network_loss(
+        self,
+        network: nn.Module,
+        z: Tensor,
+        codes: Callable[[], Tensor],
+        rng: torch.Generator,
+        share: slice,
+    ) -> dict[str, Tensor]:
+        """What the network minimises, by name, if it has an optimiser of its own.
+
+        Args:
+            network: The network.
+            z: This process's codes of the batch, (batch, latent), cut off the graph.
+            codes: Draws the codes of another batch, the whole of it.
+            rng: Source of randomness, alike in all processes.
+            share: Which samples of a batch are this process's.
+        """
+        raise NotImplementedError
+
+    def draw(
+        self,
+        batch: int,  # noqa: ARG002
+        latent: int,  # noqa: ARG002
+        rng: torch.Generator,  # noqa: ARG002
+        share: slice = slice(None),  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """Draw what it samples, for a whole batch, and keep one process's share of it.
+
+        Args:
+            batch: Samples in the whole batch.
+            latent: Number of latents.
+            rng: Source of randomness; the draw is on its device.
+            share: Which samples are this process's.
+
+        Returns:
+            Keyword arguments for a call.
+        """
+        return {}
+
+    @abstractmethod
+    def __call__(self, *args: Any, **drawn: Any) -> Tensor:
+        """The term, unweighted: a scalar.
+
+        Args:
+            *args: The `GeneratorPass` of a batch, then what `network` returned.
+            **drawn: What `draw` returned.
+        """
+
+    def figures(
+        self,
+        name: str,  # noqa: ARG002
+        generator: nn.Module,  # noqa: ARG002
+        z: Tensor,  # noqa: ARG002
+    ) -> dict[str, Tensor]:
+        """More numbers for a row of the log, by name, given its name in the recipe."""
+        return {}
+
+
+T = TypeVar("T", bound=type[Term])
+
+
+def _own(found: object, spec: str) -> type[Term]:
+    if isinstance(found, type) and issubclass(found, Term):
+        return found
+    if callable(found) and not inspect.isclass(found):
+        from axiswise.objectives.penalty_term import penalty_term
+
+        return penalty_term(found, spec)
+    raise TypeError(f"{spec} must be a penalty or inherit from axiswise.objectives.Term")
+
+
+TERMS: Family[type[Term]] = Family("term", "axiswise.objectives", "term", _own)
+
+
+def term(name: str) -> Callable[[T], T]:
+    """Declare a term, by the name it has in recipes."""
+
+    def declare(cls: T) -> T:
+        TERMS.declare(name, cls, cls)
+        return cls
+
+    return declare
+
+
+def term_names() -> list[str]:
+    """Names of ours: penalties on the Jacobian, and other terms."""
+    return [*PENALTIES.names(), *TERMS.names()]
+
+
+def find_term(spec: str) -> type[Term]:
+    """The settings of a term.
+
+    Args:
+        spec: Name of a penalty or of a term of ours, or the import path of your own: a penalty,
+            that is a function of a `Jacobian`, or a class that inherits from `Term`.
+
+    Raises:
+        ValueError: If it is neither.
+        ImportError: If there is nothing at the import path.
+        TypeError: If what is there is something else.
+    """
+    if spec in PENALTIES.names():
+        return _own(PENALTIES.find(spec).function, spec)
+    if spec in TERMS.names():
+        return TERMS.find(spec)
+    if not is_import_path(spec):
+        raise ValueError(
+            f"term must be one of {', '.join(term_names())}, or the import path of your own; "
+            f"got {spec!r}"
+        )
+    return _own(import_object(spec, "term"), spec)
+
+
+def make_term(spec: str, **settings: Any) -> Any:
+    """A term by name or import path, with its settings: `make_term("jl1", columns=1)`."""
+    return find_term(spec)(**settings)
