@@ -18,7 +18,7 @@ from axiswise.metrics import local_factors, local_metrics
 from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import Run, load_run
-from axiswise.training.recipe import build, dump_recipe, read_recipe, recipe_path
+from axiswise.training.recipe import read_recipe, recipe_path
 from timing import machine
 
 RECIPE, CENTRES, SAMPLES, RADII = "three-dots-jl1", 20, 10_000, [0.1, 0.2, 0.3, 0.6, 1.0]
@@ -49,13 +49,13 @@ def make_run(folder: Path) -> Run:
     """Makes the folder of a run whose network was never trained, and opens it."""
     torch.manual_seed(0)
     config = read_recipe(recipe_path(RECIPE))
-    network = build(config).network
+    network = config.build().network
     assert isinstance(network, ConvVAE)
     with torch.no_grad():
         for layer in (network.encoder.mean, network.encoder.log_variance):
             layer.weight[0] = 0.0
             layer.bias[0] = 0.0
-    (folder / "config.yaml").write_text(dump_recipe(config), encoding="utf-8")
+    (folder / "config.yaml").write_text(config.dump(), encoding="utf-8")
     network.save_pretrained(folder)
     return load_run(folder)
 

@@ -19,7 +19,7 @@ from axiswise.training.checkpoint import list_checkpoints
 STEPS = 560
 # What the tiny recipe of each kind is trained with.
 OVERRIDES = {
-    "vae": ["--steps", str(STEPS), "--penalty.columns", "2"],
+    "vae": ["--steps", str(STEPS), "--terms.jl1.columns", "2"],
     "gan": ["--steps", str(STEPS)],
 }
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
