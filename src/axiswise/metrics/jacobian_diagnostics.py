@@ -7,11 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axiswise.jacobian import check_latents, flat_outputs, jacobian_columns
+from axiswise.jacobian import check_latents, gram, jacobian_columns
 from axiswise.metrics._generators import ImageGenerator
 from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
-from axiswise.penalties import jl1_penalty
+from axiswise.penalties import (
+    column_cosines,
+    cosine_contrast,
+    jl1_penalty,
+    l1_lengths,
+    off_diagonal_energy,
+    safe_ratio,
+)
 from axiswise.support.progress import Progress, no_progress
 
 JACOBIAN_SAMPLES = 500  # latents at which the Jacobian of a run is taken
@@ -103,10 +110,10 @@ def jacobian_diagnostics(
         columns = jacobian_columns(generator, rows)
         if not isinstance(columns, Tensor):
             raise TypeError(f"generator must return one tensor, got {len(columns)}")
-        flat = flat_outputs(columns).double()  # float32 would blur cosines near 1
-        grams.append((flat @ flat.transpose(1, 2)).cpu())
-        sums.append(flat.abs().sum(2).cpu())
-        outputs = flat.shape[2]
+        columns = columns.double()  # float32 would blur cosines near 1
+        grams.append(gram(columns).cpu())
+        sums.append(l1_lengths(columns).cpu())
+        outputs = columns[0, 0].numel()
         done += len(rows)
         progress(done, len(z))
     return describe_columns(torch.cat(grams), torch.cat(sums), outputs, active)
@@ -132,12 +139,12 @@ def jacobian_scores(run: Subject) -> dict[str, Any]:
 
 
 def describe_columns(
-    gram: Tensor, absolute: Tensor, outputs: int, active: Tensor | None = None
+    products: Tensor, absolute: Tensor, outputs: int, active: Tensor | None = None
 ) -> JacobianDiagnostics:
     """Describes columns that are known by their inner products and their L1 lengths.
 
     Args:
-        gram: JᵀJ at each of the latents, (z, latent, latent), on the CPU; float64, since float32
+        products: JᵀJ at each of the latents, (z, latent, latent), on the CPU, float64: float32
             would blur cosines near 1.
         absolute: ‖J_i‖₁ there, (z, latent).
         outputs: The number of entries of a column.
@@ -150,22 +157,18 @@ def describe_columns(
         TypeError: `active` is not boolean.
         ValueError: `active` has another length.
     """
-    lengths = gram.diagonal(dim1=1, dim2=2).sqrt()
-    alive = lengths > 0
-    inverse = torch.where(alive, 1 / lengths, 0)
-    signed = gram * inverse[:, :, None] * inverse[:, None, :]
+    squares = products.diagonal(dim1=1, dim2=2)
+    lengths, alive = squares.sqrt(), squares > 0
+    signed = column_cosines(products)
     cosines = signed.abs().clamp(max=1).mean(0)
     mask = _active(active, lengths.mean(0))
     pairs = cosines[mask][:, mask][*torch.triu_indices(int(mask.sum()), int(mask.sum()), 1)]
-    # A column of length zero becomes a unit vector orthogonal to all others: it adds log 1.
-    chosen = signed + torch.diag_embed((~alive).double())
-    contrast = -0.5 * torch.linalg.slogdet(chosen[:, mask][:, :, mask]).logabsdet
+    contrast = cosine_contrast(signed[:, mask][:, :, mask])
     # With more columns than outputs the determinant is zero, which rounding may hide.
     dependent = (alive & mask).sum(1) > outputs
-    spread = (absolute * inverse / math.sqrt(outputs))[:, mask][alive[:, mask]]
-    squares = gram.square()
-    whole = squares.sum((1, 2))
-    off = 2 * squares.triu(1).sum((1, 2))
+    sparsity = (safe_ratio(absolute, squares) / math.sqrt(outputs))[:, mask][alive[:, mask]]
+    whole = products.square().sum((1, 2))
+    off = off_diagonal_energy(products) / 2
     return JacobianDiagnostics(
         cosines=cosines,
         lengths=lengths.mean(0),
@@ -173,7 +176,7 @@ def describe_columns(
         off_diagonal_share=float(torch.where(whole > 0, off / whole, 0).mean()),
         mean_cosine=float(pairs.mean()),
         ima_contrast=float(torch.where(dependent, math.inf, contrast.clamp(min=0)).mean()),
-        sparsity=float(spread.mean()),
+        sparsity=float(sparsity.mean()),
     )
 
 

@@ -16,7 +16,8 @@ from torch.nn import functional
 from axiswise import plots
 from axiswise.directions.directions import Directions
 from axiswise.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
-from axiswise.jacobian import flat_outputs, jacobian_products
+from axiswise.jacobian import Jacobian, gram
+from axiswise.penalties import column_cosines
 from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.support.files import write_atomically
 from axiswise.support.progress import Progress, StartBar, no_bars
@@ -128,25 +129,26 @@ class _View:
     @torch.no_grad()
     def cosines(self, indices: Sequence[int]) -> Tensor:
         """Mean |cos| between the columns of w ↦ G(z + wA) at w = 0, A the directions."""
-        probes = self.found.matrix[list(indices)].to(self.z)
+        matrix = self.found.matrix[list(indices)]
         settings = self.found.settings
         cosines = []
         for row in range(len(self.z)):  # one at a time, as columns of large images are large
             at = slice(row, row + 1)
-            products = jacobian_products(
+            jacobian = Jacobian(
                 self.generator,
                 self.z[at],
-                probes[:, None],
-                method="finite" if settings.get("derivative") == "finite" else "forward",
-                epsilon=settings.get("epsilon") or 1e-3,
+                "finite" if settings.get("derivative") == "finite" else "forward",
+                epsilon=settings.get("epsilon"),
                 chunk_size=_BATCH,
                 conditioning={name: value[at] for name, value in self.conditioning.items()},
             )
-            if not isinstance(products, Tensor):
-                raise TypeError(f"generator must return one tensor, got {len(products)}")
-            columns = flat_outputs(products)[:, 0].double()
-            columns = columns / columns.norm(dim=1, keepdim=True)  # NaN where nothing changes
-            cosines.append((columns @ columns.T).abs().clamp(max=1).cpu())
+            columns = jacobian.along(matrix).columns()
+            if not isinstance(columns, Tensor):
+                raise TypeError(f"generator must return one tensor, got {len(columns)}")
+            products = gram(columns.double())[0].cpu()
+            zero = products.diagonal() == 0  # where nothing changes there is no cosine
+            found = column_cosines(products).abs().clamp(max=1)
+            cosines.append(found.masked_fill(zero | zero[:, None], torch.nan))
         return torch.stack(cosines).nanmean(0)
 
     @cached_property
