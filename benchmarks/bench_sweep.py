@@ -1,8 +1,8 @@
 """A sweep of eight small runs, against training and scoring one after the other.
 
 Whole processes, in turn: `axiswise train` and `axiswise evaluate` for each run, with as many
-threads as they take by themselves; `axiswise sweep`; and `axiswise sweep --workers 1`, which tells
-what of the gain is due to runs at once, and what to starting Python less often.
+threads as they take by themselves; `axiswise sweep`; and `axiswise sweep --workers 1`, which shows
+how much of the gain comes from runs at once, how much from fewer starts of Python.
 
 Run: python benchmarks/bench_sweep.py
 """
@@ -24,7 +24,7 @@ RECIPE, STEPS, WEIGHTS, SEEDS = "three-dots-demo", 400, (0.03, 0.1, 0.3, 1.0), (
 METRIC = "mig"
 ROUNDS = 2
 TARGET = 1.6
-# Not told by whoever starts this how many threads to take.
+# The numbers of threads that the runs choose themselves.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if "NUM_THREADS" not in name}
 
 
@@ -58,14 +58,14 @@ def one_after_the_other(folder: Path) -> None:
 
 
 def sweep(folder: Path, *words: str) -> None:
-    told = {
+    content = {
         "recipe": RECIPE,
         "settings": {"steps": STEPS},
         "grid": {"terms.jl1.weight": [*WEIGHTS]},
         "seeds": [*SEEDS],
         "metrics": [METRIC],
     }
-    (folder / "sweep.yaml").write_text(yaml.safe_dump(told))
+    (folder / "sweep.yaml").write_text(yaml.safe_dump(content))
     axiswise("sweep", str(folder / "sweep.yaml"), "--out", str(folder / "out"), *words)
 
 
