@@ -7,8 +7,20 @@ import pytest
 
 from axiswise.cli import main
 from axiswise.directions import METHODS
+from axiswise.metrics import METRICS
 
-NAMES = ("train", "recipes", "discover", "evaluate", "show", "sefa", "compare", "sweep", "data")
+NAMES = (
+    "train",
+    "recipes",
+    "discover",
+    "evaluate",
+    "show",
+    "sefa",
+    "compare",
+    "scores",
+    "sweep",
+    "data",
+)
 # Twenty times what a command takes on a machine at rest.
 PATIENCE = 10
 CHECK = """
@@ -39,6 +51,12 @@ def test_help_loads_no_torch(words: str) -> None:
 def test_help_of_discover_names_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["discover", "--help"]) == 0
     assert ", ".join(METHODS.names()) in capsys.readouterr().out
+
+
+def test_help_of_evaluate_names_the_metrics(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", "--help"]) == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Metrics of runs: {', '.join(METRICS.names())};" in shown
 
 
 def test_the_package_loads_torch_when_a_name_is_used() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from axiswise.cli._parts import print_table, refuse
+from axiswise.support.family import declared_names
 
 if TYPE_CHECKING:
     from axiswise.cli._parts import Commands
@@ -14,13 +15,18 @@ if TYPE_CHECKING:
 
 def add(commands: Commands) -> None:
     """Add the command's parser."""
-    parser = commands.add_parser("evaluate", help="score a run, or directions")
+    names = sorted(declared_names("axiswise.metrics", "metric"))
+    parser = commands.add_parser(
+        "evaluate",
+        help="score a run, or directions",
+        epilog=f"Metrics of runs: {', '.join(names)}; those of codes also as local_NAME.",
+    )
     parser.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
     parser.add_argument(
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="as `axiswise scores` lists them, or module:name of your own, or all; the usual ones",
+        help="of those below, or module:name of yours, or all; the usual ones, if none",
     )
     parser.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
     parser.add_argument(

@@ -80,13 +80,23 @@ class Family(Generic[T]):
     @cached_property
     def _modules(self) -> dict[str, str]:
         """Name → module that declares it."""
-        spec = find_spec(self.package)
-        assert spec is not None
-        assert spec.submodule_search_locations is not None
-        declaration = re.compile(rf'^@{self._decorator}\(\s*"([^"]+)"', re.MULTILINE)
-        return {
-            name: f"{self.package}.{path.stem}"
-            for folder in spec.submodule_search_locations
-            for path in sorted(Path(folder).glob("*.py"))
-            for name in declaration.findall(path.read_text(encoding="utf-8"))
-        }
+        return declared_names(self.package, self._decorator)
+
+
+def declared_names(package: str, decorator: str) -> dict[str, str]:
+    """Name → module of all that a package declares with a decorator; the package is not imported.
+
+    Args:
+        package: Such as "axiswise.metrics"; the packages above it are imported.
+        decorator: Such as "metric".
+    """
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    declaration = re.compile(rf'^@{decorator}\(\s*"([^"]+)"', re.MULTILINE)
+    return {
+        name: f"{package}.{path.stem}"
+        for folder in spec.submodule_search_locations
+        for path in sorted(Path(folder).glob("*.py"))
+        for name in declaration.findall(path.read_text(encoding="utf-8"))
+    }
