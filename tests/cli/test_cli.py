@@ -363,7 +363,7 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(
 @pytest.mark.parametrize(
     ("words", "phrases"),
     [
-        (["--metrics", "mug"], ("metrics must be out of local, mig", "'mug'")),
+        (["--metrics", "mug"], ("metrics must be out of local, activeness", "'mug'")),
         (["--radius", "0.001"], ("radius 0.001 moves no factor",)),
         (["--radius", "-1"], ("radius", "-1")),
     ],

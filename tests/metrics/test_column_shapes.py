@@ -1,12 +1,14 @@
 """Shapes of Jacobian columns, against pictures whose numbers are known."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from axiswise.metrics import cell_shares, column_shapes
+from axiswise.metrics import cell_shares, column_shapes, strongest_cell_share
+from axiswise.metrics.column_shapes import column_scores
 
 
 def one(picture):
@@ -90,6 +92,35 @@ def test_cell_shares_against_numpy():
         row, column = divmod(cell, 3)
         part = energy[:, :, 4 * row : 4 * row + 4, 4 * column : 4 * column + 4].sum((2, 3))
         np.testing.assert_allclose(found[:, :, cell], part / energy.sum((2, 3)), rtol=1e-12)
+
+
+def test_the_strongest_cells_share_by_energy_by_hand():
+    """Energies of a column in two cells; the zero column adds nothing above the line or below."""
+    energies = torch.tensor([[[3.0, 1.0], [0.0, 0.0]], [[0.5, 1.5], [8.0, 0.0]]])
+    assert strongest_cell_share(energies) == pytest.approx((3 + 1.5 + 8) / (4 + 2 + 8))
+    assert math.isnan(strongest_cell_share(torch.zeros(1, 2, 2)))
+
+
+def test_columns_of_a_run_weigh_as_much_as_their_energy():
+    """By hand: two cells side by side; the first axis does nothing where its latent is below 0."""
+    latents = torch.tensor([[1.0, 0.0, 0.0], [-1.0, 0.0, 0.0]])
+
+    def generator(z):
+        left, right = torch.zeros(2, 1, 4, 8)
+        left[:, :, :4], right[:, :, 4:] = 1, 1
+        first = torch.relu(z[:, 0])[:, None, None, None] * (2 * left + right)
+        return first + z[:, 1, None, None, None] * right + z[:, 2, None, None, None] * 9
+
+    run = SimpleNamespace(
+        active=torch.tensor([True, True, False]),
+        grid=(1, 2),
+        latents=lambda _: latents,
+        generator=generator,
+    )
+    found = column_scores(run)
+    # Energies of 16 pixels: (64, 16) and 0 of the first axis, (0, 16) twice of the second.
+    assert found["column_cell_share_by_energy"] == pytest.approx((64 + 2 * 16) / (80 + 2 * 16))
+    assert found["column_cell_share"] == pytest.approx((0.8 + 1 + 1) / 3)
 
 
 @pytest.mark.parametrize(
