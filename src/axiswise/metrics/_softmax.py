@@ -44,48 +44,48 @@ def _descend(weights: FloatArray, points: FloatArray, labels: IntArray, ridge: f
     penalty[:, -1] = _LOOSE * len(points)
     first, second = np.triu_indices(len(design))
     products = design[first] * design[second]
-    loss, chances = _loss(weights, design, target, penalty)
+    loss, probabilities = _loss(weights, design, target, penalty)
     for _ in range(_STEPS):
-        gradient = (chances - target) @ design.T + penalty * weights
-        hessian = _hessian(chances, products, len(design))
+        gradient = (probabilities - target) @ design.T + penalty * weights
+        hessian = _hessian(probabilities, products, len(design))
         hessian[np.diag_indices_from(hessian)] += penalty.ravel()
         step = np.linalg.solve(hessian, gradient.ravel()).reshape(weights.shape)
         if (gradient * step).sum() <= _CLOSE * len(points):
             return weights - step
         for _ in range(_HALVINGS):
-            moved, chances = _loss(weights - step, design, target, penalty)
-            if moved <= loss:
+            lowered, probabilities = _loss(weights - step, design, target, penalty)
+            if lowered <= loss:
                 break
             step /= 2
-        weights, loss = weights - step, moved
+        weights, loss = weights - step, lowered
     return weights
 
 
 def _loss(
     weights: FloatArray, design: FloatArray, target: FloatArray, penalty: FloatArray
 ) -> tuple[float, FloatArray]:
-    """Returns the loss, and the chance of each class for each point (class, point)."""
+    """Returns the loss, and the probability of each class for each point (class, point)."""
     logits = weights @ design
     logits -= logits.max(axis=0)
-    chances = np.exp(logits)
-    total = chances.sum(axis=0)
-    chances /= total
+    probabilities = np.exp(logits)
+    total = probabilities.sum(axis=0)
+    probabilities /= total
     misses = np.log(total).sum() - np.vdot(target, logits)
-    return float(misses + (penalty * weights**2).sum() / 2), chances
+    return float(misses + (penalty * weights**2).sum() / 2), probabilities
 
 
-def _hessian(chances: FloatArray, products: FloatArray, size: int) -> FloatArray:
+def _hessian(probabilities: FloatArray, products: FloatArray, size: int) -> FloatArray:
     """Returns the second derivatives, both sides (class, feature) flattened.
 
     Args:
-        chances: (class, point).
+        probabilities: (class, point).
         products: (pair of features, point), the upper triangle of each point's outer product.
         size: The number of features.
     """
-    classes = len(chances)
+    classes = len(probabilities)
     one, other = np.triu_indices(classes)
-    curvature = -chances[one] * chances[other]
-    curvature[one == other] += chances
+    curvature = -probabilities[one] * probabilities[other]
+    curvature[one == other] += probabilities
     blocks = np.empty((len(one), size, size))
     first, second = np.triu_indices(size)
     blocks[:, first, second] = blocks[:, second, first] = curvature @ products.T

@@ -67,9 +67,9 @@ def activeness(
         parts = z.split(batch_size)
         for done, rows in enumerate(parts):
             for axis in range(latent_dim):
-                moved = rows.repeat(len(values), 1)
-                moved[:, axis] = settings.repeat_interleave(len(rows))
-                images = checked_images(generator(moved), len(moved))
+                changed = rows.repeat(len(values), 1)
+                changed[:, axis] = settings.repeat_interleave(len(rows))
+                images = checked_images(generator(changed), len(changed))
                 variance = images.unflatten(0, (len(values), len(rows))).double().var(0)
                 total[axis] += variance.flatten(1).mean(1).sum().cpu()
                 progress(done * latent_dim + axis + 1, len(parts) * latent_dim)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from axiswise.metrics.features import Features
     from axiswise.metrics.jacobian_diagnostics import JacobianDiagnostics
 
-# Which runs get a metric that nobody asks for by name: by whether their model autoencodes.
+# Which runs get a metric unasked: by whether their model autoencodes.
 Usual = Literal["always", "autoencoder", "generator", "never"]
 # What a run, its data or its features must have for a metric.
 Need = Literal["two factors", "autoencoder", "descriptions", "distances"]

@@ -50,7 +50,7 @@ def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> FloatArray:
-    """Measures what each discretised code tells about each factor.
+    """Measures what each discretised code knows about each factor.
 
     The plug-in estimate from the joint histogram of a code's bins and a factor's values, biased
     upwards where samples are few for the cells of the histogram. It is exactly 0 where a code or a

@@ -76,15 +76,15 @@ def udr(
     compare = _similarity(similarity, alpha)
     standardised = _standardised(codes)
     masks = _masks(informative, standardised)
-    # Standardised, an axis that hardly moves explains as much as any: it must not take part.
-    told = [given[:, mask] for given, mask in zip(standardised, masks, strict=True)]
-    count = len(told)
+    # Standardised, an axis that hardly varies explains as much as any: it must not take part.
+    known = [given[:, mask] for given, mask in zip(standardised, masks, strict=True)]
+    count = len(known)
     pairs = np.full((count, count), np.nan)
     for i in range(count):
         for j in range(count):
             if i != j:
-                both = told[i].size and told[j].size
-                pairs[i, j] = _strength(compare(told[i], told[j])) if both else 0.0
+                both = known[i].size and known[j].size
+                pairs[i, j] = _strength(compare(known[i], known[j])) if both else 0.0
     return UDR(np.nanmedian(pairs, axis=0), pairs)
 
 

@@ -116,8 +116,8 @@ def vp_pairs(
     first = torch.rand(pairs, latent_dim, generator=rng, device=device) * (2 * _REACH) - _REACH
     anew = torch.rand(pairs, generator=rng, device=device) * (2 * _REACH) - _REACH
     labels = torch.randint(len(chosen), (pairs,), generator=rng, device=device)
-    moved = torch.tensor(chosen, device=device)[labels]
-    second = first.scatter(1, moved[:, None], anew[:, None])
+    changed = torch.tensor(chosen, device=device)[labels]
+    second = first.scatter(1, changed[:, None], anew[:, None])
     images = None
     with torch.no_grad():
         for start in range(0, pairs, batch_size):

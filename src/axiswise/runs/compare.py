@@ -34,9 +34,9 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
     Returns:
         What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
         "local_mig 0.1". Runs of one recipe whose configs differ go by its name and what differs,
-        as "three-dots-jl1 terms.jl1.weight=0.1"; a file that lies in no run folder tells no config.
-        Runs of a sweep without scores are left out. Where the run's folder is known, it stands
-        there as "folder".
+        as "three-dots-jl1 terms.jl1.weight=0.1"; of a file in no run folder the config is not
+        known. Runs of a sweep without scores are left out. Where the run's folder is known, it
+        stands there as "folder".
 
     Raises:
         FileNotFoundError: If a source is missing or was not evaluated.
@@ -50,10 +50,10 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
 
 
 # A run's evaluation, and its config: dotted keys and values, none where it is not known.
-_Told = tuple[dict[str, Any], dict[str, str]]
+_Known = tuple[dict[str, Any], dict[str, str]]
 
 
-def _read(source: Path) -> list[_Told]:
+def _read(source: Path) -> list[_Known]:
     if (source / TABLE).is_file():
         return _read_sweep(source / TABLE)
     if source.suffix == ".csv" and source.is_file():
@@ -68,21 +68,21 @@ def _read(source: Path) -> list[_Told]:
 
 
 def _settings(config: Path) -> dict[str, Any]:
-    """A run's config as it would be told today, so that runs of earlier versions are alike."""
+    """A run's config as it would be written today, so that runs of earlier versions are alike."""
     try:
         return yaml.safe_load(read_recipe(config).dump())  # type: ignore[no-any-return]
     except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
         return read_keys(config)
 
 
-def _read_sweep(path: Path) -> list[_Told]:
+def _read_sweep(path: Path) -> list[_Known]:
     found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
     if not found:
         raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
     return found
 
 
-def _tell_apart(runs: Sequence[_Told]) -> list[dict[str, Any]]:
+def _tell_apart(runs: Sequence[_Known]) -> list[dict[str, Any]]:
     """The evaluations, those of one recipe named by the keys in which their configs differ."""
     by_recipe: dict[str, list[dict[str, str]]] = {}
     for evaluation, config in runs:
@@ -146,18 +146,7 @@ def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
 def choose_scores(
     evaluations: Sequence[dict[str, Any]], scores: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Evaluations with some of their scores.
-
-    Args:
-        evaluations: What `read_evaluations` returned.
-        scores: Names of the scores to keep, in the order wanted.
-
-    Returns:
-        The same, with no others.
-
-    Raises:
-        ValueError: If no evaluation has one of them.
-    """
+    """Evaluations with these scores alone, in this order; a ValueError if none has one of them."""
     there = list(dict.fromkeys(name for found in evaluations for name in found["scores"]))
     if unknown := [name for name in scores if name not in there]:
         raise ValueError(f"scores must be out of {', '.join(there)}; got {', '.join(unknown)}")
@@ -173,14 +162,7 @@ def choose_scores(
 
 
 def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
-    """The scores of evaluations, by score and recipe.
-
-    Args:
-        evaluations: What `read_evaluations` returned.
-
-    Returns:
-        Score → recipe → one value for each seed.
-    """
+    """Score → recipe → one value for each seed."""
     values: Values = {}
     for evaluation in evaluations:
         for score, value in evaluation["scores"].items():
@@ -191,11 +173,7 @@ def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
 def comparison_rows(values: Values) -> list[list[str]]:
     """Scores as a table of text, a header first; recipes go down where they are more than scores.
 
-    Args:
-        values: What `group_by_recipe` returned.
-
-    Returns:
-        Cells "mean ± sample standard deviation (number of seeds)"; "–" where a recipe lacks it.
+    Its cells are "mean ± sample standard deviation (number of seeds)"; "–" where a recipe lacks it.
     """
     recipes = sorted({recipe for by_recipe in values.values() for recipe in by_recipe})
     rows = [["score", *recipes]]
@@ -215,14 +193,6 @@ def write_comparison(
     comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot;
     where there are local scores, radius.png has those against radius; where there are GANs,
     activeness.png has the activeness of the first run of each recipe.
-
-    Args:
-        evaluations: What `read_evaluations` returned.
-        sources: What was compared, for the table's caption.
-        out: Folder; made if missing.
-
-    Raises:
-        OSError: If something cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
     values = group_by_recipe(evaluations)
@@ -259,11 +229,7 @@ def write_comparison(
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown.
-
-    Args:
-        rows: Cells of text, a header first.
-    """
+    """A table in Markdown, of cells of text, a header first."""
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     lines.insert(1, "|---" * len(rows[0]) + "|")
     return "\n".join(lines)
@@ -298,11 +264,7 @@ def _cell(seeds: list[float]) -> str:
 
 
 def spread_of(seeds: Sequence[float]) -> float:
-    """Sample standard deviation; 0 for one value, NaN where one is infinite.
-
-    Args:
-        seeds: At least one value.
-    """
+    """Sample standard deviation of one value or more; 0 for one, NaN where one is infinite."""
     if not all(map(math.isfinite, seeds)):
         return math.nan
     return statistics.stdev(seeds) if len(seeds) > 1 else 0.0

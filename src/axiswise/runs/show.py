@@ -73,14 +73,7 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
 
 
 def local_curves(scores: dict[str, Any]) -> dict[str, tuple[list[float], list[float], list[float]]]:
-    """Local scores against radius, as `plots.scores_against_radius` takes them.
-
-    Args:
-        scores: The scores of an evaluation.
-
-    Returns:
-        Score → radii, means and standard deviations over centres.
-    """
+    """Local scores of an evaluation → radii, means and standard deviations over centres."""
     return {
         name: (
             [float(radius) for radius in rows],
@@ -204,14 +197,7 @@ def _score_table(evaluation: dict[str, Any]) -> plots.Table:
 
 
 def score_rows(scores: dict[str, Any]) -> list[list[str]]:
-    """Scores as a table of text, a header first.
-
-    Args:
-        scores: The scores of an evaluation.
-
-    Returns:
-        Rows of score, radius and value.
-    """
+    """Scores of an evaluation as a table of text, a header first: score, radius and value."""
     rows = [["score", "radius", "value"]]
     for name, value in scores.items():
         if isinstance(value, dict):
