@@ -13,6 +13,7 @@ from axiswise.data.factors import FactorData, KnownFactors, check_factors, is_he
 from axiswise.data.family import OURS, data_set
 from axiswise.data.resizing import shrink
 from axiswise.data.sprites import Sprites
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 _CHUNK = 2**22  # floats of cells, before they are made smaller, that are drawn in one go
@@ -49,9 +50,8 @@ class Grid(KnownFactors):
                 "dataset must have known factors (axiswise.data.FactorData), "
                 f"got {type(dataset).__name__}"
             )
-        for name, given in (("rows", rows), ("columns", columns)):
-            if given < 1:
-                raise ValueError(f"{name} must be at least 1, got {given}")
+        check_count("rows", rows)
+        check_count("columns", columns)
         channels, height, width = dataset.shape
         if cell_size is not None:
             if height != width or not 1 <= cell_size <= width:

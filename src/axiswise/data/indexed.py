@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from axiswise.data.factors import Source, check_integers, uniform_integers
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 MEMORY_LIMIT = 2**34  # bytes of images; all of CelebA at size 128 takes 9.3 GiB
@@ -123,7 +124,6 @@ def check_memory(name: str, count: int, shape: tuple[int, ...]) -> None:
 
 def check_size(size: int, channels: int = 3) -> None:
     """Refuse a size below 1, and other channels than grey or RGB."""
-    if size < 1:
-        raise ValueError(f"size must be at least 1, got {size}")
+    check_count("size", size)
     if channels not in (1, 3):
         raise ValueError(f"channels must be 1 (grey) or 3 (RGB), got {channels}")

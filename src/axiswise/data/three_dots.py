@@ -19,6 +19,7 @@ from torch import Tensor
 
 from axiswise.data.drawn import Drawn
 from axiswise.data.family import OURS, data_set
+from axiswise.support.checks import check_count
 
 # The paper's disc, in pixels of its 64 x 64 images.
 _PAPER_SIZE = 64
@@ -58,9 +59,9 @@ class ThreeDots(Drawn["_Tables"]):
     def __init__(
         self, size: int = 64, radius: float | None = None, dots: int = 3, values: int = 64
     ) -> None:
-        for name, given, least in (("size", size, 1), ("dots", dots, 1), ("values", values, 2)):
-            if given < least:
-                raise ValueError(f"{name} must be at least {least}, got {given}")
+        check_count("size", size)
+        check_count("dots", dots)
+        check_count("values", values, 2)
         if radius is None:
             radius = _PAPER_RADIUS * size / _PAPER_SIZE
         if not 0 < radius < math.inf:

@@ -54,12 +54,6 @@ def check_channels(images: Floats, name: str) -> None:
         raise ValueError(f"`{name}` must have 1 or 3 channels, got shape {images.shape}")
 
 
-def check_count(value: int, name: str) -> None:
-    """Refuse a count below one."""
-    if value < 1:
-        raise ValueError(f"`{name}` must be at least 1, got {value}")
-
-
 def _as_numpy(value: ArrayLike) -> npt.NDArray[Any]:
     if not isinstance(value, torch.Tensor):
         return np.asarray(value)

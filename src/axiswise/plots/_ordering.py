@@ -6,7 +6,8 @@ from typing import TypedDict
 
 import numpy as np
 
-from axiswise.plots._inputs import ArrayLike, as_floats, check_count
+from axiswise.plots._inputs import ArrayLike, as_floats
+from axiswise.support.checks import check_count
 
 ACTIVE_ABOVE = 0.01
 """Activity (KL, in nats) above which an axis counts as active; the project's convention."""
@@ -90,7 +91,7 @@ def order_axes(
         ValueError: Wrong shape or length, not finite, or `max_axes` below 1.
     """
     values = as_floats(activity, "activity", ["latent"])
-    check_count(max_axes, "max_axes")
+    check_count("`max_axes`", max_axes)
     all_names = [f"z{i}" for i in range(latents)] if names is None else list(names)
     for name, given in (("activity", values), ("names", all_names)):
         if len(given) != latents:

@@ -5,7 +5,8 @@ from matplotlib.figure import Figure
 
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._colour import ROBUST_PERCENTILE, SIGNED, signed_bar, symmetric_norm
-from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
+from axiswise.plots._inputs import ArrayLike, Floats, as_images
+from axiswise.support.checks import check_count
 
 _ROWS = ("image", "reconstruction", "difference")
 
@@ -34,7 +35,7 @@ def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int
         raise ValueError(
             f"`reconstructed` must have the shape of `images`, got {after.shape} and {before.shape}"
         )
-    check_count(max_images, "max_images")
+    check_count("`max_images`", max_images)
     error = float(np.abs(after - before).mean(dtype=np.float64))
     shown = slice(0, max_images)
     pixels = tiles.tile_pixels(3, len(before[shown]))

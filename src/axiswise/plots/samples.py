@@ -7,7 +7,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from axiswise.plots import _tiles as tiles
-from axiswise.plots._inputs import ArrayLike, Floats, as_images, check_count
+from axiswise.plots._inputs import ArrayLike, Floats, as_images
+from axiswise.support.checks import check_count
 
 _SPACE = 10  # pixels between groups
 _NAMED = 4  # groups whose differing numbers of images are named one by one
@@ -34,7 +35,7 @@ def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Sam
     """
     if not groups:
         raise ValueError(f"`groups` must hold at least one group of images, got {groups}")
-    check_count(columns, "columns")
+    check_count("`columns`", columns)
     images = {name: _checked(given, f"groups[{name!r}]") for name, given in groups.items()}
     first, *others = images
     shape = images[first].shape[1:]

@@ -8,19 +8,19 @@ from pathlib import Path
 
 
 class UnreadableFileError(ValueError):
-    """A file that is damaged, or not what it is taken for."""
+    """A file that is damaged, or of another kind than expected."""
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that no reader, and no crash, ever sees half of it.
+    """Write a file that is whole or absent, whatever reader or crash comes between.
 
     Args:
-        path: Where to; a file that stands there is replaced at the very end.
+        path: The file; an existing one is replaced at the very end.
         content: All of it.
 
     Raises:
-        OSError: If the folder cannot be written or the disk is full. What stood there stays, and
-            nothing half-written is left.
+        OSError: The folder cannot be written or the disk is full. An existing file stays as it
+            was, and no temporary file is left.
     """
     with naming(path):
         descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
@@ -45,7 +45,7 @@ def remove_unfinished(path: Path) -> None:
 
 
 def load_tensors(path: str | Path) -> object:
-    """Read a file of PyTorch's that somebody else has made, by `torch.load(weights_only=True)`.
+    """Read a PyTorch file of unknown origin by `torch.load(weights_only=True)`: no code of it runs.
 
     Args:
         path: The file.
@@ -54,8 +54,8 @@ def load_tensors(path: str | Path) -> object:
         Its content: a tensor, or several in dictionaries and lists; on the CPU.
 
     Raises:
-        UnreadableFileError: If it is damaged or contains anything else, which is not run.
-        OSError: If it cannot be read.
+        UnreadableFileError: It is damaged or contains anything else.
+        OSError: It cannot be read.
     """
     import torch
 
@@ -71,11 +71,7 @@ def load_tensors(path: str | Path) -> object:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Make errors say which file they are about: that of a full disk, for one, does not.
-
-    Args:
-        path: The file.
-    """
+    """Within it, an OSError names the file, which that of a full disk, say, does not."""
     try:
         yield
     except OSError as error:

@@ -1,0 +1,29 @@
+"""Checks of arguments that functions of several folders take."""
+
+import operator
+
+
+def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
+    """An integer argument that is within its range.
+
+    Args:
+        name: What the argument is called.
+        value: What was given.
+        least: Its smallest value.
+        most: Its largest value, if there is one.
+
+    Returns:
+        The value as a Python integer.
+
+    Raises:
+        TypeError: It is no integer.
+        ValueError: It is out of the range.
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be an integer, got {value!r}") from None
+    if count < least or (most is not None and count > most):
+        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise ValueError(f"{name} must be {allowed}, got {count}")
+    return count
