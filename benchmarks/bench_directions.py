@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions.solving import fresh_steps, learn, orojar_term, some_moves
+from axiswise.directions.solving import drawn_directions, fresh_steps, learn
 from axiswise.directions.space import SearchSpace
 from axiswise.generators import frozen
+from axiswise.jacobian import JacobianOperator
 from axiswise.training.allocator import keep_freed_memory
 from timing import compare, machine, show
 
@@ -91,13 +92,12 @@ def ours(
     space = SearchSpace(generator, generator.latent_dim, subspace, chunk_size=chunk_size)
     rng = torch.Generator().manual_seed(0)
     start = torch.eye(space.size, device=space.device)
-    step = fresh_steps(
-        space,
-        lambda batch, matrix: {"orojar": orojar_term(some_moves(batch, matrix, columns, rng))},
-        columns,
-        batch_size=batch,
-        rng=rng,
-    )
+
+    def terms(along: JacobianOperator) -> dict[str, Tensor]:
+        index = drawn_directions(along, columns, rng)
+        return {"orojar": aw.orojar_penalty(along, columns=index, all_pairs=True, reduction=None)}
+
+    step = fresh_steps(space, terms, columns, batch_size=batch, rng=rng)
 
     def one() -> None:
         with frozen(generator):

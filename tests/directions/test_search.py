@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 import axiswise as aw
-from axiswise.directions import METHODS, space
+from axiswise.directions import METHODS
 from axiswise.generators import ImageGenerator
+from axiswise.jacobian import Jacobian
 
 LENGTHS = (2.0, 3.0, 4.0, 5.0)
 # Enough to find the parts of small scenes; by default searches take longer.
@@ -238,16 +239,14 @@ def test_no_more_rows_than_the_chunk_size_are_in_the_generator_at_once(
     """Latents times directions, of what is differentiated; latents, of what is just run."""
     rows: list[int] = []
 
-    def columns(generator: Any, z: Tensor, index: Tensor, **settings: Any) -> Any:
-        rows.append(len(z) * len(index))
-        return aw.jacobian_columns(generator, z, index, **settings)
+    for name in ("products", "curvatures"):
+        asked = getattr(Jacobian, name)
 
-    def products(generator: Any, z: Tensor, probes: Tensor) -> Any:
-        rows.append(len(z) * len(probes))
-        return aw.jacobian_products(generator, z, probes)
+        def noted(self: Jacobian, probes: Tensor, asked: Any = asked, **step: float) -> Any:
+            rows.append(len(probes) * self.batch)
+            return asked(self, probes, **step)
 
-    monkeypatch.setattr(space, "jacobian_columns", columns)
-    monkeypatch.setattr(space, "jacobian_products", products)
+        monkeypatch.setattr(Jacobian, name, noted)
     generator = Waves(4)
     generator.register_forward_pre_hook(lambda _module, inputs: rows.append(len(inputs[0])))
     settings = {"solver": "adam", "steps": 2, "columns": 2} if method == "orojar adam" else {}

@@ -8,28 +8,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-import axiswise as aw
 from axiswise.directions import solving
 from axiswise.directions.solving import (
-    Moves,
-    all_moves,
     check_count,
-    check_sampled,
+    drawn_directions,
     fresh_steps,
     gram_matrices,
     jacobians,
-    jl1_term,
     known_jacobians,
     known_steps,
     learn,
-    orojar_term,
     random_rotation,
-    some_moves,
 )
 from axiswise.directions.space import LatentBatch, SearchSpace
+from axiswise.jacobian import JacobianOperator, KnownJacobian
+from axiswise.penalties import jl1_penalty, orojar_penalty
 
 LATENT, BATCH = 4, 3
-Term = Callable[[Moves], Tensor]
 Nets = Callable[..., nn.Module]
 
 
@@ -37,38 +32,37 @@ def _rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def _point(mlp: Nets, batch: int = BATCH, chunk_size: int | None = None) -> LatentBatch:
+def _batch(mlp: Nets, count: int = BATCH) -> LatentBatch:
     net = mlp(LATENT, kind=torch.float64).requires_grad_(False)
-    space = SearchSpace(net, LATENT, slice(0, LATENT), chunk_size=chunk_size)
-    return LatentBatch(space, torch.randn(batch, LATENT, generator=_rng(1)).double(), {})
+    space = SearchSpace(net, LATENT, slice(0, LATENT))
+    return LatentBatch(space, torch.randn(count, LATENT, generator=_rng(1)).double(), {})
 
 
-def _matrix(rows: int = LATENT) -> Tensor:
-    """Neither orthogonal nor of rows of one length, so that nothing holds by chance."""
-    return torch.randn(rows, LATENT, generator=_rng(2)).double().requires_grad_()
+def _matrix() -> Tensor:
+    """Neither orthogonal nor of rows of one length, so that no equality is by chance."""
+    return torch.randn(LATENT, LATENT, generator=_rng(2)).double().requires_grad_()
 
 
-def _jacobian(point: LatentBatch, sample: int) -> Tensor:
+def _jacobian(batch: LatentBatch, sample: int) -> Tensor:
     def image(z: Tensor) -> Tensor:
-        return point.space.generator(z[None])[0]
+        return batch.space.generator(z[None])[0]
 
-    columns: Tensor = torch.autograd.functional.jacobian(image, point.z[sample])
+    columns: Tensor = torch.autograd.functional.jacobian(image, batch.z[sample])
     return columns
 
 
-def _exact(term: Term, point: LatentBatch, matrix: Tensor) -> Tensor:
-    """The term's definition, entry by entry."""
+def _exact(name: str, batch: LatentBatch, matrix: Tensor) -> Tensor:
+    """The penalty's definition, entry by entry, mean over the batch."""
     total = torch.zeros((), dtype=torch.float64)
-    for sample in range(len(point)):
-        jacobian = _jacobian(point, sample)
-        moves = [jacobian @ row for row in matrix]
-        if term is jl1_term:
-            total = total + sum(entry.abs() for move in moves for entry in move)
+    for sample in range(len(batch)):
+        changes = [_jacobian(batch, sample) @ row for row in matrix]
+        if name == "jl1":
+            total = total + sum(entry.abs() for change in changes for entry in change)
             continue
-        for i, first in enumerate(moves):
-            for j, second in enumerate(moves):
+        for i, first in enumerate(changes):
+            for j, second in enumerate(changes):
                 total = total + (2 * (first @ second) ** 2 if i != j else 0)
-    return total
+    return total / len(batch)
 
 
 def _with_gradient(value: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,74 +70,54 @@ def _with_gradient(value: Tensor, matrix: Tensor) -> tuple[Tensor, Tensor]:
     return value.detach(), gradient
 
 
-@pytest.mark.parametrize("term", [orojar_term, jl1_term])
-def test_along_all_directions_terms_and_gradients_are_exact(mlp: Nets, term: Term) -> None:
-    point, matrix = _point(mlp), _matrix()
-    expected = _with_gradient(_exact(term, point, matrix), matrix)
-    sampled = _with_gradient(term(some_moves(point, matrix, LATENT, _rng())), matrix)
-    whole = _with_gradient(term(all_moves(point.jacobian(), matrix)), matrix)
-    torch.testing.assert_close(sampled, expected, rtol=1e-10, atol=1e-12)
-    torch.testing.assert_close(whole, expected, rtol=1e-10, atol=1e-12)
+def _sampled(name: str, along: JacobianOperator, index: Tensor) -> Tensor:
+    if name == "jl1":
+        return jl1_penalty(along, columns=index, reduction=None)
+    return orojar_penalty(along, columns=index, all_pairs=True, reduction=None)
 
 
-@pytest.mark.parametrize("columns", [1, 2, 3])
-@pytest.mark.parametrize("term", [orojar_term, jl1_term])
-def test_along_some_directions_terms_and_gradients_are_right_on_average(
-    mlp: Nets, term: Term, columns: int
-) -> None:
-    """Over 60 draws with 100 copies of each latent, to four standard errors, which are small."""
-    point, matrix, copies, draws = _point(mlp), _matrix(), 100, 60
-    many = LatentBatch(point.space, point.z.repeat(copies, 1), {})
-    value, gradient = _with_gradient(_exact(term, point, matrix), matrix)
-    rng, values, gradients = _rng(), [], []
-    for _ in range(draws):
-        drawn = _with_gradient(term(some_moves(many, matrix, columns, rng)) / copies, matrix)
-        values.append(drawn[0])
-        gradients.append(drawn[1])
-    for expected, found in ((value, torch.stack(values)), (gradient, torch.stack(gradients))):
-        error = found.std(0) / math.sqrt(draws)
-        assert float(error.max() / expected.abs().max()) < 0.02
-        assert bool(((found.mean(0) - expected).abs() < 4 * error).all())
-        assert bool((found.std(0) > 0).any())
+def _terms(
+    name: str, columns: int, rng: torch.Generator
+) -> Callable[[JacobianOperator], dict[str, Tensor]]:
+    return lambda along: {"term": _sampled(name, along, drawn_directions(along, columns, rng))}
 
 
-def test_terms_are_the_penalties_of_the_turned_generator(mlp: Nets) -> None:
-    """Of w ↦ G(z + wA) at w = 0, by the functions that training uses."""
-    point, matrix = _point(mlp), _matrix()
-    here = torch.zeros(BATCH, LATENT).double()
+@pytest.mark.parametrize("name", ["orojar", "jl1"])
+def test_penalties_along_directions_and_their_gradients_are_exact(mlp: Nets, name: str) -> None:
+    """Of columns at hand, and sampled: on average over all choices, by enumeration."""
+    batch, matrix = _batch(mlp), _matrix()
+    penalty = jl1_penalty if name == "jl1" else orojar_penalty
+    expected = _with_gradient(_exact(name, batch, matrix), matrix)
+    known = _with_gradient(penalty(KnownJacobian(batch.columns()).along(matrix)), matrix)
+    torch.testing.assert_close(known, expected, rtol=1e-10, atol=1e-12)
+    for columns in range(1, LATENT + 1):
+        choices = itertools.combinations(range(LATENT), columns)
+        values = [
+            _sampled(name, batch.jacobian.along(matrix), torch.tensor(choice)).mean()
+            for choice in choices
+        ]
+        mean = _with_gradient(torch.stack(values).mean(), matrix)
+        torch.testing.assert_close(mean, expected, rtol=1e-10, atol=1e-12)
 
-    def turned(w: Tensor) -> Tensor:
-        return point.space.generator(point.z + w @ matrix)
 
-    moved = all_moves(point.jacobian(), matrix)
-    for term, penalty in ((orojar_term, aw.orojar_penalty), (jl1_term, aw.jl1_penalty)):
-        expected = _with_gradient(BATCH * penalty(turned, here), matrix)
-        torch.testing.assert_close(_with_gradient(term(moved), matrix), expected)
-        moved = all_moves(point.jacobian(), matrix)
-
-
-def test_each_latent_moves_along_directions_of_its_own_without_repeats(mlp: Nets) -> None:
-    point, matrix = _point(mlp, batch=200), _matrix()
-    moved = some_moves(point, matrix, 2, _rng())
-    assert moved.index is not None
-    assert moved.along is not None
-    assert bool((moved.index[0] != moved.index[1]).all())
-    assert torch.equal(moved.index.flatten().unique(), torch.arange(LATENT))
-    counts = moved.index.flatten().bincount()
+def test_each_latent_has_directions_of_its_own_without_repeats(mlp: Nets) -> None:
+    along = _batch(mlp, 200).jacobian.along(_matrix())
+    index = drawn_directions(along, 2, _rng())
+    assert bool((index[:, 0] != index[:, 1]).all())
+    counts = index.flatten().bincount()
+    assert len(counts) == LATENT
     assert int(counts.min()) > 70  # 100 are expected of each
-    assert torch.equal(moved.along, matrix[moved.index])
-    assert moved.scale == 2
-    for k, sample in ((0, 0), (1, 7)):
-        expected = _jacobian(point, sample) @ matrix[moved.index[k, sample]]
-        torch.testing.assert_close(moved.columns[k, sample], expected)
+    whole = drawn_directions(along, LATENT, _rng()).sort(1).values
+    assert torch.equal(whole, torch.arange(LATENT).expand(200, -1))
 
 
-def test_a_generator_that_records_no_gradients_is_refused(mlp: Nets) -> None:
+@pytest.mark.parametrize("name", ["orojar", "jl1"])
+def test_a_generator_that_records_no_gradients_is_refused(mlp: Nets, name: str) -> None:
     net = mlp(LATENT)
-    silent = torch.no_grad()(lambda z: net(z))
-    point = LatentBatch(SearchSpace(silent, LATENT, slice(0, LATENT)), torch.zeros(1, LATENT), {})
+    space = SearchSpace(torch.no_grad()(lambda z: net(z)), LATENT, slice(0, LATENT))
+    step = fresh_steps(space, _terms(name, 1, _rng()), 1, batch_size=2, rng=_rng())
     with pytest.raises(ValueError, match="generator must record gradients"):
-        some_moves(point, _matrix().float(), 1, _rng())
+        list(step(_matrix().float()))
 
 
 class Fixed(nn.Module):
@@ -171,12 +145,12 @@ def test_jacobians_and_gram_matrices_are_those_of_the_latents_that_were_drawn(
 ) -> None:
     generator = Fixed(mlp(LATENT, kind=torch.float64).requires_grad_(False))
     space = SearchSpace(generator, LATENT, slice(0, LATENT), chunk_size=chunk_size)
-    point = LatentBatch(space, generator.latents(21), {})
-    expected = torch.stack([_jacobian(point, sample).T for sample in range(21)])
-    told: list[tuple[int, int]] = []
-    parts = list(jacobians(space, 21, _rng(), lambda done, all_, _: told.append((done, all_))))
+    batch = LatentBatch(space, generator.latents(21), {})
+    expected = torch.stack([_jacobian(batch, sample).T for sample in range(21)])
+    reported: list[tuple[int, int]] = []
+    parts = list(jacobians(space, 21, _rng(), lambda done, all_, _: reported.append((done, all_))))
     torch.testing.assert_close(torch.cat(parts), expected)
-    assert told[-1] == (21, 21)
+    assert reported[-1] == (21, 21)
     generator.drawn = 0
     torch.testing.assert_close(known_jacobians(space, 21, _rng()), expected)
     generator.drawn = 0
@@ -201,16 +175,16 @@ def test_jacobians_that_fill_the_memory_are_refused(
 
 def test_a_step_on_known_jacobians_gives_the_mean_over_those_it_draws(mlp: Nets) -> None:
     """Also where fewer are known than a step wants."""
-    point, matrix = _point(mlp, batch=6), _matrix().detach()
-    known = point.jacobian()
-    each = [float(jl1_term(all_moves(known[i : i + 1], matrix))) for i in range(6)]
+    batch, matrix = _batch(mlp, 6), _matrix().detach()
+    known = batch.columns()
+    each = jl1_penalty(KnownJacobian(known).along(matrix), reduction=None).tolist()
 
     def drawn(batch_size: int) -> float:
-        step = known_steps(
-            known, lambda moved: {"jl1": jl1_term(moved)}, batch_size=batch_size, rng=_rng()
-        )
-        (terms,) = step(matrix)
-        return float(terms["jl1"])
+        def terms(along: JacobianOperator) -> dict[str, Tensor]:
+            return {"jl1": jl1_penalty(along, reduction=None)}
+
+        (found,) = known_steps(known, terms, batch_size=batch_size, rng=_rng())(matrix)
+        return float(found["jl1"])
 
     assert drawn(6) == drawn(32) == pytest.approx(sum(each) / 6)
     assert any(drawn(1) == pytest.approx(value) for value in each)
@@ -218,19 +192,13 @@ def test_a_step_on_known_jacobians_gives_the_mean_over_those_it_draws(mlp: Nets)
     assert any(drawn(2) == pytest.approx(value) for value in pairs)
 
 
-@pytest.mark.parametrize("term", [orojar_term, jl1_term])
-def test_a_step_on_fresh_latents_is_the_same_in_parts(mlp: Nets, term: Term) -> None:
+@pytest.mark.parametrize("name", ["orojar", "jl1"])
+def test_a_step_on_fresh_latents_is_the_same_in_parts(mlp: Nets, name: str) -> None:
     matrix, values = _matrix().detach().float().requires_grad_(), []
     for chunk_size in (None, 1, 5):
         space = SearchSpace(mlp(LATENT), LATENT, slice(0, LATENT), chunk_size=chunk_size)
         rng = _rng(3)
-        step = fresh_steps(
-            space,
-            lambda point, rows, rng=rng: {"term": term(some_moves(point, rows, 2, rng))},
-            2,
-            batch_size=8,
-            rng=rng,
-        )
+        step = fresh_steps(space, _terms(name, 2, rng), 2, batch_size=8, rng=rng)
         parts = [terms["term"] for terms in step(matrix)]
         assert len(parts) == {None: 1, 1: 8, 5: 4}[chunk_size]
         values.append(_with_gradient(torch.stack(parts).sum(), matrix))
@@ -360,10 +328,7 @@ def test_counts_are_checked_by_name() -> None:
         check_count("things", 4, 3)
 
 
-def test_sampled_directions_are_refused_where_they_cannot_be_had(mlp: Nets) -> None:
-    check_sampled(SearchSpace(mlp(), LATENT, slice(1, 3)), 2)
-    for bad in (0, 3):
-        with pytest.raises(ValueError, match=f"columns must be .* between 1 and 2, got {bad}"):
-            check_sampled(SearchSpace(mlp(), LATENT, slice(1, 3)), bad)
+def test_fresh_latents_need_a_backward_pass(mlp: Nets) -> None:
+    space = SearchSpace(mlp(), LATENT, slice(1, 3), "finite")
     with pytest.raises(ValueError, match="derivative must be 'forward'"):
-        check_sampled(SearchSpace(mlp(), LATENT, slice(1, 3), "finite"), 1)
+        fresh_steps(space, _terms("jl1", 1, _rng()), 1, batch_size=2, rng=_rng())

@@ -65,7 +65,7 @@ def test_a_batch_s_jacobian_has_the_searched_columns(
     ):
         for subspace in (slice(0, LATENT), slice(1, 3)):
             space = SearchSpace(generator, LATENT, subspace, derivative, 1e-6, chunk_size)  # type: ignore[arg-type]
-            found = LatentBatch(space, z, conditioning).jacobian()
+            found = LatentBatch(space, z, conditioning).columns()
             assert found.shape == (3, space.size, 12)
             for sample in range(3):
                 whole = torch.autograd.functional.jacobian(net, z[sample : sample + 1])[0, :, 0]

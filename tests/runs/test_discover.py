@@ -183,7 +183,7 @@ def steepest(space, rng, progress, *, samples: int = 20):
     \"\"\"
     lengths = torch.zeros(space.size)
     for batch in space.batches(samples, space.size, rng):
-        lengths += batch.jacobian().norm(dim=2).sum(0)
+        lengths += batch.columns().norm(dim=2).sum(0)
     return torch.eye(space.size)[lengths.argsort(descending=True)]
 """
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.generators import Holds, ImageGenerator, device_of, draw
-from axiswise.jacobian import Method, flat_outputs, jacobian_columns, jacobian_products
+from axiswise.jacobian import Jacobian, Method, flat_outputs
 from axiswise.support.precision import full_precision
 
 _ROUNDING = 1e-3  # share of the largest pixel; float32 through dozens of layers stays far below
@@ -99,35 +99,34 @@ class LatentBatch:
         before, after = self.z[:, : subspace.start], self.z[:, subspace.stop :]
         return lambda w: generator(torch.cat([before, w, after], 1), **self.conditioning)
 
+    @cached_property
+    def jacobian(self) -> Jacobian:
+        """The Jacobian of the images in the searched latents."""
+        return Jacobian(
+            self.images_of, self.searched, self.space.derivative, epsilon=self.space.epsilon
+        )
+
     @torch.no_grad()
-    def jacobian(self) -> Tensor:
-        """Columns of the Jacobian, (batch, size, output), without gradient."""
+    def columns(self) -> Tensor:
+        """Columns of the Jacobian, (batch, size, output), without gradient.
+
+        Raises:
+            ValueError: If they are not finite.
+            TypeError: If the generator returns several tensors.
+        """
         # `hold` and closures fix the batch, so only the columns are split.
         together = self.space.size
         if self.space.chunk_size is not None:
             together = max(1, self.space.chunk_size // len(self))
-        parts = [
-            jacobian_columns(
-                self.images_of,
-                self.searched,
-                columns,
-                method=self.space.derivative,
-                epsilon=self.space.epsilon,
-            )
-            for columns in torch.arange(self.space.size).split(together)
-        ]
-        return torch.cat([self._checked(part) for part in parts], 1)
-
-    def products(self, probes: Tensor) -> Tensor:
-        """J·v for probes v (probe, batch, size): (probe, batch, output), differentiable in v."""
-        return self._checked(jacobian_products(self.images_of, self.searched, probes))
-
-    def _checked(self, derivatives: Tensor | tuple[Tensor, ...]) -> Tensor:
-        if not isinstance(derivatives, Tensor):
-            raise TypeError(f"generator must return one tensor, got {len(derivatives)}")
-        if not derivatives.isfinite().all():
-            raise ValueError("generator must have finite derivatives, got NaN or infinity")
-        return full_precision(flat_outputs(derivatives))
+        parts = []
+        for index in torch.arange(self.space.size).split(together):
+            part = self.jacobian.columns(index)
+            if not isinstance(part, Tensor):
+                raise TypeError(f"generator must return one tensor, got {len(part)}")
+            if not part.isfinite().all():
+                raise ValueError("generator must have finite derivatives, got NaN or infinity")
+            parts.append(full_precision(flat_outputs(part)))
+        return torch.cat(parts, 1)
 
 
 def check_generator(space: SearchSpace, rng: torch.Generator) -> None:
@@ -149,7 +148,7 @@ def check_generator(space: SearchSpace, rng: torch.Generator) -> None:
     both = LatentBatch(space, z, conditioning)
     _check_images(both)
     try:
-        jacobian = both.jacobian()
+        columns = both.columns()
     except torch.OutOfMemoryError as error:
         raise ValueError(
             f"chunk_size must be smaller, since the memory is full, got {space.chunk_size}"
@@ -161,7 +160,7 @@ def check_generator(space: SearchSpace, rng: torch.Generator) -> None:
             "generator must be differentiable, unless derivative='finite': "
             + str(error).replace("method=", "derivative=")
         ) from error
-    if not jacobian.any():
+    if not columns.any():
         raise ValueError(
             "generator must change with the searched latents, but its derivatives are all zero; if "
             "it cannot be differentiated, use derivative='finite' with an epsilon large enough"

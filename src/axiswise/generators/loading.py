@@ -159,7 +159,9 @@ def _architectures() -> dict[str, type[Pretrained]]:
     return {
         kind.__name__: kind
         for kind in kinds
-        if issubclass(kind, VAE | Generator | BigGAN) and kind not in (VAE, Generator)
+        if isinstance(kind, type)
+        and issubclass(kind, VAE | Generator | BigGAN)
+        and kind not in (VAE, Generator)
     }
 
 

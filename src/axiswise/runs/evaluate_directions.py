@@ -91,7 +91,7 @@ def jacobian(
     grams, lengths, moved = [], [], []
     outputs = done = 0
     for batch in space.batches(_LATENTS, space.size, rng):
-        columns = batch.jacobian()
+        columns = batch.columns()
         outputs = columns.shape[2]
         wide = columns.double()
         grams.append((wide @ wide.transpose(1, 2)).cpu())

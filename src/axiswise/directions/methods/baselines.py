@@ -1,4 +1,4 @@
-"""What directions that were searched must beat: random ones, and the generator's own axes."""
+"""Baselines of every search: random directions, and the generator's own axes."""
 
 import torch
 from torch import Tensor
@@ -11,26 +11,11 @@ from axiswise.support.progress import Progress
 
 @method("random")
 def random_directions(space: SearchSpace, rng: torch.Generator, _progress: Progress) -> Tensor:
-    """The rows of a random rotation.
-
-    Args:
-        space: What is searched.
-        rng: Source of randomness.
-
-    Returns:
-        (size, size), orthonormal.
-    """
+    """The rows of a random rotation, (size, size)."""
     return random_rotation(space.size, rng)
 
 
 @method("coordinates")
 def coordinates(space: SearchSpace, _rng: torch.Generator, _progress: Progress) -> Tensor:
-    """The latents themselves.
-
-    Args:
-        space: What is searched.
-
-    Returns:
-        (size, size), the identity.
-    """
+    """The latents themselves, the identity (size, size)."""
     return torch.eye(space.size)

@@ -4,14 +4,9 @@ import torch
 from torch import Tensor
 
 from axiswise.directions.family import method
-from axiswise.directions.solving import (
-    check_count,
-    fresh_steps,
-    learn,
-    random_rotation,
-    recorded,
-)
-from axiswise.directions.space import LatentBatch, SearchSpace
+from axiswise.directions.solving import Terms, check_count, fresh_steps, learn, random_rotation
+from axiswise.directions.space import SearchSpace
+from axiswise.jacobian import JacobianOperator
 from axiswise.penalties import hessian_penalty, rademacher
 from axiswise.support.progress import Progress
 
@@ -28,17 +23,14 @@ def hessian(
     probes: int = 2,
     orthonormal: bool = True,
 ) -> Tensor:
-    """Directions along which the image changes independently of where the others stand.
+    """Directions whose effects on the image do not depend on the amounts of the others.
 
     It minimises the Hessian Penalty of w ↦ G(z + wA) at w = 0 by Adam, step by step on fresh
-    latents, its rate falling to zero along half a cosine.
+    latents; the rate falls to zero along half a cosine.
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
-        steps: Steps.
-        batch_size: Latents in each; 32 as published.
+        steps: Number of steps.
+        batch_size: Latents in each step; 32 as published.
         learning_rate: Adam's; 0.01 as published.
         probes: Number of Rademacher probes, at least 2; 2 as published.
         orthonormal: Keep the directions orthonormal; otherwise each has length 1.
@@ -53,23 +45,17 @@ def hessian(
     check_count("steps", steps)
     if probes < 2:
         raise ValueError(f"probes must be at least 2, got {probes}")
-    if space.derivative == "finite":
-        raise ValueError(
-            "derivative must be 'forward' for the Hessian Penalty, whose gradient differences "
-            "do not have, got 'finite'"
-        )
 
+    def terms(along: JacobianOperator) -> Terms:
+        # The latents come first, so that the draw is the same whatever `chunk_size` is.
+        signs = rademacher((along.batch, probes, along.latent), rng=rng).transpose(0, 1)
+        return {"hessian": hessian_penalty(along, probes=signs, reduction=None)}
+
+    step = fresh_steps(space, terms, probes, batch_size=batch_size, rng=rng)
     _check_curved(space, rng)
-
-    def terms(batch: LatentBatch, matrix: Tensor) -> dict[str, Tensor]:
-        # The latents come first, so that the same are drawn whatever `chunk_size` is.
-        signs = rademacher((len(batch), probes, len(matrix)), rng=rng).transpose(0, 1).to(matrix)
-        penalty = hessian_penalty(batch.images_of, batch.searched, signs @ matrix)
-        return {"hessian": len(batch) * recorded(penalty)}
-
     return learn(
         random_rotation(space.size, rng).to(space.device),
-        fresh_steps(space, terms, probes, batch_size=batch_size, rng=rng),
+        step,
         steps=steps,
         learning_rate=learning_rate,
         orthonormal=orthonormal,
@@ -82,7 +68,7 @@ def _check_curved(space: SearchSpace, rng: torch.Generator) -> None:
     (batch,) = space.batches(1, 1, rng)
     signs = rademacher((1, 1, space.size), rng=rng).to(batch.searched)
     # Beside a probe of zeros, the variance is that of the other's curvature.
-    if not hessian_penalty(batch.images_of, batch.searched, torch.cat([signs, 0 * signs])):
+    if not hessian_penalty(batch.jacobian, probes=torch.cat([signs, 0 * signs])):
         raise ValueError(
             "generator must have second derivatives for the Hessian Penalty, but they are zero, as "
             "in a network of linear layers and ReLU"

@@ -22,11 +22,8 @@ def jacobian_svd(
     """Eigenvectors of the mean of JᵀJ, J the Jacobian; at one z its right-singular vectors.
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
         samples: Number of latents that JᵀJ is averaged over.
-        z: Latents of your own to average over instead, (batch, latent), for a generator that wants
+        z: Latents of your own to average over instead, (batch, latent), for a generator that takes
             no conditioning.
 
     Returns:
@@ -40,5 +37,5 @@ def jacobian_svd(
     elif z.dim() != 2 or z.shape[1] != space.latent_dim or len(z) == 0:
         raise ValueError(f"z must be (batch, {space.latent_dim}), got {tuple(z.shape)}")
     else:
-        grams = gram(LatentBatch(space, z.to(space.device), {}).jacobian().double())
+        grams = gram(LatentBatch(space, z.to(space.device), {}).columns().double())
     return torch.linalg.eigh(grams.mean(0)).eigenvectors.flip(1).T  # type: ignore[no-any-return]

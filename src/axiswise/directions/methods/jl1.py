@@ -5,16 +5,18 @@ from torch import Tensor
 
 from axiswise.directions.family import method
 from axiswise.directions.solving import (
-    check_sampled,
+    Terms,
+    check_count,
+    drawn_directions,
     fresh_steps,
-    jl1_term,
     known_jacobians,
     known_steps,
     learn,
     random_rotation,
-    some_moves,
 )
 from axiswise.directions.space import SearchSpace
+from axiswise.jacobian import JacobianOperator
+from axiswise.penalties import jl1_penalty
 from axiswise.support.progress import Progress
 
 
@@ -33,20 +35,17 @@ def jl1(
     """Orthonormal directions that each change few pixels.
 
     It minimises the mean over latents of Σ_i ‖J_i‖₁, J the Jacobian of w ↦ G(z + wA) at w = 0. The
-    paper has this cost in training a VAE; here it turns the axes of a generator that is trained
-    already. Unlike OroJaR, it can settle rotations among columns of equal length.
+    paper has this cost in training a VAE; here it rotates the axes of a trained generator. Unlike
+    OroJaR, it can settle rotations among columns of equal length.
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
-        samples: Latents whose Jacobians are taken, once; not where `columns` is given.
-        steps: Steps.
-        batch_size: Latents in each.
+        samples: Number of latents whose Jacobians are taken, once; unused with `columns`.
+        steps: Number of steps.
+        batch_size: Latents in each step.
         learning_rate: Adam's.
-        columns: Number of random directions that each latent is moved along in a step, each step
-            with latents of its own: an unbiased estimate, for generators of many latents. None for
-            all directions, exactly.
+        columns: Number of random directions that a step takes the cost of at each of its own
+            latents: an unbiased estimate, for generators of many latents. None for all directions,
+            exactly.
 
     Returns:
         (size, size), a direction in each row.
@@ -55,24 +54,15 @@ def jl1(
         ValueError: If a setting is out of range, or the Jacobians would fill the memory.
     """
     start = random_rotation(space.size, rng).to(space.device)
+
+    def terms(along: JacobianOperator) -> Terms:
+        index = None if columns is None else drawn_directions(along, columns, rng)
+        return {"jl1": jl1_penalty(along, columns=index, reduction=None)}
+
     if columns is None:
         known = known_jacobians(space, samples, rng, progress)
-        step = known_steps(
-            known, lambda moved: {"jl1": jl1_term(moved)}, batch_size=batch_size, rng=rng
-        )
+        step = known_steps(known, terms, batch_size=batch_size, rng=rng)
     else:
-        check_sampled(space, columns)
-        step = fresh_steps(
-            space,
-            lambda batch, matrix: {"jl1": jl1_term(some_moves(batch, matrix, columns, rng))},
-            columns,
-            batch_size=batch_size,
-            rng=rng,
-        )
-    return learn(
-        start,
-        step,
-        steps=steps,
-        learning_rate=learning_rate,
-        progress=progress,
-    )
+        check_count("columns", columns, space.size)
+        step = fresh_steps(space, terms, columns, batch_size=batch_size, rng=rng)
+    return learn(start, step, steps=steps, learning_rate=learning_rate, progress=progress)

@@ -8,15 +8,17 @@ from torch import Tensor
 from axiswise.directions.family import method
 from axiswise.directions.jacobi import joint_diagonalization
 from axiswise.directions.solving import (
-    check_sampled,
+    Terms,
+    check_count,
+    drawn_directions,
     fresh_steps,
     gram_matrices,
     learn,
-    orojar_term,
     random_rotation,
-    some_moves,
 )
 from axiswise.directions.space import SearchSpace
+from axiswise.jacobian import JacobianOperator
+from axiswise.penalties import orojar_penalty
 from axiswise.support.progress import Progress
 
 
@@ -34,27 +36,24 @@ def orojar(
     columns: int = 1,
     orthonormal: bool = True,
 ) -> Tensor:
-    """Directions whose effects on the image are orthogonal, at once for all latents.
+    """Directions whose effects on the image are orthogonal, at all latents at once.
 
     Both solvers minimise the mean over latents of 2·Σ_{i≠j} (J_iᵀJ_j)², J the Jacobian of
-    w ↦ G(z + wA) at w = 0. Since that is A times the Gram matrix of G's own Jacobian times Aᵀ, the
+    w ↦ G(z + wA) at w = 0. Since JᵀJ is A times the Gram matrix of G's own Jacobian times Aᵀ, the
     directions jointly diagonalise these Gram matrices: "jacobi" takes them once and finds A by
-    plane rotations, with no learning rate and no further run of the generator. "adam" is the
-    paper's way, step by step on fresh latents, but that its rate falls to zero along half a cosine.
+    plane rotations, without a learning rate or further passes of the generator. "adam" is the
+    paper's way, step by step on fresh latents, except that its rate falls along half a cosine.
 
     Where columns have the same length at all latents, it cannot tell them from their rotations.
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
         solver: "jacobi" or "adam".
-        samples: Latents, for "jacobi".
-        steps: Steps of "adam".
-        batch_size: Latents in each; 32 as published.
+        samples: Number of latents, for "jacobi".
+        steps: Number of steps of "adam".
+        batch_size: Latents in each step; 32 as published.
         learning_rate: Adam's; 0.01 as published.
-        columns: Number of random directions that each latent is moved along in a step of "adam":
-            an unbiased estimate, whose time does not grow with the number of latents.
+        columns: Number of random directions that a step of "adam" compares with all at each
+            latent: an unbiased estimate, whose time does not grow with the number of latents.
         orthonormal: Keep the directions orthonormal; otherwise, with "adam", each has length 1.
 
     Returns:
@@ -71,17 +70,15 @@ def orojar(
         return joint_diagonalization(grams, start, progress)
     if solver != "adam":
         raise ValueError(f"solver must be 'jacobi' or 'adam', got {solver!r}")
-    check_sampled(space, columns)
-    step = fresh_steps(
-        space,
-        lambda batch, matrix: {"orojar": orojar_term(some_moves(batch, matrix, columns, rng))},
-        columns,
-        batch_size=batch_size,
-        rng=rng,
-    )
+    check_count("columns", columns, space.size)
+
+    def terms(along: JacobianOperator) -> Terms:
+        index = drawn_directions(along, columns, rng)
+        return {"orojar": orojar_penalty(along, columns=index, all_pairs=True, reduction=None)}
+
     return learn(
         start,
-        step,
+        fresh_steps(space, terms, columns, batch_size=batch_size, rng=rng),
         steps=steps,
         learning_rate=learning_rate,
         orthonormal=orthonormal,

@@ -1,4 +1,4 @@
-"""Directions by OroJaR and JL1 together: orthogonal in what they do, and sparse."""
+"""Directions by OroJaR and JL1 together: orthogonal in their effects, and sparse."""
 
 import math
 
@@ -7,17 +7,10 @@ from torch import Tensor
 
 from axiswise.directions.family import method
 from axiswise.directions.jacobi import joint_diagonalization
-from axiswise.directions.solving import (
-    Moves,
-    jl1_term,
-    known_jacobians,
-    known_steps,
-    learn,
-    orojar_term,
-    random_rotation,
-)
+from axiswise.directions.solving import Terms, known_jacobians, known_steps, learn, random_rotation
 from axiswise.directions.space import SearchSpace
-from axiswise.jacobian import gram
+from axiswise.jacobian import JacobianOperator, gram
+from axiswise.penalties import jl1_penalty, orojar_penalty
 from axiswise.support.progress import Progress
 
 
@@ -37,17 +30,14 @@ def orojar_jl1(
 
     OroJaR is blind to rotations among columns of equal length, which JL1 can settle; JL1 alone
     gives up what a person would call one change for two of fewer pixels. Each is taken relative to
-    what no rotation changes: OroJaR to 2·(Σ_i ‖J_i‖²)², JL1 to what random directions would give.
+    what no rotation changes: OroJaR to 2·(Σ_i ‖J_i‖²)², JL1 to its value for random directions.
     The start is OroJaR's solution by plane rotations.
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
-        weight: Of the relative JL1, to 1 of the relative OroJaR, ≥ 0.
-        samples: Latents whose Jacobians are taken, once.
-        steps: Steps.
-        batch_size: Latents in each.
+        weight: Of the relative JL1, ≥ 0; the relative OroJaR has weight 1.
+        samples: Number of latents whose Jacobians are taken, once.
+        steps: Number of steps.
+        batch_size: Latents in each step.
         learning_rate: Adam's.
 
     Returns:
@@ -61,18 +51,13 @@ def orojar_jl1(
     known = known_jacobians(space, samples, rng, progress)
     grams = gram(known.double())
     energy = 2 * grams.diagonal(dim1=1, dim2=2).sum(1).square().mean().float()
-    # Of a random direction a, E|J_p a| = ‖J_p‖ √(2/π size) for pixel p, but for terms in 1/size.
+    # Of a random direction a, E|J_p a| = ‖J_p‖ √(2/π size) for pixel p, up to terms in 1/size.
     usual = known.norm(dim=1).sum(1).mean() * math.sqrt(2 * space.size / math.pi)
 
-    def terms(moved: Moves) -> dict[str, Tensor]:
-        return {"orojar": orojar_term(moved) / energy, "jl1": weight * jl1_term(moved) / usual}
+    def terms(along: JacobianOperator) -> Terms:
+        orojar, jl1 = (penalty(along, reduction=None) for penalty in (orojar_penalty, jl1_penalty))
+        return {"orojar": orojar / energy, "jl1": weight * jl1 / usual}
 
     start = joint_diagonalization(grams, random_rotation(space.size, rng).to(grams), progress)
     step = known_steps(known, terms, batch_size=batch_size, rng=rng)
-    return learn(
-        start.to(known),
-        step,
-        steps=steps,
-        learning_rate=learning_rate,
-        progress=progress,
-    )
+    return learn(start.to(known), step, steps=steps, learning_rate=learning_rate, progress=progress)
