@@ -17,7 +17,7 @@ def add(commands: Commands) -> None:
 
 def run(_options: argparse.Namespace) -> None:
     """Print name and description of each."""
-    from axiswise.training.recipe import recipe_descriptions
+    from axiswise.training.shipped import recipe_descriptions
 
     descriptions = recipe_descriptions()
     width = max(map(len, descriptions))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,47 +13,13 @@ from axiswise.objectives import find_term
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import see_current_folder
 from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
+from axiswise.training.shipped import recipe_descriptions as recipe_descriptions
+from axiswise.training.shipped import recipe_names as recipe_names
+from axiswise.training.shipped import recipe_path as recipe_path
 
-_FOLDER = resources.files("axiswise") / "recipes"
 _TRAINERS: dict[str, type[TrainConfig]] = {"vae": VAEConfig, "gan": GANConfig}
 # The keys whose networks take the size and the channels of the data.
 _NETWORKS = {"vae": ["model"], "gan": ["generator", "critic"]}
-
-
-def recipe_names() -> list[str]:
-    """Names of the shipped recipes, sorted."""
-    files = _FOLDER.iterdir()
-    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
-
-
-def recipe_descriptions() -> dict[str, str]:
-    """Name and description of each shipped recipe."""
-    return {
-        name: yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))["description"]
-        for name in recipe_names()
-    }
-
-
-def recipe_path(recipe: str) -> Path:
-    """The file of a recipe.
-
-    Args:
-        recipe: A shipped name, or a path of a YAML file.
-
-    Returns:
-        Its path.
-
-    Raises:
-        FileNotFoundError: If it is neither.
-    """
-    if recipe in recipe_names():
-        return Path(str(_FOLDER / f"{recipe}.yaml"))
-    path = Path(recipe)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"RECIPE must be a YAML file or one of {', '.join(recipe_names())}; got {recipe!r}"
-        )
-    return path
 
 
 def recipe_parser(trainer: str = "vae", terms: Mapping[str, str] | None = None) -> ArgumentParser:

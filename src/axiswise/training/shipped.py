@@ -1,0 +1,38 @@
+"""The recipes that are shipped, by name; apart from what reads them, which loads torch."""
+
+from importlib import resources
+from pathlib import Path
+
+import yaml
+
+_FOLDER = resources.files("axiswise") / "recipes"
+
+
+def recipe_names() -> list[str]:
+    """Names of the shipped recipes, sorted."""
+    files = _FOLDER.iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def recipe_descriptions() -> dict[str, str]:
+    """Name and description of each shipped recipe."""
+    return {
+        name: yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))["description"]
+        for name in recipe_names()
+    }
+
+
+def recipe_path(recipe: str) -> Path:
+    """The file of a recipe, a shipped name or a path of a YAML file.
+
+    Raises:
+        FileNotFoundError: If it is neither.
+    """
+    if recipe in recipe_names():
+        return Path(str(_FOLDER / f"{recipe}.yaml"))
+    path = Path(recipe)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"RECIPE must be a YAML file or one of {', '.join(recipe_names())}; got {recipe!r}"
+        )
+    return path
