@@ -3,6 +3,8 @@
 import csv
 import json
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -345,3 +347,23 @@ def test_local_scores_that_are_infinite_have_no_place_on_a_curve(tmp_path: Path)
     write_comparison(read_evaluations([str(path)]), [str(path)], tmp_path / "out")
     assert (tmp_path / "out" / "radius.png").exists()
     assert "inf (1)" in (tmp_path / "out" / "comparison.md").read_text()
+
+
+def test_committed_evaluations_are_read_and_stand_beside_new_ones(tmp_path: Path) -> None:
+    kept = Path(__file__).parents[2] / "results" / "figures" / "scores"
+    files = sorted(map(str, kept.glob("three-dots-jl1-fast-*.json")))
+    assert len(files) > 1
+    text = _evaluation("three-dots-jl1-fast", 9, local_mig=_local(0.5, 0.4, 0.3))
+    (tmp_path / "evaluation.json").write_text(text)
+    found = read_evaluations([*files, str(tmp_path / "evaluation.json")])
+    assert [evaluation["name"] for evaluation in found] == ["three-dots-jl1-fast"] * len(found)
+    assert len(group_by_recipe(found)["local_mig 0.1"]["three-dots-jl1-fast"]) == len(files) + 1
+
+
+def test_evaluate_show_and_compare_do_without_fabric() -> None:
+    code = (
+        "import sys; from axiswise.runs import compare, evaluate, show, udr; "
+        "print([name for name in sys.modules if name.startswith(('lightning', 'axiswise.cli'))])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"
