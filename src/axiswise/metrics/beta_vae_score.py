@@ -17,13 +17,14 @@ from axiswise.metrics._factor_space import (
     encode_factors,
 )
 from axiswise.metrics._inputs import ArrayLike, FloatArray, as_count
+from axiswise.metrics._score import Score
 from axiswise.metrics._softmax import fit_softmax, predict_softmax
 from axiswise.metrics.declaration import metric
 from axiswise.support.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
-class BetaVAEScore:
+class BetaVAEScore(Score):
     """A BetaVAE score; `float()` gives the score.
 
     Attributes:
@@ -31,11 +32,7 @@ class BetaVAEScore:
         train_score: Its accuracy on the training points.
     """
 
-    score: float
     train_score: float
-
-    def __float__(self) -> float:
-        return self.score
 
 
 def beta_vae_draws(

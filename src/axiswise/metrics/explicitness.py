@@ -6,11 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 
 
 @dataclass(frozen=True, eq=False)
-class Explicitness:
+class Explicitness(Score):
     """An explicitness; `float()` gives the score.
 
     Attributes:
@@ -19,11 +20,7 @@ class Explicitness:
             factor with no value to score.
     """
 
-    score: float
     auc: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("explicitness", usual="always")

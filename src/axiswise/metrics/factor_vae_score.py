@@ -18,12 +18,13 @@ from axiswise.metrics._factor_space import (
     encode_factors,
 )
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.support.progress import Progress, no_progress
 
 
 @dataclass(frozen=True, eq=False)
-class FactorVAEScore:
+class FactorVAEScore(Score):
     """A FactorVAE score; `float()` gives the score.
 
     Attributes:
@@ -34,13 +35,9 @@ class FactorVAEScore:
         active: (latent,), boolean: the axes that were looked at.
     """
 
-    score: float
     train_score: float
     votes: IntArray
     active: npt.NDArray[np.bool_]
-
-    def __float__(self) -> float:
-        return self.score
 
 
 def factor_vae_draws(

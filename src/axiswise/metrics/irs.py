@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 
 
 @dataclass(frozen=True, eq=False)
-class IRS:
+class IRS(Score):
     """An interventional robustness score; `float()` gives the score.
 
     Attributes:
@@ -20,13 +21,9 @@ class IRS:
         deviations: (latent,), the largest distance of a code from its mean, in its own units.
     """
 
-    score: float
     per_code: FloatArray
     robustness: FloatArray
     deviations: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("irs")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from axiswise.metrics._factor_space import Encode, check_sizes, encode_factors
 from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_numpy
-from axiswise.metrics._repeated import RepeatedScore
+from axiswise.metrics._score import RepeatedScore
 from axiswise.metrics.declaration import with_active
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity

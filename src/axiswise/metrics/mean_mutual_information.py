@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import discretize, mutual_information
 
 
 @dataclass(frozen=True, eq=False)
-class MeanMutualInformation:
+class MeanMutualInformation(Score):
     """A mean mutual information between codes; `float()` gives the score.
 
     Attributes:
@@ -18,11 +19,7 @@ class MeanMutualInformation:
         mutual_information: (latent, latent), nats; the diagonal holds the entropies.
     """
 
-    score: float
     mutual_information: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("mean_mutual_information")

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies, mutual_information
 
 
 @dataclass(frozen=True, eq=False)
-class MIG:
+class MIG(Score):
     """A mutual information gap; `float()` gives the score.
 
     Attributes:
@@ -20,13 +21,9 @@ class MIG:
         entropies: (factor,), nats.
     """
 
-    score: float
     gaps: FloatArray
     mutual_information: FloatArray
     entropies: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("mig", usual="always", usual_locally=True)

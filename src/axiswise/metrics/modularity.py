@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import mutual_information
 
 
 @dataclass(frozen=True, eq=False)
-class Modularity:
+class Modularity(Score):
     """A modularity; `float()` gives the score.
 
     Attributes:
@@ -19,12 +20,8 @@ class Modularity:
         mutual_information: (latent, factor), nats.
     """
 
-    score: float
     per_code: FloatArray
     mutual_information: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("modularity", usual="always", usual_locally=True, needs=["two factors"])

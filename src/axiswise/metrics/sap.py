@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
 from axiswise.metrics._parts import check_varies, train_rows
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.support.progress import Progress, no_progress
 
@@ -14,7 +15,7 @@ _CONSTANT = 1e-12  # a code of this variance or less predicts nothing, as publis
 
 
 @dataclass(frozen=True, eq=False)
-class SAP:
+class SAP(Score):
     """A separated attribute predictability; `float()` gives the score.
 
     Attributes:
@@ -24,12 +25,8 @@ class SAP:
             training part; NaN where the gap is.
     """
 
-    score: float
     gaps: FloatArray
     predictability: FloatArray
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("sap")

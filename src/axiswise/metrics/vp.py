@@ -17,7 +17,7 @@ from axiswise.metrics._generators import (
     seeded_network,
 )
 from axiswise.metrics._inputs import as_count
-from axiswise.metrics._repeated import RepeatedScore
+from axiswise.metrics._score import RepeatedScore
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.support.progress import Progress, no_progress
 

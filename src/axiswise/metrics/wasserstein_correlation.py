@@ -6,11 +6,12 @@ import numpy as np
 
 from axiswise.metrics._inputs import ArrayLike
 from axiswise.metrics._parts import covariance
+from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 
 
 @dataclass(frozen=True, eq=False)
-class WassersteinCorrelation:
+class WassersteinCorrelation(Score):
     """A Gaussian Wasserstein correlation; `float()` gives the score.
 
     Attributes:
@@ -19,11 +20,7 @@ class WassersteinCorrelation:
             are constant.
     """
 
-    score: float
     normalised: float
-
-    def __float__(self) -> float:
-        return self.score
 
 
 @metric("wasserstein_correlation")

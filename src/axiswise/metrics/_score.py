@@ -1,8 +1,18 @@
-"""Scores that are taken several times."""
+"""What results of metrics share."""
 
 from dataclasses import dataclass
 
 from axiswise.metrics._inputs import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """A score with what it was made of; `float()` gives the score."""
+
+    score: float
+
+    def __float__(self) -> float:
+        return self.score
 
 
 @dataclass(frozen=True, eq=False)
