@@ -55,7 +55,7 @@ def test_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
     (recipe,) = blocks(ROOT / "docs" / "recipes.md", "yaml")
     path = tmp_path / "mine.yaml"
     path.write_text(recipe, encoding="utf-8")
-    assert read_recipe(path).name == "mine"
+    assert read_recipe(path).keys.name == "mine"
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:
