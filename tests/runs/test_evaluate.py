@@ -20,6 +20,7 @@ from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import Run, load_run
+from axiswise.runs.scores import choose
 
 SEED = 3
 JACOBIAN = (
@@ -330,50 +331,27 @@ def _encoded(run: Run, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return counts
 
 
-BY_ARRAYS: dict[str, tuple[str, Callable[[Tensor, Tensor], object]]] = {
-    "sap": ("sap", lambda codes, factors: aw.metrics.sap(codes, factors)),
-    "irs": ("irs", lambda codes, factors: aw.metrics.irs(codes, factors)),
-    "dci_disentanglement": (
-        "dci",
-        lambda codes, factors: aw.metrics.dci(codes, factors, model="forest", rng=_rng()),
-    ),
-    "dci_completeness": (
-        "dci",
-        lambda codes, factors: (
-            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).completeness
-        ),
-    ),
-    "dci_informativeness": (
-        "dci",
-        lambda codes, factors: (
-            aw.metrics.dci(codes, factors, model="forest", rng=_rng()).informativeness
-        ),
-    ),
-    "total_correlation": (
-        "total_correlation",
-        lambda codes, _: aw.metrics.total_correlation(codes),
-    ),
-    "wasserstein_correlation": (
-        "wasserstein_correlation",
-        lambda codes, _: aw.metrics.wasserstein_correlation(codes),
-    ),
-    "mean_mutual_information": (
-        "mean_mutual_information",
-        lambda codes, _: aw.metrics.mean_mutual_information(codes, bins=20),
-    ),
-}
-
-
-@pytest.mark.parametrize("key", BY_ARRAYS)
-def test_scores_of_arrays_are_those_of_the_encoder_s_means(trained_copy: Path, key: str) -> None:
+def test_scores_of_arrays_are_those_of_the_encoder_s_means(trained_copy: Path) -> None:
     run = _with_dead_axes(trained_copy, [2])
-    name, metric = BY_ARRAYS[key]
-    scores = evaluate_run(run, [name], seed=SEED)["scores"]
+    plain = ("sap", "irs", "total_correlation", "wasserstein_correlation")
+    chosen = [*plain, "mean_mutual_information", "dci"]
+    scores = evaluate_run(run, chosen, seed=SEED)["scores"]
     factors = _factors(200)
     codes = _codes(run, factors)
-    assert scores[key] == pytest.approx(float(metric(codes, factors)), rel=1e-4)
-    alive = float(metric(codes[:, [0, 1, 3]], factors))
-    assert scores[f"{key}_active"] == pytest.approx(alive, rel=1e-4)
+    for ending, some in (("", codes), ("_active", codes[:, [0, 1, 3]])):
+        trees = aw.metrics.dci(some, factors, model="forest", rng=_rng())
+        expected: dict[str, object] = {
+            "sap": aw.metrics.sap(some, factors),
+            "irs": aw.metrics.irs(some, factors),
+            "total_correlation": aw.metrics.total_correlation(some),
+            "wasserstein_correlation": aw.metrics.wasserstein_correlation(some),
+            "mean_mutual_information": aw.metrics.mean_mutual_information(some, bins=20),
+            "dci_disentanglement": trees.disentanglement,
+            "dci_completeness": trees.completeness,
+            "dci_informativeness": trees.informativeness,
+        }
+        for name, value in expected.items():
+            assert scores[name + ending] == pytest.approx(float(value), rel=1e-4), name  # type: ignore[arg-type]
 
 
 def test_infomec_chooses_its_axes_by_itself(trained_copy: Path) -> None:
@@ -493,23 +471,18 @@ def test_images_that_are_asked_for_often_are_made_once(
     torch.testing.assert_close(codes, expected)
 
 
-def _half(run: Run, *, name: str) -> dict[str, float]:  # noqa: ARG001
-    return {name: 0.5}
-
-
 PERCEPTUAL = {"ppl", "kid", "fid"}
+OF_CODES = {
+    *("mig", "modularity", "explicitness", "sap", "irs", "dci", "infomec", "factor_vae"),
+    *("beta_vae", "total_correlation", "wasserstein_correlation", "mean_mutual_information"),
+}
+OF_RUNS = {"reconstruction", "jacobian", "columns", "activeness", "vp"}
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Scores that take long, done in no time: which ones are taken is the question."""
-    for name in ("vp", *PERCEPTUAL):
-        short = partial(_half, name=name)
-        found = replace(METRICS.find(name), function=short, settings={})
-        monkeypatch.setitem(METRICS._declared, name, found)
+def _all(run: Run) -> set[str]:
+    return {one.name for one in choose(run, ["all"])}
 
 
-@pytest.mark.usefixtures("small_draws", "quick")
 @pytest.mark.parametrize("missing", [True, False])
 def test_all_are_all_scores_that_can_be_had(
     run: Run, monkeypatch: pytest.MonkeyPatch, missing: bool
@@ -521,49 +494,43 @@ def test_all_are_all_scores_that_can_be_had(
 
     monkeypatch.setattr(aw.metrics, "features", no_features)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
-    scores = evaluate_run(run, ["all"], seed=SEED)["scores"]
-    of_codes = {
-        *("local_mig", "local_modularity", "mig", "modularity", "explicitness", "sap", "irs"),
-        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
-        *("total_correlation", "wasserstein_correlation", "mean_mutual_information"),
-    }
-    others = {"active_axes", "infom", "infoc", "infoe", "factor_vae", "beta_vae", "vp"}
-    others |= {"nll_of_means", "mean_absolute_error", "activeness", "activeness_max", *JACOBIAN}
-    others |= set() if missing else PERCEPTUAL
-    expected = of_codes | {f"{name}_active" for name in of_codes} | others
-    assert {name for name in scores if not name.startswith("column_")} == expected - {
-        "column_length"
-    }
-    assert {"column_length", "column_hoyer"} < scores.keys()
+    perceptual = set() if missing else PERCEPTUAL
+    assert _all(run) == OF_CODES | OF_RUNS | perceptual | {"local_mig", "local_modularity"}
 
 
-@pytest.mark.usefixtures("quick")
 def test_all_of_images_without_factors_are_those_that_need_none(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     run = replace(run, data=_images(tmp_path / "images", run))
-    scores = evaluate_run(run, ["all"])["scores"]
-    assert {"nll_of_means", "activeness", "vp", "ppl"} < scores.keys()
-    assert not {"mig", "factor_vae", "total_correlation", "kid"} & scores.keys()
+    assert _all(run) == OF_RUNS | {"ppl"}
 
 
-@pytest.mark.usefixtures("small_draws", "quick")
 @pytest.mark.parametrize(
     ("values", "radius"),
     [(9, [0.3, 1.0]), (16, [0.05, 1.0])],
     ids=["fewer than ten values", "no other value within reach"],
 )
-def test_all_leaves_out_local_scores_where_no_factor_moves(
+def test_all_leaves_out_local_scores_where_no_factor_varies(
     run: Run, monkeypatch: pytest.MonkeyPatch, values: int, radius: list[float]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
-    run = replace(run, data=ThreeDots(size=16, values=values))
-    scores = evaluate_run(run, ["all"], radius, seed=SEED)["scores"]
-    assert not {"local_mig", "local_modularity"} & scores.keys()
-    assert {"mig", "dci_completeness", "factor_vae"} < scores.keys()
+    data, protocol = ThreeDots(size=16, values=values), replace(run.protocol, radius=radius)
+    run = replace(run, data=data, protocol=protocol)
+    assert _all(run) == OF_CODES | OF_RUNS | {"ppl"}
+    with pytest.raises(ValueError, match=f"radius {radius[0]} varies no factor"):
+        evaluate_run(run, ["local_sap"])
+
+
+def test_scores_of_two_factors_are_left_out_where_one_varies(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Run, "factor_sizes", (16, 1))
+    names = {one.name for one in choose(run, None)}
+    assert "mig" in names
+    assert "modularity" not in names
 
 
 OWN = '''

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from axiswise import metrics
+from axiswise import metrics, plots
 from axiswise.metrics import JACOBIAN_SAMPLES, METRICS
 from axiswise.nets import SimpleGenerator
+from axiswise.runs import show
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import Run, load_run
 from axiswise.runs.scores import choose
@@ -25,7 +26,7 @@ SEED = 3
 @pytest.fixture
 def run(trained_gan: Path, tmp_path: Path) -> Run:
     found = load_run(shutil.copytree(trained_gan, tmp_path / "copy"))
-    protocol = replace(found.protocol, samples=300, images=20, paths=100)
+    protocol = replace(found.protocol, samples=300, images=10, paths=100)
     return replace(found, protocol=protocol)
 
 
@@ -124,20 +125,27 @@ def test_vp_is_about_the_most_active_latents_where_asked(
     assert scores["vp_std"] >= 0
 
 
-def test_perceptual_scores_carry_the_name_of_their_features(run: Run) -> None:
+def test_perceptual_scores_carry_the_name_of_their_features(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("torchmetrics")
+
+    def length(generator: Any, latent_dim: int, distance: Any, **settings: Any) -> float:
+        z = torch.zeros(2, latent_dim, device=_device())
+        torch.testing.assert_close(generator(z), _unit(run, z))
+        assert distance.__self__.name == "efficientnet-lite0"
+        assert settings["samples"] == run.protocol.paths
+        return 0.25
+
+    monkeypatch.setattr("axiswise.metrics.ppl.perceptual_path_length", length)
     scores = evaluate_run(run, ["kid", "ppl"], seed=SEED)["scores"]
     assert scores.keys() == {"active_axes", "kid_efficientnet-lite0", "ppl_efficientnet-lite0"}
+    assert scores["ppl_efficientnet-lite0"] == 0.25
     features = metrics.features("efficientnet-lite0")
-    z = torch.randn(20, run.latent_dim, generator=_rng(), device=_device())
-    expected = metrics.kernel_distance(
-        replace(run, seed=SEED).images(20), _unit(run, z), features, rng=_rng()
-    )
+    z = torch.randn(10, run.latent_dim, generator=_rng(), device=_device())
+    images = replace(run, seed=SEED).images(10)
+    expected = metrics.kernel_distance(images, _unit(run, z), features, rng=_rng())
     assert scores["kid_efficientnet-lite0"] == pytest.approx(expected.mean, rel=1e-3)
-    path = metrics.perceptual_path_length(
-        lambda z: _unit(run, z), run.latent_dim, features.distance, samples=100, rng=_rng()
-    )
-    assert scores["ppl_efficientnet-lite0"] == pytest.approx(path, rel=1e-2)
 
 
 def test_scores_of_other_features_stand_beside_each_other(run: Run) -> None:
@@ -213,19 +221,17 @@ def test_the_pictures_of_a_gan(run: Run) -> None:
 def test_an_axis_that_does_nothing_is_drawn_apart(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from axiswise import plots
-
     given: list[dict[str, Any]] = []
-    draw = plots.traversals
 
-    def note(frames: Tensor, activity: Tensor, values: Any, **settings: Any) -> Any:
+    def note(frames: Tensor, activity: Tensor, _values: Any, **settings: Any) -> None:
         given.append({"activity": activity, **settings})
         assert frames.min() >= 0
         assert frames.max() <= 1
-        return draw(frames, activity, values, **settings)
 
     monkeypatch.setattr(plots, "traversals", note)
-    show_run(_dead(run, 1))
+    monkeypatch.setattr(plots, "save", lambda *_: None)
+    draw, _ = show.pictures_of_axes(_dead(run, 1))["traversals.png"]
+    draw(run.folder.pictures / "traversals.png")
     (settings,) = given
     active = settings["activity"] > settings["active_above"]
     assert (~active).nonzero().flatten().tolist() == [1]

@@ -91,7 +91,7 @@ Drawing = tuple[Callable[[Path], object], str]
 
 def _drawings(run: Run, scores: dict[str, Any] | None) -> dict[str, Drawing]:
     """What a run's pictures are, by file name."""
-    drawings = _of_axes(run)
+    drawings = pictures_of_axes(run)
     if run.autoencodes:
         drawings["reconstructions.png"] = (
             _figure(lambda: _reconstructions(run)),
@@ -120,8 +120,8 @@ def _drawings(run: Run, scores: dict[str, Any] | None) -> dict[str, Drawing]:
     return drawings
 
 
-def _of_axes(run: Run) -> dict[str, Drawing]:
-    """Pictures of what the axes do."""
+def pictures_of_axes(run: Run) -> dict[str, Drawing]:
+    """Pictures of what the axes do, by file name."""
     activity = run.activity
     order: dict[str, Any] = {"activity_name": run.activity_name, "active_above": run.threshold}
     z = run.latents(_IMAGES)
