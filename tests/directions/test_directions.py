@@ -203,7 +203,7 @@ def test_a_damaged_file_is_refused_with_its_folder(tmp_path: Path, name: str) ->
     _found().save(tmp_path)
     file, content = DAMAGED[name]
     (tmp_path / file).write_bytes(content)
-    with pytest.raises(UnreadableFileError, match=f"{tmp_path} holds no directions of axiswise"):
+    with pytest.raises(UnreadableFileError, match=f"{tmp_path} has no directions of axiswise"):
         Directions.load(tmp_path)
 
 
@@ -324,7 +324,7 @@ def test_published_files_that_hold_something_else_are_refused_by_name(
     tmp_path: Path, content: object
 ) -> None:
     torch.save(content, tmp_path / "A.pt")
-    with pytest.raises(UnreadableFileError, match=r"A\.pt .*holds something else"):
+    with pytest.raises(UnreadableFileError, match=r"A\.pt .*has something else"):
         load_published(tmp_path / "A.pt", latent_dim=4)
 
 

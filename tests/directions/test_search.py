@@ -81,7 +81,7 @@ def test_planted_directions_are_found_through_a_random_rotation(
     assert float(aw.match_directions(_quick(generator, "random"), generator.rotation)) < 0.9
 
 
-def test_columns_of_equal_length_are_told_apart_by_jl1_and_not_by_orojar(scene: Nets) -> None:
+def test_columns_of_equal_length_are_distinguished_by_jl1_and_not_by_orojar(scene: Nets) -> None:
     """In a linear scene all rotations of such columns are orthogonal, but few are sparse."""
     generator = scene((1.0,) * 5, bend=0.0)
     for method in ("jl1", "orojar+jl1"):
@@ -146,7 +146,7 @@ def test_a_subspace_is_searched_alone(method: str) -> None:
 
 
 def test_the_parts_of_a_subspace_are_found(scene: Nets) -> None:
-    """Searched latents turn three parts; two more are worked by latents of their own."""
+    """Searched latents rotate three parts; two more have latents of their own."""
     turned, other = scene((1.0, 2.0, 3.0)), scene((5.0, 0.1))
 
     class Both(nn.Module):
@@ -306,7 +306,7 @@ class Conditional(nn.Module):
     [
         ("orojar", {}),
         ("orojar", {"chunk_size": 8}),
-        ("jl1", {"columns": 2, "chunk_size": 32}),
+        ("jl1", {"columns": 2, "chunk_size": 32, "steps": 100, "learning_rate": 0.1}),
         ("hessian", {}),
         ("jacobian-svd", {"derivative": "finite"}),
     ],
@@ -370,25 +370,25 @@ class Hierarchical(nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("method", "settings", "points"),
+    ("method", "settings", "batches"),
     [
-        # 16 latents make a point where nothing else is said.
+        # 16 latents make a batch by default.
         ("orojar", {"samples": 32}, 2),
         # 16 // 3 latents make one: four for each 16.
         ("orojar", {"samples": 32, "chunk_size": 16}, 8),
-        # Each of three steps has a point.
+        # Each of three steps has a batch.
         ("orojar", {"solver": "adam", "steps": 3, "columns": 2}, 3),
         ("hessian", {"steps": 3}, 4),
         ("jl1", {"samples": 16, "steps": 3}, 1),
     ],
 )
-def test_what_does_not_depend_on_the_searched_latents_is_computed_once_a_point(
-    method: str, settings: dict[str, Any], points: int
+def test_what_does_not_depend_on_the_searched_latents_is_computed_once_a_batch(
+    method: str, settings: dict[str, Any], batches: int
 ) -> None:
-    """Two points and one plain pass are for the check, and 64 latents for the importance."""
+    """Two batches and one plain pass are for the check, and 64 latents for the importance."""
     generator, plain = Hierarchical(), Hierarchical(with_hold=False)
     found = aw.find_directions(generator, method, subspace=(2, 5), **settings)
-    expected = points + 2 + (16 if "chunk_size" in settings else 4)
+    expected = batches + 2 + (16 if "chunk_size" in settings else 4)
     assert generator.counts == {"early": expected + 1, "forward": 1, "hold": expected}
     same = aw.find_directions(plain, method, subspace=(2, 5), **settings)
     torch.testing.assert_close(found.matrix, same.matrix, rtol=0, atol=1e-4)
@@ -487,12 +487,12 @@ def test_settings_say_all_that_repeats_the_search_and_can_be_saved(
 
 
 @pytest.mark.parametrize("method", ["orojar", "hessian", "jl1", "orojar+jl1", "ganspace"])
-def test_progress_is_told_to_the_end(method: str) -> None:
-    told: list[tuple[int, int, dict[str, float]]] = []
-    _quick(Waves(4), method, progress=lambda *what: told.append(what))
-    assert all(0 < done <= all_ for done, all_, _ in told)
-    assert told[-1] == (64, 64, {})
-    named = {name for _, _, terms in told for name in terms}
+def test_progress_is_reported_to_the_end(method: str) -> None:
+    reported: list[tuple[int, int, dict[str, float]]] = []
+    _quick(Waves(4), method, progress=lambda *what: reported.append(what))
+    assert all(0 < done <= all_ for done, all_, _ in reported)
+    assert reported[-1] == (64, 64, {})
+    named = {name for _, _, terms in reported for name in terms}
     assert (
         named
         == {

@@ -273,9 +273,9 @@ def test_agreement_of_searches_stands_beside_that_of_random_directions(
     assert run("compare a b c d --out both") == 0
     output = capsys.readouterr().out
     assert output.splitlines()[-1] == "both"
-    told = json.loads(Path("both/agreement.json").read_text())
-    assert told["folders"] == ["a", "b", "c", "d"]
-    values, chance = torch.tensor(told["mean_cosine"]), torch.tensor(told["random"])
+    found = json.loads(Path("both/agreement.json").read_text())
+    assert found["folders"] == ["a", "b", "c", "d"]
+    values, chance = torch.tensor(found["mean_cosine"]), torch.tensor(found["random"])
     assert values[0, 1] == pytest.approx(1, abs=1e-4)  # the same two, whatever the seed
     assert torch.equal(values, values.T)
     assert torch.equal(chance, chance.T)
@@ -431,7 +431,7 @@ def test_a_disk_that_fills_up_leaves_no_half_written_folder(
         ("evaluate found --features lpips", "--features is for folders of runs"),
         ("compare found --scores vp", "--scores is for folders of runs"),
         ("compare found RUN", "FOLDER … must be runs or directions, and not both"),
-        ("compare found wider", "must hold directions of equally many latents, got 4 of found, 6"),
+        ("compare found wider", "must have directions of equally many latents, got 4 of found, 6"),
         ("evaluate found --generator wide:Net", "there is no module wide"),
         ("evaluate found --generator RUN", "latent_dim must be the generator's own, 5, got 4"),
         ("show RUN --only 1", "--only is for folders of directions, which this is not"),
@@ -458,7 +458,7 @@ def _save(folder: Path, latent_dim: int, generator: object = "somebodys:Turned")
     (folder / "generator.json").write_text(json.dumps(about))
 
 
-# ---------------------------------------------------------------- folders of somebody else's
+# ---------------------------------------------------------------- folders of other people
 
 
 @pytest.mark.parametrize("command", ["evaluate", "show"])
@@ -510,7 +510,7 @@ def test_a_damaged_note_of_the_generator_is_named(
     assert_refused(capsys, "evaluate found", "found/generator.json is damaged or was not written")
 
 
-def test_directions_that_do_not_say_their_generator_want_to_be_told(
+def test_directions_without_the_name_of_their_generator_need_one(
     theirs: Any, capsys: Capture
 ) -> None:
     assert theirs
@@ -539,5 +539,5 @@ def test_damaged_directions_are_refused_by_every_command(
     path = Path("found") / name
     path.unlink() if content is None else path.write_bytes(content)
     for command in ("evaluate found", "show found", "compare found found"):
-        assert_refused(capsys, command, name if content is None else "found holds no directions")
+        assert_refused(capsys, command, name if content is None else "found has no directions")
     assert not Path("imported").exists()

@@ -185,6 +185,15 @@ def test_chosen_directions_keep_their_index_importance_and_scale(tmp_path: Path)
     assert [np.ptp(greys(path, 1)) > 0.5 for path in films] == [True, False]
 
 
+@pytest.fixture
+def no_films(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Films are files with nothing but a beginning: encoding them takes most of the time."""
+    monkeypatch.setattr(
+        plots, "save_film", lambda _film, path, _fps: path.write_bytes(b"\0\0\0\0ftyp")
+    )
+
+
+@pytest.mark.usefixtures("no_films")
 def test_names_of_files_are_as_long_as_the_largest_index(tmp_path: Path) -> None:
     folder = written(tmp_path, torch.eye(3)[torch.arange(11) % 3])
     show_directions(folder, Greys(), only=[3], samples=1)
@@ -192,6 +201,7 @@ def test_names_of_files_are_as_long_as_the_largest_index(tmp_path: Path) -> None
     assert names == {"direction-03.png", "direction-03.gif", "direction-03.mp4", "sheet-1.png"}
 
 
+@pytest.mark.usefixtures("no_films")
 def test_many_directions_take_several_sheets_and_those_of_before_go(tmp_path: Path) -> None:
     folder = written(tmp_path, torch.eye(3)[torch.arange(21) % 3])
     pictures = folder / "pictures"
@@ -216,7 +226,7 @@ def test_images_from_minus_one_to_one_look_as_those_from_zero(
     )
 
 
-def test_a_range_that_is_not_told_is_the_same_for_all_images(tmp_path: Path) -> None:
+def test_a_guessed_range_is_the_same_for_all_images(tmp_path: Path) -> None:
     """All images of some batches are bright: alone they would be taken for [0, 1]."""
     folder = written(tmp_path, torch.eye(3)[:1])
     show_directions(folder, SignedGreys(), samples=2)
@@ -226,7 +236,7 @@ def test_a_range_that_is_not_told_is_the_same_for_all_images(tmp_path: Path) -> 
 
 
 def test_a_range_is_guessed_by_what_is_dark_in_the_samples_only(tmp_path: Path) -> None:
-    """Where they move along the direction, all are bright."""
+    """Along the direction, all are bright."""
 
     def dark_at_the_sample(z: Tensor) -> Tensor:
         start = torch.randn(1, 3, generator=torch.Generator().manual_seed(0))
@@ -358,12 +368,12 @@ def test_large_images_are_made_small_batch_by_batch(tmp_path: Path) -> None:
         ({"extent": 0.0}, "extent must be > 0 and finite, got 0.0"),
         ({"extent": float("nan")}, "extent must be > 0 and finite, got nan"),
         ({"generator": Hues()}, "latent_dim must be the generator's own, 2, got 3"),
-        ({"generator": lambda z: z @ z.T}, r"generator must give images \(4, channel, height"),
+        ({"generator": lambda z: z @ z.T}, r"generator must return images \(4, channel, height"),
         (
             {"generator": lambda z: z[:, :2, None, None].sigmoid()},
             "`frames` must have 1 or 3 channels",
         ),
-        ({"generator": lambda z: z[:, :1, None, None] / 0}, "generator must give finite images"),
+        ({"generator": lambda z: z[:, :1, None, None] / 0}, "generator must return finite images"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_by_name(
@@ -387,5 +397,5 @@ def test_a_folder_without_directions_or_with_damaged_ones_is_refused(tmp_path: P
         show_directions(tmp_path, Greys())
     folder = written(tmp_path, torch.eye(3))
     (folder / "directions.json").write_text("{}")
-    with pytest.raises(UnreadableFileError, match=f"{folder} holds no directions"):
+    with pytest.raises(UnreadableFileError, match=f"{folder} has no directions"):
         show_directions(folder, Greys())

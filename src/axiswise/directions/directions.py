@@ -21,13 +21,13 @@ class Directions:
     """Directions in the latents of a generator.
 
     Attributes:
-        matrix: (direction, latent), floating; a row for each direction. Those that a search finds
-            have length 1.
-        importance: (direction,), ≥ 0: what moving along each direction does to the image, in
-            `importance_unit`. The mean over latents of the length of the Jacobian's column.
-        method: What found them.
+        matrix: (direction, latent), floating, a direction in each row; of length 1 if a search
+            found it.
+        importance: (direction,), ≥ 0: the effect of each direction on the image, in
+            `importance_unit`: the mean length of the Jacobian's column along it.
+        method: Name of the method that found them.
         settings: Of that method, and of the search: plain JSON values.
-        importance_unit: What `importance` is counted in.
+        importance_unit: Unit of `importance`.
     """
 
     matrix: Tensor
@@ -59,7 +59,7 @@ class Directions:
         return self.matrix.shape[1]
 
     def apply(self, z: Tensor, index: int, amount: float | Tensor) -> Tensor:
-        """Move latents along one direction.
+        """Change latents along one direction.
 
         Args:
             z: Latents, (batch, latent).
@@ -96,15 +96,15 @@ class Directions:
         steps: int = 11,
         centre: bool = True,
     ) -> Tensor:
-        """Latents on the way from −extent to +extent along each direction.
+        """Latents from −extent to +extent along each direction.
 
         Args:
             z: Latents to start from, (batch, latent).
             indices: Which directions; None for all.
             extent: How far to either side, in units of latent, > 0; 5 as published.
-            steps: How many places on the way, at least 2.
+            steps: Number of steps, at least 2.
             centre: Remove the component of z along the direction first, as published, so that all
-                samples are at the same place in the same step.
+                samples have the same component in the same step.
 
         Returns:
             (batch, direction, step, latent).
@@ -127,13 +127,7 @@ class Directions:
         return start[:, :, None] + amounts[:, None] * rows[:, None]
 
     def restrict(self, indices: int | Sequence[int]) -> Self:
-        """Some of the directions.
-
-        Args:
-            indices: Which, in the order wanted; or a number n for the first n.
-
-        Returns:
-            Directions of the same method and settings.
+        """Some of the directions, in the given order; or the first n.
 
         Raises:
             ValueError: If none are named, or one is named twice.
@@ -145,10 +139,7 @@ class Directions:
         return replace(self, matrix=self._rows(chosen), importance=self.importance[chosen])
 
     def save(self, folder: str | Path) -> None:
-        """Write `directions.safetensors` and `directions.json`.
-
-        Args:
-            folder: Where to; made if missing. Files of these names are replaced whole.
+        """Write `directions.safetensors` and `directions.json` into a folder, made if missing.
 
         Raises:
             OSError: If the folder cannot be written.
@@ -171,13 +162,7 @@ class Directions:
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
-        """Read what `save` wrote. Nothing in the files is run.
-
-        Args:
-            folder: Where it lies.
-
-        Returns:
-            The directions, on the CPU.
+        """The directions, on the CPU, that `save` wrote into a folder.
 
         Raises:
             FileNotFoundError: If a file is missing.
@@ -198,9 +183,7 @@ class Directions:
                 str(about["importance_unit"]),
             )
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise UnreadableFileError(
-                f"{folder} holds no directions of axiswise: {error}"
-            ) from error
+            raise UnreadableFileError(f"{folder} has no directions of axiswise: {error}") from error
 
     def _rows(self, indices: Sequence[int]) -> Tensor:
         for index in indices:
@@ -218,21 +201,20 @@ class Directions:
 def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> Directions:
     """Directions in the format of OroJaR's and the Hessian Penalty's BigGAN experiments.
 
-    The file holds a matrix that is not orthonormal: its rows are made so by Gram and Schmidt's way,
-    each in turn, and filled up with zeros on both sides, as their authors do before they use it.
+    The file has a matrix that is not orthonormal: its rows are made so by Gram and Schmidt's way,
+    and filled up with zeros on both sides, as their authors do before they use it.
 
     Args:
         path: A `.pt` file with a float tensor and nothing else, (direction, latent), of at least as
-            many columns as rows: (120, 120), or (40, 40) for a third of z. It is read with
-            `torch.load(weights_only=True)`.
+            many columns as rows: (120, 120), or (40, 40) for a third of z.
         latent_dim: Number of latents of the generator.
-        start: Where the searched latents begin: 0, 40 or 80 for the coarse, mid and fine third.
+        start: First searched latent: 0, 40 or 80 for the coarse, mid and fine third.
 
     Returns:
         The directions; their importance is not in the file and is NaN.
 
     Raises:
-        UnreadableFileError: If the file holds anything else; code in it is not run.
+        UnreadableFileError: If the file has anything else; code in it is not run.
         ValueError: If it does not fit `latent_dim` and `start`.
         OSError: If it cannot be read.
     """
@@ -240,9 +222,7 @@ def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> D
     try:
         matrix = _published_matrix(found)
     except Exception as error:  # a sparse tensor, say, or one of eight bits, lacks operations
-        raise UnreadableFileError(
-            f"{path} holds something else than directions: {error}"
-        ) from error
+        raise UnreadableFileError(f"{path} has something else than directions: {error}") from error
     rows, width = matrix.shape
     if start < 0 or start + width > latent_dim:
         raise ValueError(f"start must leave room for {width} of {latent_dim} latents, got {start}")
@@ -261,13 +241,7 @@ def _published_matrix(found: object) -> Tensor:
 
 
 def orthonormalized(matrix: Tensor) -> Tensor:
-    """Orthonormal rows, each from the one it replaces and those before it (Gram and Schmidt).
-
-    Args:
-        matrix: (direction, latent), rows independent.
-
-    Returns:
-        The same shape and type.
+    """Orthonormal rows, each from the row it replaces and those before it (Gram and Schmidt).
 
     Raises:
         ValueError: If the rows are not independent.
@@ -280,13 +254,6 @@ def orthonormalized(matrix: Tensor) -> Tensor:
 
 
 def with_fixed_signs(matrix: Tensor) -> Tensor:
-    """Each row or its opposite, so that its largest entry is positive: a direction is both.
-
-    Args:
-        matrix: (direction, latent).
-
-    Returns:
-        The same shape.
-    """
+    """Each row or its opposite, so that its largest entry is positive: a direction is both."""
     largest = matrix.gather(1, matrix.abs().argmax(1, keepdim=True))
     return matrix * largest.sign() + 0.0

@@ -1,4 +1,4 @@
-"""Directions turned into the axes of a generator, by its first layer's weights."""
+"""Directions made the axes of a generator, by its first layer's weights."""
 
 import copy
 from typing import TypeVar
@@ -14,17 +14,10 @@ _TOLERANCE = 1e-3  # relative; float32 through a dozen layers stays far below
 
 
 def first_layer(generator: nn.Module, latent_dim: int) -> str:
-    """The layer of a generator that takes the latents.
-
-    Args:
-        generator: Latents (batch, latent) → images.
-        latent_dim: Number of latents.
-
-    Returns:
-        Name of its first linear or convolutional module, in the order of `named_modules`.
+    """Name of the first linear or convolutional layer, in the order of `named_modules`.
 
     Raises:
-        ValueError: If there is none, or it does not take that many inputs.
+        ValueError: If there is none, or it does not take `latent_dim` inputs.
     """
     for name, module in generator.named_modules():
         if isinstance(module, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):
@@ -39,18 +32,7 @@ def first_layer(generator: nn.Module, latent_dim: int) -> str:
 
 
 def layer_named(generator: nn.Module, name: str) -> nn.Module:
-    """A module of a generator.
-
-    Args:
-        generator: The generator.
-        name: As in `named_modules()`.
-
-    Returns:
-        The module.
-
-    Raises:
-        ValueError: If there is none of this name.
-    """
+    """A module of a generator by its name in `named_modules()`; a ValueError if there is none."""
     modules: dict[str, nn.Module] = dict(generator.named_modules())
     if name not in modules:
         known = ", ".join(list(modules)[1:9])
@@ -59,16 +41,11 @@ def layer_named(generator: nn.Module, name: str) -> nn.Module:
 
 
 def latent_matrix(layer: nn.Module) -> Tensor:
-    """A layer's weight as a matrix.
-
-    Args:
-        layer: An `nn.Linear`, `nn.Conv2d` or `nn.ConvTranspose2d` without groups.
-
-    Returns:
-        (output, latent): a row for each output channel and place of the kernel.
+    """A layer's weight as a matrix (output, latent): a row for each output and place of the kernel.
 
     Raises:
-        TypeError: If the layer is of another kind.
+        TypeError: If it is no `nn.Linear`, nor an `nn.Conv2d` or `nn.ConvTranspose2d` without
+            groups.
     """
     if isinstance(layer, nn.Linear):
         return layer.weight
@@ -85,12 +62,12 @@ def latent_matrix(layer: nn.Module) -> Tensor:
 def with_axes(generator: Network, directions: Tensor, layer: str | None = None) -> Network:
     """A copy of a generator whose axes are directions of the original.
 
-    The copy at w is the original at w·A, A the matrix of directions: its first layer's weights are
-    multiplied by A, and all else is as before. For an orthogonal A and normal latents it makes the
-    same images, as often.
+    The copy at w is the original at w·A, A the matrix of directions: the weights of its first layer
+    are multiplied by A. With an orthogonal A and normal latents, its images have the same
+    distribution.
 
     Args:
-        generator: Latents (batch, latent) → images; the latents go into `layer` and nowhere else.
+        generator: Latents (batch, latent) → images; the latents are used in `layer` alone.
         directions: A, (latent, latent), a direction in each row.
         layer: Name of the layer that takes the latents; `first_layer` if None.
 
@@ -98,7 +75,7 @@ def with_axes(generator: Network, directions: Tensor, layer: str | None = None) 
         The copy, of the same class.
 
     Raises:
-        ValueError: If the directions are not square, do not fit the layer, or the latents go
+        ValueError: If the directions are not square, do not fit the layer, or the latents are used
             elsewhere too.
         TypeError: If the layer is of a kind that has no such weights.
     """
@@ -106,8 +83,8 @@ def with_axes(generator: Network, directions: Tensor, layer: str | None = None) 
     if directions.shape != (latent_dim, latent_dim):
         raise ValueError(f"directions must be (latent, latent), got {tuple(directions.shape)}")
     name = first_layer(generator, latent_dim) if layer is None else layer
-    turned = copy.deepcopy(generator)
-    module = layer_named(turned, name)
+    copied = copy.deepcopy(generator)
+    module = layer_named(copied, name)
     weight = latent_matrix(module)
     if weight.shape[1] != latent_dim:
         raise ValueError(
@@ -121,7 +98,7 @@ def with_axes(generator: Network, directions: Tensor, layer: str | None = None) 
 
     w = torch.linspace(-1, 1, 4 * latent_dim).to(own).view(4, latent_dim).sin()
     with exact_convolutions():
-        expected, found = generator(w @ directions), turned(w)
+        expected, found = generator(w @ directions), copied(w)
     if not (expected - found).abs().max() <= _TOLERANCE * expected.abs().max():
         raise ValueError(f"generator must use its latents in {name!r} alone, but does elsewhere")
-    return turned
+    return copied

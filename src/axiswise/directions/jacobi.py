@@ -30,18 +30,18 @@ def joint_diagonalization(
     # On the CPU: a GPU would wait for each of these small steps.
     a = start.double().cpu().clone()
     # The matrices come last, so that a row of all of them is one piece of memory.
-    turned = (a @ matrices.double().cpu() @ a.T).permute(1, 2, 0).contiguous()
-    whole = turned.square().sum()
+    rotated = (a @ matrices.double().cpu() @ a.T).permute(1, 2, 0).contiguous()
+    whole = rotated.square().sum()
     for sweep in range(1, _SWEEPS + 1):
         largest = 0.0
         for i in range(len(a)):
             for j in range(i + 1, len(a)):
-                angle = _best_angle(turned[i, i] - turned[j, j], 2 * turned[i, j])
+                angle = _best_angle(rotated[i, i] - rotated[j, j], 2 * rotated[i, j])
                 if abs(angle) > _ANGLE:
                     largest = max(largest, abs(angle))
-                    for rows in (turned, turned.transpose(0, 1), a):
+                    for rows in (rotated, rotated.transpose(0, 1), a):
                         _rotate(rows, i, j, angle)
-        off = 1 - float(turned.diagonal().square().sum() / whole)
+        off = 1 - float(rotated.diagonal().square().sum() / whole)
         progress(sweep, _SWEEPS, {"off_diagonal_energy": max(0.0, off)})
         if largest <= _ANGLE:
             break

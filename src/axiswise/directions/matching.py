@@ -10,7 +10,7 @@ from axiswise.directions.directions import Directions
 
 @dataclass(frozen=True, eq=False)
 class Matching:
-    """The best assignment of found directions to true ones; `float()` gives the mean score.
+    """The best assignment of found directions to true ones; `float()` of it is the mean score.
 
     Attributes:
         found: (pair,), which found direction.
@@ -36,19 +36,18 @@ def match_directions(found: Directions | Tensor, true: Directions | Tensor) -> M
 
     Args:
         found: Directions, or a matrix (direction, latent).
-        true: As many, or more, or fewer, of the same latents.
+        true: Directions of the same latents, as many, more or fewer.
 
     Returns:
-        The assignment, in the order of `true`: as many pairs as the smaller of the two has
-        directions.
+        The assignment, in the order of `true`, of as many pairs as the smaller of the two has rows.
 
     Raises:
         ValueError: If one is no matrix, has a row of zeros, or their latents differ.
 
     Example:
         >>> import torch, axiswise as aw
-        >>> turned = aw.match_directions(torch.eye(3)[[2, 0, 1]], torch.eye(3))
-        >>> turned.found.tolist(), turned.mean
+        >>> rotated = aw.match_directions(torch.eye(3)[[2, 0, 1]], torch.eye(3))
+        >>> rotated.found.tolist(), rotated.mean
         ([1, 2, 0], 1.0)
     """
     from scipy.optimize import linear_sum_assignment

@@ -28,20 +28,7 @@ Step = Callable[[Tensor], Iterator[Terms]]
 def jacobians(
     space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress = no_progress
 ) -> Iterator[Tensor]:
-    """Jacobians at latents drawn at random, in parts (batch, size, output).
-
-    Args:
-        space: The search space.
-        samples: Number of latents, ≥ 1.
-        rng: Source of randomness.
-        progress: Called with latents done and latents in all.
-
-    Yields:
-        (batch, size, output), without gradient.
-
-    Raises:
-        ValueError: If samples is out of range.
-    """
+    """Jacobians at `samples` random latents, in parts (batch, size, output), without gradient."""
     check_count("samples", samples)
     done = 0
     while done < samples:
@@ -85,19 +72,13 @@ def known_steps(
     batch_size: int,
     rng: torch.Generator,
 ) -> Step:
-    """Steps on Jacobians at hand.
+    """Steps on Jacobians at hand (samples, size, output).
 
     Args:
-        known: (samples, size, output).
-        terms: What is minimised, of the Jacobian along the directions.
+        known: The Jacobians.
+        terms: The penalties, of the Jacobian along the directions.
         batch_size: Number of Jacobians in a step, drawn without repetition; all if there are fewer.
         rng: Source of randomness.
-
-    Returns:
-        An argument of `learn`.
-
-    Raises:
-        ValueError: If batch_size is out of range.
     """
     check_count("batch_size", batch_size)
 
@@ -121,17 +102,14 @@ def fresh_steps(
 
     Args:
         space: The search space.
-        terms: What is minimised, of the Jacobian along the directions.
-        along: Number of products with directions that it takes for each latent.
+        terms: The penalties, of the Jacobian along the directions.
+        along: Number of products with directions that they take for each latent.
         batch_size: Latents in a step.
         rng: Source of randomness.
 
-    Returns:
-        An argument of `learn`.
-
     Raises:
-        ValueError: If batch_size is out of range, or the space is differentiated by differences; in
-            a step, if the generator records no gradients.
+        ValueError: If the space is differentiated by differences; in a step, if the generator
+            records no gradients.
     """
     check_count("batch_size", batch_size)
     if space.derivative == "finite":
@@ -172,9 +150,7 @@ def learn(
     orthonormal: bool = True,
     progress: Progress = no_progress,
 ) -> Tensor:
-    """Learn a square matrix of directions by Adam.
-
-    The learning rate falls to zero along half a cosine.
+    """Learn a square matrix of directions by Adam; the rate falls to zero along half a cosine.
 
     Args:
         start: Orthonormal directions to start from, (size, size).
@@ -216,7 +192,7 @@ def learn(
                 figures[name] = figures.get(name, 0.0) + float(term.detach())
             torch.stack(list(terms.values())).sum().backward(inputs=[here])
         if not all(map(math.isfinite, figures.values())):
-            raise ValueError(f"generator must give finite terms, got {figures} in step {done}")
+            raise ValueError(f"generator must have finite terms, got {figures} in step {done}")
         matrix.backward(here.grad)
         optimizer.step()
         schedule.step()

@@ -46,18 +46,12 @@ class SearchSpace:
         return device_of(self.generator)
 
     def batches(self, count: int, along: int, rng: torch.Generator) -> "Iterator[LatentBatch]":
-        """Latents drawn at random, in batches small enough for `chunk_size`.
+        """`count` latents drawn at random, in batches small enough for `chunk_size`.
 
         Args:
             count: Number of latents in all.
             along: Number of directions that each will be differentiated along.
             rng: Source of randomness.
-
-        Yields:
-            Batches, of `count` latents together.
-
-        Raises:
-            ValueError: If what the generator samples has a wrong shape.
         """
         z, conditioning = draw(self.generator, self.latent_dim, count, rng)
         most = count if self.chunk_size is None else self.chunk_size // along
@@ -192,7 +186,7 @@ def _check_images(both: LatentBatch) -> None:
     if isinstance(generator, Holds):
         whole = generator(both.z.clone(), **both.conditioning)
         if not _alike(images, whole):
-            raise ValueError("generator.hold must give the images of the generator itself")
+            raise ValueError("generator.hold must return the images of the generator itself")
 
 
 def _alike(images: Tensor, others: Tensor) -> bool:

@@ -185,7 +185,7 @@ def _pretrained(folder: Path) -> Pretrained:
 def _biggan(path: Path) -> BigGAN:
     weights = load_tensors(path)
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
-        raise UnreadableFileError(f"{path} must hold a state dict: names and tensors")
+        raise UnreadableFileError(f"{path} must be a state dict: names and tensors")
     try:
         return BigGAN.from_published(weights)
     except ValueError as error:

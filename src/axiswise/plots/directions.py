@@ -38,7 +38,7 @@ _FRAMES = ["step", "channel", "height", "width"]
 def direction_strip(
     frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan, unit: str = ""
 ) -> Figure:
-    """Draw what the generator gives while samples move along one direction.
+    """Draw samples as they change along one direction.
 
     A row for each sample, a column for each amount.
 
@@ -50,7 +50,7 @@ def direction_strip(
         unit: of the importance.
 
     Raises:
-        TypeError: an array does not hold real numbers.
+        TypeError: an array is not of real numbers.
         ValueError: shapes that are wrong or do not fit each other, values that are not finite,
             frames outside [0, 1].
     """
@@ -74,7 +74,7 @@ def direction_sheet(
     indices: Sequence[int],
     unit: str = "",
 ) -> Figure:
-    """Draw directions one below the other, each as one sample that moves along it.
+    """Draw directions one below the other, each as one sample that changes along it.
 
     Args:
         frames: (direction, step, channel, height, width) in [0, 1], 1 or 3 channels.
@@ -84,7 +84,7 @@ def direction_sheet(
         unit: of the importance.
 
     Raises:
-        TypeError: an array does not hold real numbers.
+        TypeError: an array is not of real numbers.
         ValueError: shapes that are wrong or do not fit each other, frames that are not finite or
             outside [0, 1].
     """
@@ -102,9 +102,9 @@ def direction_sheet(
 def direction_film(
     frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan
 ) -> npt.NDArray[np.uint8]:
-    """Draw samples that move along one direction, there and back, without a jump.
+    """Draw samples as they change along one direction, there and back, without a jump.
 
-    Under the samples stand a slider that shows how far along they are, and the direction's index
+    Under the samples are a slider that shows how far along they are, and the direction's index
     and importance. `save_film` writes it.
 
     Args:
@@ -118,7 +118,7 @@ def direction_film(
         (2·step − 2, height, width, 3), height and width even.
 
     Raises:
-        TypeError: an array does not hold real numbers.
+        TypeError: an array is not of real numbers.
         ValueError: shapes that are wrong or do not fit each other, values that are not finite,
             frames outside [0, 1], fewer than two steps.
     """
@@ -152,7 +152,7 @@ def direction_clip(
         largest: importance that the entry's bar is full at.
 
     Raises:
-        TypeError: `frames` does not hold real numbers.
+        TypeError: `frames` is not of real numbers.
         ValueError: a wrong shape, frames that are not finite or outside [0, 1].
     """
     shown = as_images(frames, "frames", _FRAMES)
@@ -178,7 +178,7 @@ def direction_importance(importance: ArrayLike, indices: Sequence[int], unit: st
         unit: of the importance.
 
     Raises:
-        TypeError: `importance` does not hold real numbers.
+        TypeError: `importance` is not of real numbers.
         ValueError: a wrong shape, values that are not finite or negative.
     """
     heights = as_floats(importance, "importance", ["direction"])
@@ -222,7 +222,7 @@ def direction_cosines(cosines: ArrayLike, indices: Sequence[int]) -> Figure:
         indices: (direction,), which directions they are.
 
     Raises:
-        TypeError: `cosines` does not hold real numbers.
+        TypeError: `cosines` is not of real numbers.
         ValueError: a wrong shape, cosines outside [0, 1] or not symmetric.
     """
     matrix = as_cosines(cosines)

@@ -48,17 +48,10 @@ class Agreement:
 
 
 def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
-    """Match each of several sets of directions with each.
-
-    Args:
-        folders: Folders that `axiswise discover` wrote.
-        seed: Fixes the random directions.
-
-    Returns:
-        How well they match.
+    """Match each of several folders of directions with each; `seed` fixes the random directions.
 
     Raises:
-        FileNotFoundError: If one is missing or holds no directions.
+        FileNotFoundError: If one is missing or has no directions.
         UnreadableFileError: If a file is damaged.
         ValueError: If they are of different numbers of latents.
     """
@@ -66,7 +59,7 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
     widths = [found.latent_dim for found in sets]
     if len(set(widths)) > 1:
         given = ", ".join(f"{width} of {name}" for name, width in zip(folders, widths, strict=True))
-        raise ValueError(f"FOLDER … must hold directions of equally many latents, got {given}")
+        raise ValueError(f"FOLDER … must have directions of equally many latents, got {given}")
     spaces = [searched(found, folder) for found, folder in zip(sets, folders, strict=True)]
     count = len(sets)
     values, random = torch.ones(count, count), torch.ones(count, count)
@@ -82,15 +75,9 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
 
 
 def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> None:
-    """Write agreement.md, agreement.json and agreement.png.
+    """Write agreement.md, agreement.json and agreement.png into a folder, made if missing.
 
-    Args:
-        agreement: What `compare_directions` returned.
-        sources: What was compared, for the table's caption.
-        out: Folder; made if missing.
-
-    Raises:
-        OSError: If something cannot be written.
+    `sources` are the compared folders as the user named them, for the table's caption.
     """
     out.mkdir(parents=True, exist_ok=True)
     lines = [

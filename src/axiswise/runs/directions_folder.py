@@ -45,7 +45,7 @@ class DirectionsFolder:
             path.unlink(missing_ok=True)
 
     def source(self) -> GeneratorSource | None:
-        """What the generator was loaded from; None where the folder does not say.
+        """What the generator was loaded from; None where the folder has no such file.
 
         Raises:
             UnreadableFileError: If the file is damaged.

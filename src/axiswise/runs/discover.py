@@ -103,11 +103,9 @@ def method_parser(method: str) -> "ArgumentParser":
 
 
 def method_settings(method: str, words: Sequence[str]) -> dict[str, Any]:
-    """Settings of a method, those that the command line names.
+    """Those of a method's settings that command-line words such as `--steps 100` name.
 
-    Args:
-        method: Name or import path of a method.
-        words: Such as `--steps 100`; dashes and underscores in names mean the same.
+    Dashes and underscores in names mean the same.
 
     Raises:
         ArgumentError: From jsonargparse, on a setting of the wrong type.

@@ -13,6 +13,7 @@ from axiswise import metrics
 from axiswise.directions import Directions
 from axiswise.directions.space import SearchSpace
 from axiswise.generators import ImageGenerator, SamplesLatents, draw, in_unit_range
+from axiswise.jacobian import gram
 from axiswise.metrics.jacobian_diagnostics import describe_columns
 from axiswise.runs.directions_folder import DirectionsFolder, open_directions, searched
 from axiswise.support.files import write_atomically
@@ -88,21 +89,21 @@ def jacobian(
     """How orthogonal, sparse and large the effects of directions are, and those of coordinates."""
     update = start_bar("Jacobian")
     matrix = found.matrix[:, space.subspace].double().to(space.device)
-    grams, lengths, moved = [], [], []
+    grams, lengths, along = [], [], []
     outputs = done = 0
     for batch in space.batches(_LATENTS, space.size, rng):
         columns = batch.columns()
         outputs = columns.shape[2]
         wide = columns.double()
-        grams.append((wide @ wide.transpose(1, 2)).cpu())
+        grams.append(gram(wide).cpu())
         lengths.append(wide.abs().sum(2).cpu())
-        moved.append((matrix @ wide).abs().sum(2).cpu())
+        along.append((matrix @ wide).abs().sum(2).cpu())
         done += len(batch)
         update(done, _LATENTS)
-    gram, rows = torch.cat(grams), matrix.cpu()
-    most = gram.diagonal(dim1=1, dim2=2).sqrt().mean(0).argsort(descending=True)[: len(found)]
-    before = describe_columns(gram[:, most][:, :, most], torch.cat(lengths)[:, most], outputs)
-    after = describe_columns(rows @ gram @ rows.T, torch.cat(moved), outputs)
+    products, rows = torch.cat(grams), matrix.cpu()
+    most = products.diagonal(dim1=1, dim2=2).sqrt().mean(0).argsort(descending=True)[: len(found)]
+    before = describe_columns(products[:, most][:, :, most], torch.cat(lengths)[:, most], outputs)
+    after = describe_columns(rows @ products @ rows.T, torch.cat(along), outputs)
     scores: dict[str, float] = {}
     for name in ("off_diagonal_share", "mean_cosine", "sparsity"):
         scores |= {name + _OF_COORDINATES: getattr(before, name), name: getattr(after, name)}
@@ -119,7 +120,7 @@ def vp(
     The latents are their mean, changed along all directions at once by amounts uniform between −2
     and 2, in standard deviations of the latents: w from −2 to 2 in w ↦ G(wA) where they are
     standard normal. All images share one conditioning. Nothing else varies, so that nothing else
-    tells images apart. There is no score of a single direction, which would always be guessed.
+    distinguishes images. There is no score of a single direction, which would always be guessed.
     """
     if len(found) < 2:
         return {}

@@ -1,4 +1,4 @@
-"""Generators by name, runs among them, and what a folder of directions says of its own."""
+"""Generators by name, runs among them."""
 
 import shlex
 from collections.abc import Sequence

@@ -10,7 +10,7 @@ from axiswise.training.recipe import read_recipe
 
 
 def sefa_run(folder: str, out: str | None = None) -> RunFolder:
-    """Turn a GAN's axes by SeFa, and write it as a run of its own, NAME-sefa.
+    """Make SeFa's directions the axes of a GAN, and write it as a run of its own, NAME-sefa.
 
     Args:
         folder: The run's folder.
@@ -21,7 +21,7 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
 
     Raises:
         ValueError: If the run did not train a GAN, or not to its end.
-        FileExistsError: If the new folder holds something already.
+        FileExistsError: If something is in the new folder already.
         OSError: If something cannot be read or written.
     """
     run = load_run(folder)
@@ -33,12 +33,12 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
         )
     layer = first_layer(run.model, run.latent_dim)
     directions, _ = sefa(run.model.get_submodule(layer))
-    turned = with_axes(run.model, directions, layer)
+    copied = with_axes(run.model, directions, layer)
     settings = read_recipe(run.folder.config)
     keys, name = settings.keys, run.recipe.name
     keys.name = f"{name}-sefa"
     keys.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {name}"
     path = run.folder.path
     made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), settings.dump())
-    turned.save_pretrained(Path(made.path))
+    copied.save_pretrained(Path(made.path))
     return made

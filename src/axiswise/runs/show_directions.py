@@ -157,15 +157,15 @@ class _View:
 
     @torch.no_grad()
     def _generated(self, z: Tensor, conditioning: dict[str, Any]) -> Tensor:
-        """Images, small enough to be held, on the CPU."""
+        """Images on the CPU, small enough to keep."""
         images = self.generator(z.clone(), **conditioning)  # which may work in place
         if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(z):
             given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
             raise ValueError(
-                f"generator must give images ({len(z)}, channel, height, width), got {given}"
+                f"generator must return images ({len(z)}, channel, height, width), got {given}"
             )
         if not images.isfinite().all():
-            raise ValueError("generator must give finite images, got NaN or infinity")
+            raise ValueError("generator must return finite images, got NaN or infinity")
         return _shrunk(images.float()).cpu()
 
 

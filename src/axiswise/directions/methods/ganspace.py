@@ -26,24 +26,21 @@ def ganspace(
     layer: str | None = None,
     samples: int = 2000,
 ) -> Tensor:
-    """Latent directions that follow the principal components of a layer's outputs, or of latents.
+    """Latent directions of the principal components of a layer's outputs, or of the latents.
 
-    Of a generator with `sample_latents`, such as one of styles, the principal components of its
-    latents themselves, unless a layer is named. Of another, those of a layer's outputs; the
+    For a generator with `sample_latents`, such as one of styles, the principal components of its
+    latents themselves, unless a layer is named. For another, those of a layer's outputs; the
     direction of each is the one by which the latents are best regressed on it (arXiv 2004.02546,
     Eq. 1 and 2).
 
     Args:
-        space: What is searched.
-        rng: Source of randomness.
-        progress: As in `find_directions`.
-        layer: Name of a layer, as in `named_modules()`; None for the latents where they are not
-            normal, else for the first linear or convolutional layer.
-        samples: Latents that are drawn; more than there are searched.
+        layer: Name of a layer, as in `named_modules()`; None for the latents where the generator
+            samples them, else for the first linear or convolutional layer.
+        samples: Number of latents; more than there are searched.
 
     Returns:
         (n, size), each of length 1, that of the largest variance first; n is the number of searched
-        latents, or of ways in which the layer's outputs vary where these are fewer.
+        latents, or of dimensions in which the layer's outputs vary where these are fewer.
 
     Raises:
         TypeError: If a layer is needed and the generator is no `nn.Module`.
@@ -77,7 +74,7 @@ def ganspace(
 def _outputs(
     space: SearchSpace, layer: str | None, of_latents: bool, samples: int, rng: torch.Generator
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Latents, and what stands for them: a layer's flat outputs, or the latents themselves."""
+    """Latents, and their features: a layer's flat outputs, or the latents themselves."""
     counts = (min(_AT_ONCE, samples - start) for start in range(0, samples, _AT_ONCE))
     batches = (batch for count in counts for batch in space.batches(count, 1, rng))
     if of_latents:

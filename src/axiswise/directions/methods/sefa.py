@@ -14,9 +14,9 @@ def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
     """Directions that layers stretch most: the eigenvectors of AᵀA (arXiv 2007.06600, Eq. 7).
 
     Args:
-        layers: The layer that takes the latents, or all of them, each an `nn.Linear`, or an
-            `nn.Conv2d` or `nn.ConvTranspose2d` whose channels the latents are; A is the weight,
-            (output, latent), of all of them one below the other.
+        layers: The layers that take the latents, each an `nn.Linear`, or an `nn.Conv2d` or
+            `nn.ConvTranspose2d` with the latents as channels; A is their weights (output, latent),
+            one below the other.
 
     Returns:
         The directions, (latent, latent), orthonormal rows, of the largest eigenvalue first, each
@@ -54,10 +54,8 @@ def sefa_directions(
     """`sefa` on layers of a generator by their names.
 
     Args:
-        space: What is searched; the generator is an `nn.Module`.
-        rng: Source of randomness, to try out what a layer takes.
-        layer: Name of the layer that takes the latents, as in `named_modules()`, or names
-            separated by commas; the first linear or convolutional one if None.
+        layer: Name of the layer that takes the latents, as in `named_modules()`, or names separated
+            by commas; the first linear or convolutional one if None.
 
     Returns:
         (size, size), a direction in each row, of the largest eigenvalue first.
@@ -84,18 +82,7 @@ def sefa_directions(
 
 
 def module_of(space: SearchSpace, method: str) -> nn.Module:
-    """The generator of a search that needs to look into it.
-
-    Args:
-        space: What is searched.
-        method: Who needs to.
-
-    Returns:
-        The generator.
-
-    Raises:
-        TypeError: If it is no `nn.Module`.
-    """
+    """The generator of a search that looks at its layers; a TypeError if it is no `nn.Module`."""
     if not isinstance(space.generator, nn.Module):
         raise TypeError(
             f"generator must be an nn.Module for method {method!r}, which looks at its layers, got "
@@ -106,7 +93,7 @@ def module_of(space: SearchSpace, method: str) -> nn.Module:
 
 @torch.no_grad()
 def _takes_searched(space: SearchSpace, layer: nn.Module, rng: torch.Generator) -> bool:
-    """Whether what a layer is given are the searched latents."""
+    """Whether the input of a layer is the searched latents."""
     given: list[Tensor] = []
     handle = layer.register_forward_pre_hook(lambda _, inputs: given.append(inputs[0].clone()))
     try:
