@@ -8,10 +8,14 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import jaxtyping
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
+
+# Before anything imports these: the types of their calls are checked, shapes too.
+jaxtyping.install_import_hook(["axiswise.jacobian", "axiswise.penalties"], "beartype.beartype")
 
 # Written by hand and in full, so that a changed default cannot change what the tests train.
 TINY = """
@@ -59,6 +63,15 @@ evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200, images: 100, paths: 1
 
 Snapshot = Callable[[Path], dict[str, str]]
 Fill = Callable[..., dict[str, Tensor]]
+
+
+@pytest.fixture(autouse=True)
+def _types(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Types are checked but where a test is marked `unchecked`."""
+    off = request.node.get_closest_marker("unchecked") is not None
+    jaxtyping.config.update("jaxtyping_disable", off)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -429,7 +429,8 @@ def test_parameters_can_be_differentiated_by_torch_func():
 
 # Chunks and conditioning
 
-CHUNK_SIZES = (1, 2, 3, 4, 5, 7, 8, 12, 19, 20, 1000)
+# A row, part of the batch, the batch, with several of the five probes, all, more than all.
+CHUNK_SIZES = (1, 3, 4, 8, 12, 20, 1000)
 
 
 @pytest.mark.parametrize("method", ["forward", "finite"])
@@ -628,6 +629,7 @@ def test_without_a_generator_the_global_seed_decides():
 Z = latents()
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
@@ -669,6 +671,7 @@ def test_a_bad_argument_is_named(arguments, error, message):
         aw.jacobian_columns(**given)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("shape", [(BATCH, LATENT), (2, 3, LATENT), (2, BATCH, 4), (0, 4, 5)])
 def test_probes_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"probes must be .* \(≥ 1, 4, 5\), got"):
@@ -681,6 +684,7 @@ def test_too_many_or_no_sampled_columns_are_refused():
             aw.sample_columns(4, 5, count)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("method", ["forward", "finite"])
 @pytest.mark.parametrize(
     ("output", "error", "message"),

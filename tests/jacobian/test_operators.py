@@ -131,6 +131,7 @@ def test_transposed_products_go_through_layers_then_and_conditioning():
     torch.testing.assert_close(ours, wanted)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize(
     ("net", "probes", "options", "message"),
     [
@@ -296,6 +297,7 @@ def test_all_pairs_are_of_sampled_directions_only():
         aw.orojar_penalty(along, columns=1, all_pairs=True)
 
 
+@pytest.mark.unchecked
 @pytest.mark.parametrize("shape", [(4,), (2, 5), (0, 4), (2, 2, 2)], ids=str)
 def test_directions_of_a_wrong_shape_are_refused(shape):
     J = aw.Jacobian(generator(), latents())
@@ -322,6 +324,10 @@ def test_columns_at_hand_give_what_is_linear():
     torch.testing.assert_close(scores(known.along(matrix)), scores(J.along(matrix)))
     with pytest.raises(TypeError, match="second derivatives, got a KnownJacobian"):
         aw.hessian_penalty(known)
+
+
+@pytest.mark.unchecked
+def test_columns_at_hand_of_a_wrong_shape_are_refused():
     with pytest.raises(ValueError, match=r"columns must be \(batch, latent, \*output\)"):
         aw.KnownJacobian(torch.zeros(3))
 

@@ -17,7 +17,19 @@ from axiswise.jacobian.checks import (
 )
 from axiswise.jacobian.layers import Pass, reattached
 from axiswise.jacobian.norms import NormsForJacobians
-from axiswise.jacobian.operators import Along, Derivatives, JacobianOperator
+from axiswise.jacobian.operators import (
+    Along,
+    Columns,
+    Derivatives,
+    Directions,
+    Grams,
+    Index,
+    JacobianOperator,
+    Latents,
+    Probes,
+    Products,
+    Pulled,
+)
 from axiswise.jacobian.push import in_chunks, push
 from axiswise.jacobian.reverse import pull
 
@@ -92,7 +104,7 @@ class Jacobian(JacobianOperator):
     def __init__(
         self,
         generator: Generator,
-        z: Tensor,
+        z: Latents,
         method: Method = "forward",
         *,
         epsilon: float | None = None,
@@ -114,7 +126,7 @@ class Jacobian(JacobianOperator):
         self._output: Outputs | None = None
         self._recorded = False
 
-    def products(self, probes: Tensor, *, step: float = 1e-3) -> Derivatives:
+    def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
         """Products Jv with probes v.
 
         Args:
@@ -126,7 +138,7 @@ class Jacobian(JacobianOperator):
         """
         return self._pushed(probes, 1, step)
 
-    def curvatures(self, probes: Tensor, *, step: float = 0.1) -> Derivatives:
+    def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:
         """Second derivatives vᵀHv of each output, H its Hessian in the latents.
 
         Args:
@@ -138,7 +150,7 @@ class Jacobian(JacobianOperator):
         """
         return self._pushed(probes, 2, step)
 
-    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Tensor:
+    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Pulled:
         """Products Jᵀu, by reverse mode.
 
         Args:
@@ -164,7 +176,7 @@ class Jacobian(JacobianOperator):
         (pulled,), _ = in_chunks(run, here, given, self._conditioning, self._chunk_size)
         return pulled
 
-    def along(self, directions: Tensor) -> Along:
+    def along(self, directions: Directions) -> Along:
         """The Jacobian of w ↦ G(z + wA) at w = 0, differentiable in A.
 
         Args:
@@ -235,10 +247,10 @@ def as_jacobian(
 
 def jacobian_columns(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
-    columns: Tensor | Sequence[int] | None = None,
+    z: Latents | None = None,
+    columns: Index | None = None,
     **options: Unpack[JacobianOptions],
-) -> Derivatives:
+) -> Columns:
     """Columns of the generator's Jacobian: what an infinitesimal change of each latent does.
 
     Args:
@@ -268,8 +280,11 @@ def jacobian_columns(
 
 
 def jacobian_products(
-    generator: Generator, z: Tensor, probes: Tensor, **options: Unpack[JacobianOptions]
-) -> Derivatives:
+    generator: Generator,
+    z: Latents,
+    probes: Probes,
+    **options: Unpack[JacobianOptions],
+) -> Products:
     """Products Jv with probes v; see `Jacobian.products`.
 
     Args:
@@ -286,9 +301,9 @@ def jacobian_products(
 
 def jacobian_gram(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
+    z: Latents | None = None,
     **options: Unpack[JacobianOptions],
-) -> Derivatives:
+) -> Grams:
     """Gram matrix JᵀJ of the columns, for each sample.
 
     Args:

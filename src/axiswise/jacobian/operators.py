@@ -5,12 +5,22 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from axiswise.jacobian.checks import check_probes, checked_columns
 from axiswise.support.precision import full_precision
 
 Derivatives = Tensor | tuple[Tensor, ...]
+Index = Int[Tensor, " k"] | Int[Tensor, "batch k"] | Sequence[int]
+Latents = Float[Tensor, "batch *latent"]
+Probes = Float[Tensor, "probe batch *latent"]
+Directions = Float[Tensor, "direction *latent"]
+# Of one tensor, or of each of several.
+Products = Float[Tensor, "probe batch ..."] | tuple[Float[Tensor, "probe batch ..."], ...]
+Columns = Float[Tensor, "batch k ..."] | tuple[Float[Tensor, "batch k ..."], ...]
+Grams = Float[Tensor, "batch k k"] | tuple[Float[Tensor, "batch k k"], ...]
+Pulled = Float[Tensor, "probe batch *latent"]
 
 
 class JacobianOperator(ABC):
@@ -37,24 +47,22 @@ class JacobianOperator(ABC):
         return math.prod(self.shape[1:])
 
     @abstractmethod
-    def products(self, probes: Tensor, *, step: float = 1e-3) -> Derivatives:
+    def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
         """Products Jv with probes v, (probe, batch, *latent) → (probe, batch, *output)."""
 
     @abstractmethod
-    def curvatures(self, probes: Tensor, *, step: float = 0.1) -> Derivatives:
+    def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:
         """Second derivatives vᵀHv of each output along probes v, (probe, batch, *output)."""
 
     @abstractmethod
-    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Tensor:
+    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Pulled:
         """Products Jᵀu, (probe, batch, *output) → (probe, batch, *latent)."""
 
     @abstractmethod
-    def along(self, directions: Tensor) -> "JacobianOperator":
+    def along(self, directions: Directions) -> "JacobianOperator":
         """The Jacobian of w ↦ G(z + wA) at w = 0 for directions A, (direction, *latent)."""
 
-    def columns(
-        self, index: Tensor | Sequence[int] | None = None, *, step: float = 1e-3
-    ) -> Derivatives:
+    def columns(self, index: Index | None = None, *, step: float = 1e-3) -> Columns:
         """Columns of the Jacobian: what an infinitesimal change of each latent does.
 
         Args:
@@ -68,11 +76,11 @@ class JacobianOperator(ABC):
         products = self.products(self.unit_probes(self.checked_index(index)), step=step)
         return each(products, lambda product: product.transpose(0, 1))
 
-    def gram(self) -> Derivatives:
+    def gram(self) -> Grams:
         """Gram matrix JᵀJ of the columns, (batch, latent, latent); a tuple for several tensors."""
         return each(self.columns(), gram)
 
-    def unit_probes(self, index: Tensor | None) -> Tensor:
+    def unit_probes(self, index: Int[Tensor, "batch k"] | None) -> Float[Tensor, "k batch *latent"]:
         """Probes (k, batch, *latent) whose products are the columns of (batch, k); None: all."""
         flat = torch.eye(self.latent, dtype=self.dtype, device=self.device)
         units: Tensor = flat.unflatten(1, self.shape[1:])
@@ -80,7 +88,7 @@ class JacobianOperator(ABC):
             return units[:, None].expand(-1, self.batch, *self.shape[1:])
         return units[index.T]
 
-    def checked_index(self, index: Tensor | Sequence[int] | None) -> Tensor | None:
+    def checked_index(self, index: Index | None) -> Int[Tensor, "batch k"] | None:
         """A user's indices of columns as (batch, k)."""
         return checked_columns(index, self.batch, self.latent, self.device)
 
@@ -93,41 +101,39 @@ class Along(JacobianOperator):
         directions: A, (direction, *latent).
     """
 
-    def __init__(self, jacobian: JacobianOperator, directions: Tensor) -> None:
+    def __init__(self, jacobian: JacobianOperator, directions: Directions) -> None:
         check_directions(directions, jacobian.shape)
         self.jacobian = jacobian
         self.directions = directions.to(jacobian.device, jacobian.dtype)
         self.shape = torch.Size((jacobian.batch, len(directions)))
         self.dtype, self.device = jacobian.dtype, jacobian.device
 
-    def products(self, probes: Tensor, *, step: float = 1e-3) -> Derivatives:
+    def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
         """See `JacobianOperator.products`."""
         return self.jacobian.products(self._combined(probes), step=step)
 
-    def curvatures(self, probes: Tensor, *, step: float = 0.1) -> Derivatives:
+    def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:
         """See `JacobianOperator.curvatures`."""
         return self.jacobian.curvatures(self._combined(probes), step=step)
 
-    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Tensor:
+    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Pulled:
         """See `JacobianOperator.transposed_products`."""
         pulled = self.jacobian.transposed_products(probes)
         return pulled.flatten(2) @ self.directions.flatten(1).T
 
-    def columns(
-        self, index: Tensor | Sequence[int] | None = None, *, step: float = 1e-3
-    ) -> Derivatives:
+    def columns(self, index: Index | None = None, *, step: float = 1e-3) -> Columns:
         """See `JacobianOperator.columns`."""
         probes = self.chosen(self.checked_index(index))
         return each(self.jacobian.products(probes, step=step), lambda p: p.transpose(0, 1))
 
-    def along(self, directions: Tensor) -> "Along":
+    def along(self, directions: Directions) -> "Along":
         """See `JacobianOperator.along`."""
         check_directions(directions, self.shape)
         return Along(
             self.jacobian, torch.tensordot(directions.to(self.directions), self.directions, 1)
         )
 
-    def chosen(self, index: Tensor | None) -> Tensor:
+    def chosen(self, index: Int[Tensor, "batch k"] | None) -> Float[Tensor, "k batch *latent"]:
         """Directions by their indices, (batch, k) → (k, batch, *latent); None for all."""
         if index is None:
             return self.directions[:, None].expand(-1, *self.jacobian.shape)
@@ -156,7 +162,7 @@ class KnownJacobian(JacobianOperator):
         0.0
     """
 
-    def __init__(self, columns: Tensor) -> None:
+    def __init__(self, columns: Float[Tensor, "batch latent ..."]) -> None:
         if columns.dim() < 2 or 0 in columns.shape:
             raise ValueError(
                 "columns must be (batch, latent, *output), no axis empty, "
@@ -165,16 +171,21 @@ class KnownJacobian(JacobianOperator):
         self._columns = columns
         self.shape, self.dtype, self.device = columns.shape[:2], columns.dtype, columns.device
 
-    def products(self, probes: Tensor, *, step: float = 1e-3) -> Tensor:  # noqa: ARG002
+    def products(
+        self,
+        probes: Probes,
+        *,
+        step: float = 1e-3,  # noqa: ARG002
+    ) -> Float[Tensor, "probe batch ..."]:
         """See `JacobianOperator.products`."""
         check_probes(probes, self.shape)
         return torch.einsum("pbl,bl...->pb...", probes.to(self._columns), self._columns)
 
-    def curvatures(self, probes: Tensor, *, step: float = 0.1) -> Tensor:  # noqa: ARG002
+    def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:  # noqa: ARG002
         """Refused: columns at hand say nothing of second derivatives."""
         raise TypeError("generator must be given for second derivatives, got a KnownJacobian")
 
-    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Tensor:
+    def transposed_products(self, probes: Tensor | Sequence[Tensor]) -> Pulled:
         """See `JacobianOperator.transposed_products`."""
         (u,) = (probes,) if isinstance(probes, Tensor) else probes
         return torch.einsum(
@@ -193,7 +204,7 @@ class KnownJacobian(JacobianOperator):
             return self._columns
         return self._columns[torch.arange(self.batch, device=self.device)[:, None], chosen]
 
-    def along(self, directions: Tensor) -> "KnownJacobian":
+    def along(self, directions: Directions) -> "KnownJacobian":
         """See `JacobianOperator.along`."""
         check_directions(directions, self.shape)
         moved = torch.einsum("ds,bs...->db...", directions.to(self._columns), self._columns)
@@ -216,7 +227,7 @@ def each(derivatives: Derivatives, of_one: Callable[[Tensor], Tensor]) -> Deriva
     return tuple(of_one(derivative) for derivative in derivatives)
 
 
-def gram(columns: Tensor) -> Tensor:
+def gram(columns: Float[Tensor, "batch k ..."]) -> Float[Tensor, "batch k k"]:
     """Inner products of columns that are at hand, (batch, k, *output) → (batch, k, k)."""
     # Without this, bfloat16 autocast would round inner products of thousands of terms.
     with torch.autocast(columns.device.type, enabled=False):
@@ -224,7 +235,7 @@ def gram(columns: Tensor) -> Tensor:
         return flat @ flat.transpose(1, 2)
 
 
-def flat_outputs(derivatives: Tensor) -> Tensor:
+def flat_outputs(derivatives: Float[Tensor, "a b ..."]) -> Float[Tensor, "a b output"]:
     """All axes of the output in one, of length 1 if there was none.
 
     Args:

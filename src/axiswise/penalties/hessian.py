@@ -3,9 +3,17 @@
 from typing import Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from axiswise.jacobian import Generator, JacobianOperator, JacobianOptions, as_jacobian
+from axiswise.jacobian import (
+    Generator,
+    JacobianOperator,
+    JacobianOptions,
+    Latents,
+    Probes,
+    as_jacobian,
+)
 from axiswise.penalties.family import penalty
 from axiswise.penalties.reduction import Reduction, reduced_with_outputs
 from axiswise.penalties.sampling import check_one_of, groups_of, probes_of, split_chance
@@ -15,14 +23,14 @@ from axiswise.support.precision import full_precision
 @penalty("hessian")
 def hessian_penalty(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
-    probes: int | Tensor | None = None,
+    z: Latents | None = None,
+    probes: int | Probes | None = None,
     *,
-    groups: int | Tensor | None = None,
+    groups: int | Probes | None = None,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
-) -> Tensor:
+) -> Float[Tensor, "..."]:
     """Hessian Penalty (Peebles et al. 2020, arXiv 2008.10599).
 
     For each output its Hessian H with respect to the latents should be diagonal. With `probes`, the

@@ -3,12 +3,14 @@
 from typing import Literal, Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from axiswise.jacobian import (
     Generator,
     JacobianOperator,
     JacobianOptions,
+    Latents,
     as_jacobian,
     flat_outputs,
     gram,
@@ -21,12 +23,12 @@ from axiswise.penalties.scores import column_cosines
 @penalty("ima")
 def ima_contrast(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
+    z: Latents | None = None,
     *,
     zero_columns: Literal["error", "drop"] = "error",
     reduction: Reduction = "mean",
     **options: Unpack[JacobianOptions],
-) -> Tensor:
+) -> Float[Tensor, "..."]:
     """Independent Mechanism Analysis contrast (Gresele et al. 2021, arXiv 2106.05200).
 
     Σ_i log‖J_i‖ − ½ log det(JᵀJ), the paper's local contrast, computed as −½ log det of the matrix
@@ -72,7 +74,7 @@ def ima_contrast(
     return reduced(jacobian.columns(), contrast, reduction)
 
 
-def cosine_contrast(cosines: Tensor) -> Tensor:
+def cosine_contrast(cosines: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch"]:
     """−½ log det of matrices of cosines, (…, k, k) → (…); a zero column counts nothing."""
     # It becomes a unit vector orthogonal to all others, which adds log 1.
     zero = (cosines.diagonal(dim1=-2, dim2=-1) == 0).to(cosines.dtype)

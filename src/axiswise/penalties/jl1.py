@@ -1,12 +1,20 @@
 """Rhodes & Lee, JL1-VAE (NeurIPS 2021, arXiv 2106.02923): sparse columns, and the control JL2."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from axiswise.jacobian import Generator, JacobianOperator, JacobianOptions, as_jacobian
+from axiswise.jacobian import (
+    Generator,
+    Index,
+    JacobianOperator,
+    JacobianOptions,
+    Latents,
+    as_jacobian,
+)
 from axiswise.penalties.family import penalty
 from axiswise.penalties.reduction import Reduction, reduced
 from axiswise.penalties.sampling import columns_of
@@ -16,14 +24,14 @@ from axiswise.penalties.scores import l1_lengths, squared_lengths
 @penalty("jl1")
 def jl1_penalty(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
-    columns: int | Tensor | Sequence[int] | None = None,
+    z: Latents | None = None,
+    columns: int | Index | None = None,
     *,
     normalize: bool = False,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
-) -> Tensor:
+) -> Float[Tensor, "..."]:
     """L1 cost on the Jacobian, Σ_i ‖J_i‖₁ (Rhodes & Lee 2021, arXiv 2106.02923).
 
     Args:
@@ -63,13 +71,13 @@ def jl1_penalty(
 @penalty("jl2")
 def jl2_penalty(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
-    columns: int | Tensor | Sequence[int] | None = None,
+    z: Latents | None = None,
+    columns: int | Index | None = None,
     *,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
-) -> Tensor:
+) -> Float[Tensor, "..."]:
     """Squared L2 cost on the Jacobian, Σ_i ‖J_i‖² (Rhodes & Lee 2021, appendix).
 
     Arguments, result and errors are those of `jl1_penalty`.
@@ -80,7 +88,7 @@ def jl2_penalty(
 
 def _summed(
     jacobian: JacobianOperator,
-    columns: int | Tensor | Sequence[int] | None,
+    columns: int | Index | None,
     rng: torch.Generator | None,
     lengths: Callable[[Tensor], Tensor],
     reduction: Reduction,

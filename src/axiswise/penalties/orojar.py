@@ -1,12 +1,21 @@
 """Wei et al., Orthogonal Jacobian Regularization (ICCV 2021, arXiv 2108.07668)."""
 
-from collections.abc import Sequence
 from typing import Unpack
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from axiswise.jacobian import Along, Generator, JacobianOperator, JacobianOptions, as_jacobian
+from axiswise.jacobian import (
+    Along,
+    Generator,
+    Index,
+    JacobianOperator,
+    JacobianOptions,
+    Latents,
+    Probes,
+    as_jacobian,
+)
 from axiswise.penalties.family import penalty
 from axiswise.penalties.reduction import Reduction, reduced
 from axiswise.penalties.sampling import (
@@ -24,17 +33,17 @@ _EPSILON = 0.1  # of the published differences
 @penalty("orojar")
 def orojar_penalty(
     generator: Generator | JacobianOperator,
-    z: Tensor | None = None,
-    probes: int | Tensor | None = None,
+    z: Latents | None = None,
+    probes: int | Probes | None = None,
     *,
-    groups: int | Tensor | None = None,
-    columns: int | Tensor | Sequence[int] | None = None,
+    groups: int | Probes | None = None,
+    columns: int | Index | None = None,
     all_pairs: bool = False,
     normalize: bool = False,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
-) -> Tensor:
+) -> Float[Tensor, "..."]:
     """Orthogonal Jacobian Regularization (Wei et al. 2021, arXiv 2108.07668).
 
     Four forms on one scale, so that a weight carries over. With none of `probes`, `groups` and
@@ -116,7 +125,7 @@ def orojar_penalty(
 
 def _all_pairs(
     jacobian: JacobianOperator,
-    columns: int | Tensor | Sequence[int] | None,
+    columns: int | Index | None,
     rng: torch.Generator | None,
     reduction: Reduction,
 ) -> Tensor:

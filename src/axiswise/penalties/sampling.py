@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from axiswise.jacobian import JacobianOperator
+from axiswise.jacobian import Index, JacobianOperator, Probes
 
 
 def sample_columns(
@@ -16,7 +17,7 @@ def sample_columns(
     *,
     rng: torch.Generator | None = None,
     device: torch.device | str | None = None,
-) -> Tensor:
+) -> Int[Tensor, "{batch} {count}"]:
     """Random column indices without repeats.
 
     Args:
@@ -70,7 +71,7 @@ def sample_groups(
     rng: torch.Generator | None = None,
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
-) -> Tensor:
+) -> Float[Tensor, "{groups} {batch} {latent}"]:
     """Signed probes of a random split of the latents into groups.
 
     Args:
@@ -104,9 +105,9 @@ def split_chance(groups: int, latent: int) -> float:
 
 def columns_of(
     jacobian: JacobianOperator,
-    columns: int | Tensor | Sequence[int] | None,
+    columns: int | Index | None,
     rng: torch.Generator | None,
-) -> Tensor | None:
+) -> Int[Tensor, "batch k"] | None:
     """Indices (batch, k), drawn or given; None for all."""
     if isinstance(columns, int):
         batch, latent = jacobian.batch, jacobian.latent
@@ -115,7 +116,7 @@ def columns_of(
 
 
 def probes_of(
-    jacobian: JacobianOperator, probes: int | Tensor, rng: torch.Generator | None
+    jacobian: JacobianOperator, probes: int | Probes, rng: torch.Generator | None
 ) -> Tensor:
     """At least two probes (probe, batch, *latent), drawn or given."""
     count = probes if isinstance(probes, int) else probes.shape[0]
@@ -128,7 +129,7 @@ def probes_of(
 
 
 def groups_of(
-    jacobian: JacobianOperator, groups: int | Tensor, rng: torch.Generator | None
+    jacobian: JacobianOperator, groups: int | Probes, rng: torch.Generator | None
 ) -> Tensor:
     """Probes of at least two groups, (group, batch, *latent), drawn or given."""
     if isinstance(groups, int):
