@@ -70,21 +70,7 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    """What `torch.nn.functional.instance_norm` does, but running statistics are never updated.
-
-    Args:
-        input: (batch, channel, *space).
-        running_mean: As there, (channel,).
-        running_var: As there, (channel,).
-        weight: As there, (channel,).
-        bias: As there, (channel,).
-        use_input_stats: As there; False to normalise by the running statistics.
-        momentum: As there, but without effect.
-        eps: As there.
-
-    Returns:
-        A tensor like input.
-    """
+    """What `torch.nn.functional.instance_norm` does; running statistics are never updated."""
     if not use_input_stats:
         return F.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     space = list(range(2, input.dim()))
@@ -106,33 +92,12 @@ def layer_norm(
     eps: float = 1e-5,
     cudnn_enable: bool = True,  # noqa: ARG001
 ) -> Tensor:
-    """What `torch.nn.functional.layer_norm` does.
-
-    Args:
-        input: (*any, *normalized_shape).
-        normalized_shape: The shape of what is normalised together.
-        weight: As there, normalized_shape.
-        bias: As there, normalized_shape.
-        eps: As there.
-        cudnn_enable: As in `torch.layer_norm`; without effect.
-
-    Returns:
-        A tensor like input.
-    """
+    """What `torch.nn.functional.layer_norm` does."""
     return _normalized(input, list(range(-len(normalized_shape), 0)), weight, bias, eps)
 
 
 def standardized(x: Tensor, axes: list[int], eps: float) -> tuple[Tensor, Tensor]:
-    """Mean 0 and variance 1, in float32 or better.
-
-    Args:
-        x: Of any shape, floating.
-        axes: The axes that are normalised together.
-        eps: Added to the variance.
-
-    Returns:
-        A tensor of x's shape; and what the centred x was multiplied by, of length 1 along `axes`.
-    """
+    """The tensor at mean 0 and variance 1 over the axes, in float32 or better; and the factor."""
     x = full_precision(x)
     centred = x - x.mean(axes, keepdim=True)
     factor = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()

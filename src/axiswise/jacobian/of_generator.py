@@ -127,26 +127,17 @@ class Jacobian(JacobianOperator):
         self._recorded = False
 
     def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
-        """Products Jv with probes v.
+        """Products Jv with probes v, (probe, batch, *latent) → (probe, batch, *output).
 
-        Args:
-            probes: (probe, batch, *latent).
-            step: Of finite differences, where the Jacobian has no epsilon of its own.
-
-        Returns:
-            (probe, batch, *output); a tuple of such where the generator returns several tensors.
+        A tuple of such where the generator returns several tensors. `step` is that of finite
+        differences where the Jacobian has no epsilon of its own.
         """
         return self._pushed(probes, 1, step)
 
     def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:
-        """Second derivatives vᵀHv of each output, H its Hessian in the latents.
+        """Second derivatives vᵀHv of each output along probes v; shapes as in `products`.
 
-        Args:
-            probes: (probe, batch, *latent).
-            step: Of the differences (G(z + εv) − 2G(z) + G(z − εv))/ε².
-
-        Returns:
-            (probe, batch, *output); a tuple of such where the generator returns several tensors.
+        Differences are central, (G(z + εv) − 2G(z) + G(z − εv))/ε².
         """
         return self._pushed(probes, 2, step)
 
@@ -285,17 +276,7 @@ def jacobian_products(
     probes: Probes,
     **options: Unpack[JacobianOptions],
 ) -> Products:
-    """Products Jv with probes v; see `Jacobian.products`.
-
-    Args:
-        generator: As in `jacobian_columns`.
-        z: Latents, (batch, *latent), floating.
-        probes: Latent directions, (probe, batch, *latent).
-        **options: As in `Jacobian`.
-
-    Returns:
-        (probe, batch, *output); a tuple of such tensors where the generator returns several.
-    """
+    """Products Jv of the generator's Jacobian with probes v; see `Jacobian.products`."""
     return as_jacobian(generator, z, options).products(probes)
 
 
@@ -304,14 +285,5 @@ def jacobian_gram(
     z: Latents | None = None,
     **options: Unpack[JacobianOptions],
 ) -> Grams:
-    """Gram matrix JᵀJ of the columns, for each sample.
-
-    Args:
-        generator: As in `jacobian_columns`.
-        z: Latents, (batch, *latent), floating.
-        **options: As in `Jacobian`.
-
-    Returns:
-        (batch, latent, latent); a tuple of such tensors where the generator returns several.
-    """
+    """Gram matrix JᵀJ of the columns for each sample; arguments as in `jacobian_columns`."""
     return as_jacobian(generator, z, options).gram()

@@ -23,14 +23,10 @@ _ROWS = 64
 
 
 def plain_layers(generator: object) -> list[nn.Module] | None:
-    """The layers of a plain stack, or None where the generator is anything else.
+    """The layers of a plain stack in order; None where the generator is anything else.
 
-    Args:
-        generator: Any object. A plain stack is an `nn.Sequential`, possibly nested, of the layers
-            below, free of hooks and parametrisations.
-
-    Returns:
-        The layers in order, or None.
+    A plain stack is an `nn.Sequential`, possibly nested, of the layers below, free of hooks and
+    parametrisations.
     """
     if not isinstance(generator, nn.Module) or _is_altered(generator):
         return None
@@ -49,14 +45,7 @@ def plain_layers(generator: object) -> list[nn.Module] | None:
 
 
 def calls(stack: nn.Module) -> list[tuple[nn.Module, int]]:
-    """The modules of a plain stack in the order in which they return, and where each one ends.
-
-    Args:
-        stack: A module for which `plain_layers` is not None.
-
-    Returns:
-        Every module, the stack itself last, with the number of layers that have run by then.
-    """
+    """Every module of a plain stack, itself last, and how many layers have run by its end."""
     if not isinstance(stack, nn.Sequential):
         return [(stack, 1)]
     found: list[tuple[nn.Module, int]] = []
@@ -85,39 +74,39 @@ def push_forward(
         derivatives of that part of the stack, (probe, batch, *output).
     """
     activations = [z]
-    moves: list[Move] = []
+    rules: list[Rule] = []
     for layer in layers[: max(wanted)]:
-        activation, move = _step(layer, activations[-1], order)
+        activation, rule = _step(layer, activations[-1], order)
         activations.append(activation)
-        moves.append(move)
+        rules.append(rule)
     for layer in layers[max(wanted) :]:
         activations.append(_value(layer, activations[-1]))
 
     together = max(1, _ROWS // z.shape[0])
-    parts = [_derivatives(moves, part, wanted, order) for part in probes.split(together)]
+    parts = [_derivatives(rules, part, wanted, order) for part in probes.split(together)]
     if len(parts) == 1:
         return activations, parts[0]
     return activations, [torch.cat(derivatives) for derivatives in zip(*parts, strict=True)]
 
 
-# How a layer moves a first and a second derivative, (probe, batch, *input) to (probe, batch,
+# How a layer carries a first and a second derivative on, (probe, batch, *input) to (probe, batch,
 # *output). The second is None while it is zero, and left at that where only the first is wanted.
-Move = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+Rule = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 
 
 def _derivatives(
-    moves: list[Move], probes: Tensor, wanted: Sequence[int], order: int
+    rules: list[Rule], probes: Tensor, wanted: Sequence[int], order: int
 ) -> list[Tensor]:
     ends: list[tuple[Tensor, Tensor | None]] = [(probes, None)]
-    for move in moves:
-        ends.append(move(*ends[-1]))
+    for rule in rules:
+        ends.append(rule(*ends[-1]))
     if order == 1:
         return [ends[end][0] for end in wanted]
-    # Nothing bent, but a zero that still has a way back to the parameters.
-    return [0 * ends[end][0] if (bent := ends[end][1]) is None else bent for end in wanted]
+    # No curvature, but a zero that still has a way back to the parameters.
+    return [0 * ends[end][0] if (curved := ends[end][1]) is None else curved for end in wanted]
 
 
-def _step(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Move]:
+def _step(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Rule]:
     if type(layer) in _POINTWISE:
         return _pointwise(layer, x, order)
     if isinstance(layer, nn.InstanceNorm2d):
@@ -126,8 +115,8 @@ def _step(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Move]:
     def push(tangent: Tensor) -> Tensor:
         rows = _channels_last(tangent.flatten(0, 1))
         linear = _LINEAR.get(type(layer))
-        moved: Tensor = layer(rows) if linear is None else linear(layer, rows)
-        return moved.unflatten(0, tangent.shape[:2])  # type: ignore[no-any-return]
+        pushed: Tensor = layer(rows) if linear is None else linear(layer, rows)
+        return pushed.unflatten(0, tangent.shape[:2])  # type: ignore[no-any-return]
 
     return _value(layer, x), lambda first, second: (
         push(first),
@@ -197,7 +186,7 @@ def _conv_transpose(layer: nn.ConvTranspose2d, tangent: Tensor) -> Tensor:
     )
 
 
-def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor, order: int) -> tuple[Tensor, Move]:
+def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor, order: int) -> tuple[Tensor, Rule]:
     if x.dim() != 4:
         raise ValueError(
             "generator must treat samples independently, but its InstanceNorm2d normalises "
@@ -211,36 +200,36 @@ def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor, order: int) -> tuple[Ten
     def mean(t: Tensor) -> Tensor:
         return t.mean((3, 4), keepdim=True)
 
-    def move(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    def rule(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
         t = full_precision(first)
         along = mean(t * standard)
         across = t - mean(t) - standard * along
-        bent = None
+        curved = None
         if order == 2:
             # The derivative of the line above: of `inverse`, −inverse²·along; of `standard`, slope.
             slope = inverse * across
-            bent = -2 * along * slope - standard * mean(slope * t)
+            curved = -2 * along * slope - standard * mean(slope * t)
             if second is not None:
                 t2 = full_precision(second)
-                bent = bent + t2 - mean(t2) - standard * mean(t2 * standard)
-            bent = (factor * bent).to(first.dtype)
-        return (factor * across).to(first.dtype), bent
+                curved = curved + t2 - mean(t2) - standard * mean(t2 * standard)
+            curved = (factor * curved).to(first.dtype)
+        return (factor * across).to(first.dtype), curved
 
-    return y.to(x.dtype), move
+    return y.to(x.dtype), rule
 
 
-def _pointwise(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Move]:
+def _pointwise(layer: nn.Module, x: Tensor, order: int) -> tuple[Tensor, Rule]:
     y, slope, curvature = _POINTWISE[type(layer)](layer, x)
     factor = slope()
 
-    def move(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        bent = None if second is None else second * factor
+    def rule(first: Tensor, second: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        curved = None if second is None else second * factor
         if order == 2 and curvature is not None:
             more = curvature(factor) * first * first
-            bent = more if bent is None else bent + more
-        return (first * factor).to(first.dtype), None if bent is None else bent.to(first.dtype)
+            curved = more if curved is None else curved + more
+        return (first * factor).to(first.dtype), None if curved is None else curved.to(first.dtype)
 
-    return y, move
+    return y, rule
 
 
 # A function's value, slope, and second derivative given the slope, None for straight pieces. The

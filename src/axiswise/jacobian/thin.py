@@ -15,30 +15,13 @@ _FEW = 4
 
 
 def is_thin(layer: nn.ConvTranspose2d, x: Tensor) -> bool:
-    """Whether `thin_conv_transpose` is both able to compute a layer and faster.
-
-    Args:
-        layer: A transposed convolution.
-        x: What goes into it, (batch, channel, height, width).
-
-    Returns:
-        True on a CPU, for at most four output channels and neither groups, dilation nor output
-        padding.
-    """
+    """Whether `thin_conv_transpose` can compute a layer and is faster: few channels, on a CPU."""
     plain = layer.groups == 1 and set(layer.dilation) == {1} and set(layer.output_padding) == {0}
     return plain and layer.out_channels <= _FEW and x.device.type == "cpu"
 
 
 def thin_conv_transpose(x: Tensor, layer: nn.ConvTranspose2d) -> Tensor:
-    """The layer's transposed convolution, without its bias.
-
-    Args:
-        x: (batch, channel, height, width).
-        layer: A layer for which `is_thin` holds.
-
-    Returns:
-        (batch, output channel, height', width').
-    """
+    """The layer's transposed convolution of (batch, channel, height, width), without its bias."""
     weight = layer.weight
     if torch.is_autocast_enabled(x.device.type):
         dtype = torch.get_autocast_dtype(x.device.type)
