@@ -17,8 +17,10 @@ import torch
 from axiswise.metrics import local_factors, local_metrics
 from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import Run, load_run
-from axiswise.training.recipe import read_recipe, recipe_path
+from axiswise.training.recipe import recipe_path
+from axiswise.training.trainer import start
 from timing import machine
 
 RECIPE, CENTRES, SAMPLES, RADII = "three-dots-jl1", 20, 10_000, [0.1, 0.2, 0.3, 0.6, 1.0]
@@ -48,8 +50,8 @@ def main() -> None:
 def make_run(folder: Path) -> Run:
     """Makes the folder of a run whose network was never trained, and opens it."""
     torch.manual_seed(0)
-    config = read_recipe(recipe_path(RECIPE))
-    network = config.build().network
+    config = read_settings(recipe_path(RECIPE))
+    network = start(config.build()).model
     assert isinstance(network, ConvVAE)
     with torch.no_grad():
         for layer in (network.encoder.mean, network.encoder.log_variance):

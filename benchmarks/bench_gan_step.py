@@ -16,11 +16,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from axiswise.objectives import GeneratorPass, Term
+from axiswise.runs.protocol import read_settings
 from axiswise.training.allocator import keep_freed_memory
-from axiswise.training.config import GANConfig
-from axiswise.training.gan import GANTraining
-from axiswise.training.parts import Machine
-from axiswise.training.recipe import read_recipe, recipe_path
+from axiswise.training.gan import GANRecipe
+from axiswise.training.recipe import recipe_path
+from axiswise.training.trainer import Place, start
 from bench_orojar import outputs, published_penalty
 from timing import compare, machine, show
 
@@ -54,9 +54,9 @@ def main() -> None:
     torch.set_num_threads(2)
     keep_freed_memory()  # for all steps alike
 
-    def recipe(name: str) -> GANConfig:
+    def recipe(name: str) -> GANRecipe:
         words = ["--batch_size", str(options.batch)]
-        return cast(GANConfig, read_recipe(recipe_path(name), words).build())
+        return cast(GANRecipe, read_settings(recipe_path(name), words).build())
 
     orojar = recipe("sprites-orojar")
     term = orojar.terms["orojar"]
@@ -81,11 +81,10 @@ def main() -> None:
     print(f"reached {1 / timings['sprites-orojar'].ratio:.2f}")
 
 
-def step(config: GANConfig, device: str) -> Callable[[], None]:
+def step(config: GANRecipe, device: str) -> Callable[[], None]:
     fabric = Fabric(accelerator=device, devices=1)
-    training = GANTraining(
-        config, Machine(fabric, torch.Generator(fabric.device).manual_seed(0), slice(None))
-    )
+    training = start(config)
+    training.setup(Place(fabric, torch.Generator(fabric.device).manual_seed(0), slice(None)))
     count = itertools.count()
     return lambda: (training.step(next(count)), None)[1]
 

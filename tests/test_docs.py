@@ -10,7 +10,8 @@ import torch
 
 import axiswise as aw
 from axiswise import cli
-from axiswise.training.recipe import read_recipe, recipe_names, recipe_path
+from axiswise.runs.protocol import read_settings
+from axiswise.training.recipe import recipe_names, recipe_path
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,14 +49,14 @@ def test_commands_of_the_readme_are_understood(monkeypatch: pytest.MonkeyPatch) 
     assert len(seen) == len(lines)
     for options in seen:
         if getattr(options, "recipe", None):
-            read_recipe(recipe_path(options.recipe), options.words)
+            read_settings(recipe_path(options.recipe), options.words)
 
 
 def test_recipe_in_the_docs_is_one(tmp_path: Path) -> None:
     (recipe,) = blocks(ROOT / "docs" / "recipes.md", "yaml")
     path = tmp_path / "mine.yaml"
     path.write_text(recipe, encoding="utf-8")
-    assert read_recipe(path).keys.name == "mine"
+    assert read_settings(path).keys.name == "mine"
 
 
 def test_links_of_the_pages_lead_somewhere() -> None:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from axiswise.objectives import AnnealedVAE, VAEPass
+from axiswise.runs.protocol import read_settings
 from axiswise.training.parts import ramp_of
-from axiswise.training.recipe import read_recipe, recipe_path
+from axiswise.training.recipe import recipe_path
 
 MakePass = Callable[..., VAEPass]
 
@@ -69,7 +70,7 @@ def test_the_capacity_rises_as_the_recipe_says(
     made_pass: MakePass, recipe: str, words: str, gamma: float, capacities: dict[int, float]
 ) -> None:
     """Of codes that carry nothing the gap is the capacity; γ counts from the first step."""
-    config = read_recipe(recipe_path(recipe), words.split()).build()
+    config = read_settings(recipe_path(recipe), words.split()).build()
     objective, silent = config.objective, made_pass(torch.zeros(2, 10))  # type: ignore[attr-defined]
     for step, capacity in capacities.items():
         weight, gap = objective(silent, ramp_of(None, step, config))["capacity_gap"]

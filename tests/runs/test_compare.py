@@ -21,8 +21,9 @@ from axiswise.runs.compare import (
     read_evaluations,
     write_comparison,
 )
+from axiswise.runs.protocol import read_settings
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.recipe import read_recipe, recipe_path
+from axiswise.training.recipe import recipe_path
 
 
 def _evaluation(name: str, seed: int, **scores: Any) -> str:
@@ -282,7 +283,7 @@ def test_runs_of_one_recipe_with_other_settings_are_told_apart(sources: list[str
 def test_runs_of_an_earlier_version_or_another_machine_are_not_told_apart(
     sources: list[str],
 ) -> None:
-    config = read_recipe(recipe_path("three-dots-beta-fast")).dump()
+    config = read_settings(recipe_path("three-dots-beta-fast")).dump()
     settings = yaml.safe_load(config)
     settings |= {"objective": {"beta": 4.0}, "accelerator": "cpu", "log_every": 7}
     del settings["evaluation"]["dci"]

@@ -46,8 +46,8 @@ def test_a_finished_gan_comes_back_as_the_generator_s_average(trained_gan: Path)
     for name, value in run.model.state_dict().items():
         assert torch.equal(value.cpu(), saved[name])
         assert torch.equal(saved[name], state["model"][name])
-        assert torch.equal(saved[name], state["networks"]["average"][f"module.{name}"])
-        assert not torch.equal(saved[name], state["networks"]["generator"][name])
+        assert torch.equal(saved[name], state["trainer"]["networks"]["average"][f"module.{name}"])
+        assert not torch.equal(saved[name], state["trainer"]["networks"]["generator"][name])
 
 
 def test_an_unfinished_gan_comes_with_its_newest_checkpoint(

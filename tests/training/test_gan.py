@@ -4,6 +4,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +25,10 @@ from axiswise.objectives import (
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.config import GANConfig
+from axiswise.training.gan import GANRecipe, GANTrainer
 from axiswise.training.loop import train
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
+from axiswise.training.trainer import start
 
 BATCH, LATENT, STEPS, SIZE, WIDTH = 8, 4, 12, 16, 0.1
 OROJAR = make_term(
@@ -47,16 +49,12 @@ ADDED = {"orojar": OROJAR, "jl1": JL1, "vp": VP, "infogan": INFOGAN}
 GAMES = {"wgan-gp": WGANGP(gradient_penalty=7.0), "non-saturating": NonSaturating(r1=3.0)}
 
 
-def tiny(**changes: Any) -> GANConfig:
-    """A config of a second; its networks depend on the seed alone."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(changes.get("seed", 0))
-        generator = SimpleGenerator(SIZE, LATENT, 1, WIDTH)
-        critic = SimpleCritic(SIZE, 1, WIDTH)
+def tiny(**changes: Any) -> Any:
+    """A training of a second; its first weights depend on the seed alone."""
     settings: dict[str, Any] = {
         "data": Sprites(size=SIZE),
-        "generator": generator,
-        "critic": critic,
+        "generator": partial(SimpleGenerator, latent_dim=LATENT, width=WIDTH),
+        "critic": partial(SimpleCritic, width=WIDTH),
         "objective": GAMES["wgan-gp"],
         "terms": ADDED,
         "steps": STEPS,
@@ -71,7 +69,7 @@ def tiny(**changes: Any) -> GANConfig:
         "log_every": 3,
         "checkpoint_every": 6,
     }
-    return GANConfig(**{**settings, **changes})
+    return start(GANRecipe(**{**settings, **changes}))
 
 
 def weights(run: RunFolder) -> bytes:
@@ -178,10 +176,10 @@ class ByHand:
         return {name: float(value.detach()) for name, value in row.items()}
 
     def _critic_step(self) -> dict[str, Tensor]:
-        draws = self.config.data.draw(BATCH, self.rng)
+        draws = self.config.recipe.data.draw(BATCH, self.rng)
         z = torch.randn(BATCH, LATENT, generator=self.rng)
         mix = torch.rand(BATCH, generator=self.rng)
-        real = self.config.data.render(draws) * 2 - 1
+        real = self.config.recipe.data.render(draws) * 2 - 1
         fake = self.generator(z).detach()
         if self.game == "wgan-gp":
             critic = self.critic(fake).mean() - self.critic(real).mean()
@@ -286,7 +284,7 @@ def test_log_and_weights_are_those_of_steps_made_by_hand(
     assert set(logged) == {"step", *expected.rows[0], *measures}
     assert logged["learning_rate"] == pytest.approx([1e-3, 1e-3, 4 / 6 * 1e-3, 1 / 6 * 1e-3])
 
-    saved = newest(run)["networks"]
+    saved = newest(run)["trainer"]["networks"]
     by_hand = {
         "critic.": expected.critic,
         "generator.": expected.generator,
@@ -344,7 +342,9 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit_and_another_does_not(
     train(tiny(), again)
     assert torch.equal(torch.get_rng_state(), before)
     train(tiny(seed=1), other)
-    train(tiny(seed=1, generator=tiny().generator, critic=tiny().critic), data)
+    train(
+        tiny(seed=1, generator=lambda **_: tiny().generator, critic=lambda **_: tiny().critic), data
+    )
     assert weights(again) == weights(uninterrupted)
     assert metrics(again) == metrics(uninterrupted)
     assert same(newest(again), newest(uninterrupted))
@@ -401,7 +401,7 @@ def test_a_checkpoint_that_lacks_a_network_is_refused(
 ) -> None:
     run = new_run("run")
     state = newest(uninterrupted)
-    del state["networks"][part]
+    del state["trainer"]["networks"][part]
     save_checkpoint(run.checkpoints, STEPS, state)
     with pytest.raises(UnreadableFileError, match=r"step-00000012\.pt does not belong"):
         train(tiny(), run)
@@ -423,7 +423,7 @@ def _scale(layer: nn.Module, factor: float) -> None:
             parameter.mul_(factor)
 
 
-LOST: dict[str, tuple[Callable[[GANConfig], None], str]] = {
+LOST: dict[str, tuple[Callable[[GANTrainer], None], str]] = {
     "one image": (
         lambda config: _scale(config.generator.get_submodule("0.1"), 0.0),
         "the generator has collapsed by step 9: its images differ .* the last checkpoint may be",
@@ -476,11 +476,11 @@ def test_variety_and_spread_are_those_of_the_last_batch(
     run = new_run("run")
     train(tiny(learning_rate=1e-30, steps=1, log_every=1, terms={}), run)
     config, rng = tiny(), torch.Generator().manual_seed(0)
-    draws = config.data.draw(BATCH, rng)
+    draws = config.recipe.data.draw(BATCH, rng)
     first = torch.randn(BATCH, LATENT, generator=rng)
     torch.rand(BATCH, generator=rng)
     second = torch.randn(BATCH, LATENT, generator=rng)
-    real = (2 * config.data.render(draws) - 1).numpy()
+    real = (2 * config.recipe.data.render(draws) - 1).numpy()
     with torch.no_grad():
         images = config.generator(second).numpy()
         fake = config.generator(first)
@@ -542,7 +542,7 @@ def test_training_brings_the_generator_s_images_nearer_to_the_data(
     changes = {"steps": 150, "batch_size": 16, "log_every": 50, "checkpoint_every": 150}
     config, run = tiny(learning_rate=5e-3, terms={}, **changes), new_run("run")
     rng = torch.Generator().manual_seed(5)
-    real = config.data.render(config.data.draw(500, rng))
+    real = config.recipe.data.render(config.recipe.data.draw(500, rng))
     z = torch.randn(500, LATENT, generator=rng)
 
     def distance(generator: SimpleGenerator) -> float:
@@ -568,7 +568,7 @@ def test_bfloat16_mixed_precision_trains_on_a_cpu(
     )
     train(config, run)
     assert set(kinds) == {torch.bfloat16}
-    networks = newest(run)["networks"]
+    networks = newest(run)["trainer"]["networks"]
     found = {value.dtype for part in networks.values() for value in part.values()}
     assert found == {torch.float32, torch.int64}  # the latter counts the average's steps
     expected = metrics(uninterrupted)

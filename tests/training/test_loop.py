@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +19,22 @@ from axiswise.objectives import BetaVAE, PenaltyTerm, make_term
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.config import VAEConfig
 from axiswise.training.loop import check_devices, resolve_precision, train
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
+from axiswise.training.trainer import start
+from axiswise.training.vae import VAERecipe
 
 BATCH, LATENT = 8, 4
 
 
-def tiny(**changes: Any) -> VAEConfig:
-    """A config of a second; its network depends on the seed alone."""
-    seed = changes.get("seed", 0)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        vae = ConvVAE(size=16, hidden=(8, 8), features=16, latent_dim=LATENT)
+NETWORK = partial(ConvVAE, hidden=(8, 8), features=16, latent_dim=LATENT)
+
+
+def tiny(**changes: Any) -> Any:
+    """A training of a second; its first weights depend on the seed alone."""
     settings: dict[str, Any] = {
         "data": ThreeDots(size=16, values=16),
-        "model": vae,
+        "model": NETWORK,
         "objective": BetaVAE(beta=2.0),
         "terms": {"jl1": make_term("jl1", weight=0.1, columns=1)},
         "steps": 40,
@@ -46,7 +47,7 @@ def tiny(**changes: Any) -> VAEConfig:
         "log_every": 5,
         "checkpoint_every": 10,
     }
-    return VAEConfig(**{**settings, **changes})
+    return start(VAERecipe(**{**settings, **changes}))
 
 
 def weights(run: RunFolder) -> bytes:
@@ -78,11 +79,11 @@ def _by_hand(steps: int) -> tuple[list[dict[str, float]], ConvVAE]:
     vae = config.model
     assert isinstance(vae, ConvVAE)
     optimizer = torch.optim.Adam(vae.parameters(), lr=1e-3, foreach=False)
-    rng = torch.Generator().manual_seed(config.seed)
+    rng = torch.Generator().manual_seed(config.recipe.seed)
     logits = vae.decoder[:-1]
     rows = []
     for step in range(steps):
-        images = config.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
+        images = config.recipe.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
         noise = torch.randn(BATCH, LATENT, generator=rng)
         column = torch.rand(BATCH, LATENT, generator=rng).argmin(1)
         mean, log_variance = vae.encoder(images)
@@ -206,7 +207,7 @@ def test_the_seed_rules_the_images_and_not_only_the_first_weights(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder]
 ) -> None:
     other = new_run("other")
-    train(tiny(seed=1, model=tiny().model), other)
+    train(tiny(seed=1, model=lambda **_: tiny().model), other)
     assert weights(other) != weights(uninterrupted)
 
 
@@ -309,7 +310,7 @@ def test_a_damaged_newest_checkpoint_is_named_and_the_one_before_is_as_good(
     [
         {"steps": 20},
         {"seed": 1},
-        {"model": ConvVAE(size=16, hidden=(8, 8), features=17, latent_dim=LATENT)},
+        {"model": partial(NETWORK, features=17)},
     ],
     ids=["steps", "seed", "model"],
 )
@@ -330,7 +331,7 @@ def test_a_checkpoint_that_lacks_a_part_is_refused(
 ) -> None:
     run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
     state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
-    del state[change]
+    del (state["trainer"] if change in state["trainer"] else state)[change]
     save_checkpoint(run.checkpoints, 40, state)
     with pytest.raises(UnreadableFileError, match=r"step-00000040\.pt does not belong"):
         train(tiny(), run)
@@ -362,7 +363,7 @@ def test_a_nan_in_the_data_stops_the_run_and_names_term_and_step(
         train(tiny(data=_PoisonedDots(13, value)), run)
     assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
     state = load_checkpoint(list_checkpoints(run.checkpoints)[0])
-    assert all(value.isfinite().all() for value in state["networks"]["vae"].values())
+    assert all(value.isfinite().all() for value in state["trainer"]["networks"]["vae"].values())
     assert run.read_metrics()["step"] == [5, 10]
     assert not (run.path / "model.safetensors").exists()
     train(tiny(), run)  # with the data mended
@@ -473,7 +474,7 @@ def test_two_penalties_each_on_its_layers_and_with_its_warm_up_are_both_paid(
     rng = torch.Generator().manual_seed(0)
     hidden = [twin.decoder[:1], twin.decoder[:3]]
     for step in range(steps):
-        images = config.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
+        images = config.recipe.data.render(torch.stack([_uniform(rng) for _ in range(6)], 1))
         noise = torch.randn(BATCH, LATENT, generator=rng)
         column = torch.rand(BATCH, LATENT, generator=rng).argmin(1)
         mean, log_variance = twin.encoder(images)
@@ -592,7 +593,7 @@ def test_devices_that_are_not_there_are_refused(
     monkeypatch.setattr(torch.cuda, "device_count", lambda: found)
     config = tiny(accelerator=accelerator, devices=devices)
     if message is None:
-        check_devices(config)
+        check_devices(config.recipe)
     else:
         with pytest.raises(ValueError, match=message):
-            check_devices(config)
+            check_devices(config.recipe)

@@ -28,14 +28,16 @@ from axiswise.objectives import (
     VariationPredictability,
     make_term,
 )
+from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.config import GANConfig, VAEConfig
+from axiswise.training.gan import GANRecipe, GANTrainer
 from axiswise.training.recipe import (
-    read_recipe,
     recipe_descriptions,
     recipe_names,
     recipe_path,
 )
+from axiswise.training.trainer import start
+from axiswise.training.vae import VAERecipe, VAETrainer
 
 SPRITES = ["gan", "orojar", "hessian", "vp", "infogan", "jl1", "orojar-jl1"]
 # What the recipes on three dots minimise, and the terms that some add.
@@ -98,7 +100,7 @@ def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path)
     """Its networks take and make images of the data's shape, and have the layers it names."""
     # None of the images here is large enough for CelebA's crop.
     crop = ["--data.crop", "null"] if name == "celeba-orojar" else []
-    config = read_recipe(recipe_path(name), [*_words(name, images), *crop]).build()
+    config = read_settings(recipe_path(name), [*_words(name, images), *crop]).build()
     assert config.name == name
     assert config.description == recipe_descriptions()[name]
     assert 20 <= len(config.description) <= 100
@@ -106,15 +108,16 @@ def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path)
     drawn = torch.rand(2, channels, height, width)
     if not name.startswith("mpi3d"):  # whose images are 12 GB
         drawn = config.data.render(config.data.draw(2, torch.Generator().manual_seed(0)))
-    if isinstance(config, VAEConfig):
-        vae = config.model
+    trainer = start(config)
+    if isinstance(trainer, VAETrainer):
+        vae = trainer.model
         assert isinstance(vae, ConvVAE)
         assert (vae.channels, vae.size, vae.size) == (channels, height, width)
         mean, _ = vae.encoder(drawn)
         assert vae.decoder(mean).shape == drawn.shape
         return
-    assert isinstance(config, GANConfig)
-    generator, critic = config.generator, config.critic
+    assert isinstance(trainer, GANTrainer)
+    generator, critic = trainer.generator, trainer.critic
     assert isinstance(generator, SimpleGenerator)
     assert isinstance(critic, SimpleCritic)
     for network in (generator, critic):
@@ -130,10 +133,10 @@ def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path)
 def test_what_is_written_to_a_run_s_folder_reads_back_the_same(
     name: str, images: Path, tmp_path: Path
 ) -> None:
-    config = read_recipe(recipe_path(name), [*_words(name, images), "--seed", "5"])
+    config = read_settings(recipe_path(name), [*_words(name, images), "--seed", "5"])
     path = tmp_path / "config.yaml"
     path.write_text(config.dump())
-    again = read_recipe(path)
+    again = read_settings(path)
     assert again.dump() == path.read_text()
     assert again.keys == config.keys
     written = yaml.safe_load(path.read_text())
@@ -142,21 +145,20 @@ def test_what_is_written_to_a_run_s_folder_reads_back_the_same(
 
 @pytest.mark.parametrize("kind", THREE_DOTS)
 def test_the_paper_s_recipes_have_the_paper_s_numbers(kind: str) -> None:
-    config = read_recipe(recipe_path(f"three-dots-{kind}")).build()
-    assert isinstance(config, VAEConfig)
+    settings = read_settings(recipe_path(f"three-dots-{kind}"))
+    config = settings.build()
+    assert isinstance(config, VAERecipe)
     assert config.terms == ON_DOTS.get(kind, {})
     assert config.objective == THREE_DOTS[kind]
     assert (config.batch_size, config.learning_rate, config.steps) == (64, 1e-4, 300_000)
     constant = kind in ("factor", "dip-i", "dip-ii", "tc")  # in the study that they come from
     assert round(config.anneal * config.steps) == (0 if constant else 100_000)
     assert (config.decay_start, config.precision) == (1.0, "32-true")
-    assert config.evaluation.radius == [0.1, 0.2, 0.3, 0.6, 1.0]
-    assert (config.evaluation.centres, config.evaluation.samples) == (20, 10_000)
-    assert config.evaluation.bins == 5
+    assert settings.section("evaluation") == EvaluationProtocol()
     assert isinstance(config.data, ThreeDots)
     assert config.data.factor_sizes == (64,) * 6
     assert config.data.shape == (1, 64, 64)
-    assert config.model.arguments == ConvVAE().arguments
+    assert start(config).model.arguments == ConvVAE().arguments
     assert "2106.02923" in config.source
 
 
@@ -179,23 +181,25 @@ ADDED: dict[str, dict[str, Term]] = {
 }
 
 
-def _assert_orojar_s_game(config: GANConfig) -> None:
+def _assert_orojar_s_game(config: GANRecipe, latent_dim: int) -> None:
     """What OroJaR's authors have in both of their GANs."""
     assert config.objective == WGANGP(gradient_penalty=10.0)
     assert (config.learning_rate, config.betas, config.batch_size) == (2e-4, (0.5, 0.999), 128)
     assert (config.anneal, config.delay, config.precision) == (0.0, 0.0, "32-true")
-    assert isinstance(config.generator, SimpleGenerator)
-    assert isinstance(config.critic, SimpleCritic)
-    assert (config.generator.width, config.critic.width) == (1.0, 1.0)
+    trainer = start(config)
+    assert isinstance(trainer, GANTrainer)
+    assert isinstance(trainer.generator, SimpleGenerator)
+    assert isinstance(trainer.critic, SimpleCritic)
+    assert (trainer.generator.width, trainer.critic.width) == (1.0, 1.0)
+    assert trainer.model.latent_dim == latent_dim
 
 
 @pytest.mark.parametrize("kind", SPRITES)
 def test_the_gans_on_sprites_have_the_published_numbers(kind: str) -> None:
-    config = read_recipe(recipe_path(f"sprites-{kind}")).build()
-    assert isinstance(config, GANConfig)
+    config = read_settings(recipe_path(f"sprites-{kind}")).build()
+    assert isinstance(config, GANRecipe)
     assert config.terms == ADDED[kind]
-    _assert_orojar_s_game(config)
-    assert config.latent_dim == 6
+    _assert_orojar_s_game(config, latent_dim=6)
     assert isinstance(config.data, Sprites)
     assert config.data.shape == (1, 64, 64)
     if kind in ("gan", "orojar", "hessian", "vp"):
@@ -203,15 +207,15 @@ def test_the_gans_on_sprites_have_the_published_numbers(kind: str) -> None:
 
 
 def test_the_gan_on_celeba_has_the_published_numbers(images: Path) -> None:
-    config = read_recipe(recipe_path("celeba-orojar"), ["--data.path", str(images)]).build()
-    assert isinstance(config, GANConfig)
+    settings = read_settings(recipe_path("celeba-orojar"), ["--data.path", str(images)])
+    config, protocol = settings.build(), settings.section("evaluation")
+    assert isinstance(config, GANRecipe)
     assert config.terms == _published("orojar", 1e-6, 5)
-    _assert_orojar_s_game(config)
-    assert config.latent_dim == 30
+    _assert_orojar_s_game(config, latent_dim=30)
     assert isinstance(config.data, ImageFolder)
     assert (config.data.shape, config.data.crop) == ((3, 128, 128), 170)
     assert not config.data.flip
-    assert (config.evaluation.vp, config.evaluation.vp_latents) == ("clevr", 10)
+    assert (protocol.vp, protocol.vp_latents) == ("clevr", 10)
     assert "2108.07668" in config.source
 
 
@@ -219,7 +223,7 @@ def test_the_gan_on_celeba_has_the_published_numbers(images: Path) -> None:
 @pytest.mark.parametrize("kind", SPRITES)
 def test_the_gans_on_sprites_differ_in_the_added_term_alone(kind: str, suffix: str) -> None:
     plain, other = (
-        yaml.safe_load(read_recipe(recipe_path(f"sprites-{name}{suffix}")).dump())
+        yaml.safe_load(read_settings(recipe_path(f"sprites-{name}{suffix}")).dump())
         for name in ("gan", kind)
     )
     told = {"name", "description", "source"}
@@ -229,8 +233,8 @@ def test_the_gans_on_sprites_differ_in_the_added_term_alone(kind: str, suffix: s
 
 @pytest.mark.parametrize("kind", SPRITES)
 def test_the_fast_gans_have_the_same_terms(kind: str) -> None:
-    config = read_recipe(recipe_path(f"sprites-{kind}-fast")).build()
-    assert isinstance(config, GANConfig)
+    config = read_settings(recipe_path(f"sprites-{kind}-fast")).build()
+    assert isinstance(config, GANRecipe)
     assert {name: type(term) for name, term in config.terms.items()} == {
         name: type(term) for name, term in ADDED[kind].items()
     }
@@ -243,11 +247,10 @@ def test_the_fast_gans_have_the_same_terms(kind: str) -> None:
 def test_recipes_on_sprites_take_the_published_dsprites(kind: str, tmp_path: Path) -> None:
     """Nothing is read or downloaded before images are wanted."""
     words = ["--data", "axiswise.data.DSprites", "--data.data_dir", str(tmp_path)]
-    config = read_recipe(recipe_path(f"sprites-{kind}"), words).build()
+    config = read_settings(recipe_path(f"sprites-{kind}"), words).build()
     assert isinstance(config.data, DSprites)
     assert config.data.data_dir == tmp_path
-    assert isinstance(config, GANConfig)
-    assert config.generator.size == config.data.size
+    assert start(config).model.size == config.data.size
     assert list(tmp_path.iterdir()) == []
 
 
@@ -259,10 +262,10 @@ def test_the_trainer_is_the_file_s_and_a_vae_where_it_says_none(tmp_path: Path) 
         assert written["trainer"] == ("gan" if is_gan else "vae")
     path = tmp_path / "mine.yaml"
     path.write_text("data: {class_path: axiswise.data.ThreeDots}\nmodel: axiswise.nets.ConvVAE\n")
-    assert isinstance(read_recipe(path).build(), VAEConfig)
+    assert isinstance(read_settings(path).build(), VAERecipe)
     path.write_text("trainer: flow\nsteps: 3\n")
     with pytest.raises(UnreadableFileError, match=f"{path} is no recipe: trainer must be one of"):
-        read_recipe(path)
+        read_settings(path)
 
 
 def test_overrides_reach_every_level_of_a_gan() -> None:
@@ -272,17 +275,19 @@ def test_overrides_reach_every_level_of_a_gan() -> None:
         "--critic.width 0.2 --terms.jl2.delay 0.25 "
         "--objective axiswise.objectives.NonSaturating --objective.r1 3"
     )
-    config = read_recipe(recipe_path("sprites-orojar-fast"), words.split()).build()
-    assert isinstance(config, GANConfig)
+    config = read_settings(recipe_path("sprites-orojar-fast"), words.split()).build()
+    assert isinstance(config, GANRecipe)
     assert (config.steps, config.ema, config.betas) == (7, 0.0, (0.0, 0.9))
-    assert config.generator.arguments == {
+    trainer = start(config)
+    assert isinstance(trainer, GANTrainer)
+    assert trainer.generator.arguments == {
         "size": 16,
         "latent_dim": 3,
         "channels": 1,
         "width": 0.1,
     }
-    assert isinstance(config.critic, SimpleCritic)
-    assert (config.critic.size, config.critic.width) == (16, 0.2)
+    assert isinstance(trainer.critic, SimpleCritic)
+    assert (trainer.critic.size, trainer.critic.width) == (16, 0.2)
     assert list(config.terms) == ["orojar", "vp", "infogan", "jl2"]
     assert config.terms["vp"] == VariationPredictability(weight=0.3, anneal=0.5)
     assert config.terms["infogan"] == InfoGAN(latents=2)
@@ -292,26 +297,25 @@ def test_overrides_reach_every_level_of_a_gan() -> None:
 
 @pytest.mark.parametrize("kind", THREE_DOTS)
 def test_the_fast_recipes_keep_architecture_and_data(kind: str) -> None:
-    fast, paper = (
-        read_recipe(recipe_path(f"three-dots-{kind}{suffix}")).build() for suffix in ("-fast", "")
-    )
-    assert fast.model.arguments == paper.model.arguments
+    both = [read_settings(recipe_path(f"three-dots-{kind}{suffix}")) for suffix in ("-fast", "")]
+    fast, paper = (settings.build() for settings in both)
+    assert start(fast).model.arguments == start(paper).model.arguments
     assert fast.data.shape == paper.data.shape
-    assert fast.evaluation == paper.evaluation
+    assert both[0].section("evaluation") == both[1].section("evaluation")
     assert fast.terms.keys() == paper.terms.keys()
 
 
 @pytest.mark.parametrize("kind", [kind for kind in THREE_DOTS if kind != "beta"])
 def test_the_fast_recipes_differ_from_beta_s_in_penalty_or_objective_alone(kind: str) -> None:
     ours, beta = (
-        yaml.safe_load(read_recipe(recipe_path(f"three-dots-{name}-fast")).dump())
+        yaml.safe_load(read_settings(recipe_path(f"three-dots-{name}-fast")).dump())
         for name in (kind, "beta")
     )
     differing = {key for key in ours if ours[key] != beta.get(key)} - {"source"}
     own = {"jl1": {"terms"}, "jl2": {"terms"}, "factor": {"objective", "terms"}}
     assert differing == {"name", "description", *own.get(kind, {"objective"})}
-    built = read_recipe(recipe_path(f"three-dots-{kind}-fast")).build()
-    assert isinstance(built, VAEConfig)
+    built = read_settings(recipe_path(f"three-dots-{kind}-fast")).build()
+    assert isinstance(built, VAERecipe)
     expected = THREE_DOTS[kind]
     if isinstance(expected, AnnealedVAE):  # the paper's γ loses all information in a short run
         expected = replace(expected, gamma=10.0)
@@ -346,21 +350,21 @@ def test_an_objective_is_named_by_its_class_and_beta_alone_is_a_beta_vae(
     """And is read back from a run's folder the same."""
     recipe = tiny_recipe.read_text().replace("objective: {beta: 2.0}\n", f"{text}\n")
     tiny_recipe.write_text(recipe)
-    config = read_recipe(tiny_recipe, words.split())
+    config = read_settings(tiny_recipe, words.split())
     built = config.build()
-    assert isinstance(built, VAEConfig)
+    assert isinstance(built, VAERecipe)
     assert built.objective == expected
     path = tmp_path / "config.yaml"
     path.write_text(config.dump())
-    again = read_recipe(path).build()
-    assert isinstance(again, VAEConfig)
+    again = read_settings(path).build()
+    assert isinstance(again, VAERecipe)
     assert again.objective == expected
 
 
 @pytest.mark.parametrize(("data", "suffix"), PAIRS)
 def test_pairs_on_grids_and_patches_differ_in_jl1_alone(data: str, suffix: str) -> None:
     jl1, beta = (
-        yaml.safe_load(read_recipe(recipe_path(f"{data}-{kind}{suffix}")).dump())
+        yaml.safe_load(read_settings(recipe_path(f"{data}-{kind}{suffix}")).dump())
         for kind in ("jl1", "beta")
     )
     told = {"name", "description", "source"}
@@ -370,17 +374,17 @@ def test_pairs_on_grids_and_patches_differ_in_jl1_alone(data: str, suffix: str) 
 
 
 def test_mpi3d_multi_is_the_paper_s() -> None:
-    config = read_recipe(recipe_path("mpi3d-multi-jl1")).build()
+    config = read_settings(recipe_path("mpi3d-multi-jl1")).build()
     assert isinstance(config.data, Grid)
     assert isinstance(config.data.dataset, MPI3D)
     assert config.data.dataset.version == "real"
     assert (config.data.rows, config.data.columns, config.data.cell_size) == (2, 2, 32)
     assert config.data.shape == (3, 64, 64)
     assert len(config.data.factor_sizes) == 4 * 7
-    dots = read_recipe(recipe_path("three-dots-jl1")).build()
+    dots = read_settings(recipe_path("three-dots-jl1")).build()
     for key in ("steps", "batch_size", "learning_rate", "anneal"):
         assert getattr(config, key) == getattr(dots, key)
-    assert isinstance(config, VAEConfig)
+    assert isinstance(config, VAERecipe)
     assert config.objective == BetaVAE(beta=0.01)  # the authors' script
     assert config.terms == {"jl1": make_term("jl1", weight=0.01)}
 
@@ -391,19 +395,19 @@ def test_overrides_reach_every_level(tiny_recipe: Path) -> None:
         "--data.size 32 --data.dots 2 --model.latent_dim 3 --model.hidden [4,8] "
         "--evaluation.radius [0.25] --evaluation.bins 7 --name mine"
     )
-    config = read_recipe(tiny_recipe, words.split()).build()
-    assert isinstance(config, VAEConfig)
+    settings = read_settings(tiny_recipe, words.split())
+    config, evaluation = settings.build(), settings.section("evaluation")
+    assert isinstance(config, VAERecipe)
     assert (config.steps, config.name, config.batch_size) == (7, "mine", 8)
     assert config.terms == {"jl1": make_term("jl1", weight=0.3, columns=None)}
     assert config.objective == BetaVAE(beta=1.5)
     assert config.data.shape == (1, 32, 32)
     assert isinstance(config.data, ThreeDots)
     assert config.data.factor_sizes == (16,) * 4
-    vae = config.model
+    vae = start(config).model
     assert isinstance(vae, ConvVAE)
     assert (vae.size, vae.latent_dim, vae.hidden, vae.features) == (32, 3, [4, 8], 16)
-    assert (config.evaluation.radius, config.evaluation.bins) == ([0.25], 7)
-    assert config.evaluation.centres == 2
+    assert (evaluation.radius, evaluation.bins, evaluation.centres) == ([0.25], 7, 2)
 
 
 @pytest.mark.parametrize(
@@ -432,7 +436,7 @@ def test_terms_are_added_changed_and_removed_by_overrides(
     tiny_recipe: Path, words: list[str], expected: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     """And read back from a run's folder, in their order."""
-    settings = read_recipe(tiny_recipe, words)
+    settings = read_settings(tiny_recipe, words)
     made = {
         name: make_term(
             str(told.get("term", name)), **{key: told[key] for key in told if key != "term"}
@@ -441,7 +445,7 @@ def test_terms_are_added_changed_and_removed_by_overrides(
     }
     path = tmp_path / "config.yaml"
     path.write_text(settings.dump())
-    for config in (settings.build(), read_recipe(path).build()):
+    for config in (settings.build(), read_settings(path).build()):
         assert config.terms == made
         assert list(config.terms) == list(made)
 
@@ -478,9 +482,9 @@ def test_terms_of_one_s_own_go_by_import_path(
     tiny_recipe.write_text(text.replace("terms:\n", f"terms:\n{added}"))
     words = ["--terms.bright.term", "own_terms.Bright", "--terms.bright.floor", "0.25"]
     path = tmp_path / "config.yaml"
-    settings = read_recipe(tiny_recipe, words)
+    settings = read_settings(tiny_recipe, words)
     path.write_text(settings.dump())
-    for config in (settings.build(), read_recipe(path).build()):
+    for config in (settings.build(), read_settings(path).build()):
         mine, bright = config.terms.values()
         assert (mine.factor, mine.columns, mine.weight) == (3.0, 2, 0.1)  # type: ignore[attr-defined]
         assert bright.floor == 0.25  # type: ignore[attr-defined]
@@ -510,7 +514,7 @@ def test_what_is_no_term_is_refused_by_name(
     (tmp_path / "own_terms.py").write_text(OWN_TERMS)
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(error, match=message):
-        read_recipe(tiny_recipe, ["--terms.mine.term", spec])
+        read_settings(tiny_recipe, ["--terms.mine.term", spec])
 
 
 @pytest.mark.parametrize("words", [["--terms.jl1", "3"], ["--terms", "3"], ["--terms.jl1.weight"]])
@@ -518,29 +522,28 @@ def test_words_of_terms_that_cannot_be_read_are_refused(
     tiny_recipe: Path, words: list[str]
 ) -> None:
     with pytest.raises(ValueError, match=r"terms.* must (hold keys and values|have a value)"):
-        read_recipe(tiny_recipe, words)
+        read_settings(tiny_recipe, words)
 
 
 def test_size_and_channels_of_the_network_follow_the_data(images: Path, tiny_recipe: Path) -> None:
     words = f"--data axiswise.data.ImageFolder --data.path {images} --data.size 32"
-    config = read_recipe(tiny_recipe, words.split()).build()
-    assert isinstance(config, VAEConfig)
+    config = read_settings(tiny_recipe, words.split()).build()
+    assert isinstance(config, VAERecipe)
     assert isinstance(config.data, ImageFolder)
-    assert isinstance(config.model, ConvVAE)
-    assert (config.model.size, config.model.channels) == (32, 3)
-    grey = read_recipe(tiny_recipe, [*words.split(), "--data.channels", "1"]).build()
-    assert isinstance(grey.model, ConvVAE)
-    assert grey.model.channels == 1
+    model = start(config).model
+    assert (model.size, model.channels) == (32, 3)
+    grey = read_settings(tiny_recipe, [*words.split(), "--data.channels", "1"]).build()
+    assert start(grey).model.channels == 1
 
 
 def test_the_first_weights_follow_from_the_seed_and_leave_the_global_state_alone(
     tiny_recipe: Path,
 ) -> None:
-    first = read_recipe(tiny_recipe).build().model.state_dict()
+    first = start(read_settings(tiny_recipe).build()).model.state_dict()
     torch.manual_seed(123)
     before = torch.get_rng_state()
-    again = read_recipe(tiny_recipe).build().model.state_dict()
-    other = read_recipe(tiny_recipe, ["--seed", "1"]).build().model.state_dict()
+    again = start(read_settings(tiny_recipe).build()).model.state_dict()
+    other = start(read_settings(tiny_recipe, ["--seed", "1"]).build()).model.state_dict()
     assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["decoder.0.weight"], other["decoder.0.weight"])
@@ -568,7 +571,7 @@ def test_unknown_keys_and_wrong_types_are_refused_by_name(
     tiny_recipe: Path, words: list[str], message: str
 ) -> None:
     with pytest.raises(ArgumentError, match=message):
-        read_recipe(tiny_recipe, words)
+        read_settings(tiny_recipe, words)
 
 
 @pytest.mark.parametrize("content", ["", "steps", "- steps: 3", "steps: {{{", "3"])
@@ -576,21 +579,21 @@ def test_a_file_that_is_no_recipe_is_refused_by_name(tmp_path: Path, content: st
     path = tmp_path / "mine.yaml"
     path.write_text(content)
     with pytest.raises(UnreadableFileError, match=f"{path} is no"):
-        read_recipe(path)
+        read_settings(path)
 
 
 def test_a_binary_file_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"\x89PNG\r\n\xff\xfe")
     with pytest.raises(UnreadableFileError, match=f"{path} is no YAML"):
-        read_recipe(path)
+        read_settings(path)
 
 
 def test_yaml_cannot_make_objects_of_its_own(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text(f"name: !!python/object/apply:os.mkdir ['{tmp_path / 'boom'}']\n")
     with pytest.raises(UnreadableFileError, match=f"{path} is no YAML"):
-        read_recipe(path)
+        read_settings(path)
     assert not (tmp_path / "boom").exists()
 
 
@@ -626,11 +629,11 @@ def test_help_and_recipes_answer_without_the_slow_imports(words: list[str]) -> N
 
 @pytest.mark.parametrize("game", ["WGANGP", "NonSaturating"])
 def test_either_game_is_read_back_from_a_run_s_folder(game: str, tmp_path: Path) -> None:
-    config = read_recipe(recipe_path("sprites-gan-fast"), ["--objective", game])
+    config = read_settings(recipe_path("sprites-gan-fast"), ["--objective", game])
     path = tmp_path / "config.yaml"
     path.write_text(config.dump())
-    first, again = config.build(), read_recipe(path).build()
-    assert isinstance(again, GANConfig)
+    first, again = config.build(), read_settings(path).build()
+    assert isinstance(again, GANRecipe)
     assert type(again.objective).__name__ == game
-    assert isinstance(first, GANConfig)
+    assert isinstance(first, GANRecipe)
     assert again.objective == first.objective

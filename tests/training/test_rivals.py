@@ -26,13 +26,13 @@ from axiswise.objectives import (
     make_term,
 )
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import read_settings
 from axiswise.training.added import AddedTerms
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.config import VAEConfig
 from axiswise.training.loop import train
 from axiswise.training.parts import whole_batch
-from axiswise.training.recipe import read_recipe
-from axiswise.training.vae import VAEStep
+from axiswise.training.trainer import start
+from axiswise.training.vae import VAEStep, VAETrainer
 
 BATCH, LATENT = 8, 4
 RIVALS: dict[str, VAEObjective] = {
@@ -74,7 +74,7 @@ PAIRS = [
     ("tc stratified", "orojar"),
 ]
 
-Tiny = Callable[..., VAEConfig]
+Tiny = Callable[..., VAETrainer]
 NewRun = Callable[[str], RunFolder]
 
 
@@ -82,15 +82,16 @@ NewRun = Callable[[str], RunFolder]
 def tiny(tiny_recipe: Path) -> Tiny:
     """The tiny recipe with other settings, and a network of its own each time."""
 
-    def make(**changes: Any) -> VAEConfig:
+    def make(**changes: Any) -> VAETrainer:
         words = ["--terms", "null", "--seed", str(changes.get("seed", 0))]
-        config = read_recipe(tiny_recipe, words).build()
-        assert isinstance(config, VAEConfig)
+        recipe = read_settings(tiny_recipe, words).build()
         if "rival" in changes:
             rival = changes.pop("rival")
             terms = {**(FACTOR if rival == "factor" else {}), **changes.pop("terms", {})}
             changes |= {"objective": RIVALS[rival], "terms": terms}
-        return replace(config, **changes)
+        trainer = start(replace(recipe, **changes))
+        assert isinstance(trainer, VAETrainer)
+        return trainer
 
     return make
 
@@ -108,6 +109,10 @@ def _metrics(run: RunFolder) -> dict[str, list[float]]:
 
 def _state(run: RunFolder) -> dict[str, Any]:
     return load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+
+
+def _trained(run: RunFolder) -> dict[str, Any]:
+    return _state(run)["trainer"]  # type: ignore[no-any-return]
 
 
 def _flat(state: Any) -> list[Tensor]:
@@ -170,10 +175,12 @@ def test_after_a_crash_a_resumed_rival_ends_as_if_nothing_had_been(
     assert len(ours) == len(theirs)
     assert all(torch.equal(*pair) for pair in zip(ours, theirs, strict=True))
     networks = {"vae", "terms.factor_vae"} if name == "factor" else {"vae"}
-    assert _state(straight)["networks"].keys() == _state(straight)["optimizers"].keys() == networks
+    assert (
+        _trained(straight)["networks"].keys() == _trained(straight)["optimizers"].keys() == networks
+    )
 
 
-def _hand_made_steps(config: VAEConfig) -> tuple[list[dict[str, float]], CodeDiscriminator]:
+def _hand_made_steps(config: VAETrainer) -> tuple[list[dict[str, float]], CodeDiscriminator]:
     """Algorithm 2 of the paper, with nothing of the library but its networks and images."""
     vae, rng = config.model, torch.Generator().manual_seed(0)
     assert isinstance(vae, ConvVAE)
@@ -185,8 +192,8 @@ def _hand_made_steps(config: VAEConfig) -> tuple[list[dict[str, float]], CodeDis
         discriminator.parameters(), lr=1e-2, betas=(0.5, 0.9), foreach=False
     )
     rows = []
-    for step in range(config.steps):
-        images = config.data.render(config.data.draw(BATCH, rng))
+    for step in range(config.recipe.steps):
+        images = config.recipe.data.render(config.recipe.data.draw(BATCH, rng))
         noise = torch.randn(BATCH, LATENT, generator=rng)
         mean, log_variance = vae.encoder(images)
         code = Normal(mean, (0.5 * log_variance).exp())
@@ -197,12 +204,12 @@ def _hand_made_steps(config: VAEConfig) -> tuple[list[dict[str, float]], CodeDis
         odds = discriminator(z).log_softmax(1)
         tc = (odds[:, 0] - odds[:, 1]).mean()
         loss = nll + min(1.0, step / 4) * (kl + 3.0 * tc)
-        of_vae.param_groups[0]["lr"] = 1e-3 * min(1.0, 2 * (1 - step / config.steps))
+        of_vae.param_groups[0]["lr"] = 1e-3 * min(1.0, 2 * (1 - step / config.recipe.steps))
         of_vae.zero_grad()
         loss.backward()
         of_vae.step()
 
-        images = config.data.render(config.data.draw(BATCH, rng))
+        images = config.recipe.data.render(config.recipe.data.draw(BATCH, rng))
         noise = torch.randn(BATCH, LATENT, generator=rng)
         order = torch.rand(BATCH, LATENT, generator=rng).argsort(0)
         with torch.no_grad():
@@ -222,15 +229,16 @@ def _hand_made_steps(config: VAEConfig) -> tuple[list[dict[str, float]], CodeDis
 
 def test_factor_vae_s_steps_are_those_of_the_paper_s_algorithm(tiny: Tiny, new_run: NewRun) -> None:
     """The discriminator's rate stays while the VAE's falls."""
-    config, twin = (tiny(rival="factor", steps=8, log_every=1) for _ in range(2))
-    config, twin = (replace(one, checkpoint_every=8) for one in (config, twin))
+    config, twin = (
+        tiny(rival="factor", steps=8, log_every=1, checkpoint_every=8) for _ in range(2)
+    )
     run = new_run("run")
     train(config, run)
     rows, discriminator = _hand_made_steps(twin)
     logged = _metrics(run)
     for name in rows[0]:
         assert logged[name] == pytest.approx([row[name] for row in rows], rel=5e-4, abs=1e-5), name
-    state = _state(run)
+    state = _trained(run)
     assert state["optimizers"]["terms.factor_vae"]["param_groups"][0]["lr"] == 1e-2
     expected = {"vae": twin.model, "terms.factor_vae": discriminator}
     for part, network in expected.items():
@@ -239,8 +247,8 @@ def test_factor_vae_s_steps_are_those_of_the_paper_s_algorithm(tiny: Tiny, new_r
             torch.testing.assert_close(found, value, rtol=1e-3, atol=1e-4)
 
 
-def _first_discriminator(config: VAEConfig) -> nn.Module:
-    return AddedTerms(config.terms, config.model, config.seed).parts["terms.factor_vae"]
+def _first_discriminator(config: VAETrainer) -> nn.Module:
+    return config.added.parts["terms.factor_vae"]
 
 
 def test_the_discriminator_s_first_weights_follow_from_the_seed_alone(tiny: Tiny) -> None:
@@ -257,7 +265,7 @@ def test_the_discriminator_s_first_weights_follow_from_the_seed_alone(tiny: Tiny
 
 def test_what_the_discriminator_says_moves_codes_and_not_itself(tiny: Tiny) -> None:
     config = tiny(rival="factor")
-    added = AddedTerms(config.terms, config.model)
+    added = config.added
     z = torch.randn(5, LATENT, requires_grad=True)
     made = GeneratorPass(config.model, z)
     ((_, value),) = added(
@@ -276,9 +284,9 @@ def test_bfloat16_mixed_precision_gives_nearly_the_same_terms(
     """The terms on codes are computed in float32 still: no rounded sums of squares."""
     logs = []
     for precision in ("32-true", "bf16-mixed"):
-        config = tiny(rival=name, steps=5, log_every=5, checkpoint_every=5)
+        steps = {"steps": 5, "log_every": 5, "checkpoint_every": 5}
         run = new_run(precision)
-        train(replace(config, precision=precision), run)  # type: ignore[arg-type]
+        train(tiny(rival=name, precision=precision, **steps), run)
         logs.append(_metrics(run))
     for term in {"nll", "kl", "loss"} | WEIGHTS[name].keys():
         assert logs[1][term] == pytest.approx(logs[0][term], rel=0.05, abs=0.03), term
@@ -387,9 +395,9 @@ def test_an_objective_of_one_s_own_is_trained_by_its_import_path(
     )
     monkeypatch.syspath_prepend(tmp_path)
     words = ["--objective", "mine.FreeBits", "--objective.bits", "1000", "--steps", "2"]
-    config = read_recipe(tiny_recipe, words).build()
+    config = read_settings(tiny_recipe, words).build()
     run = RunFolder.create(tmp_path / "run", "")
-    train(config, run)
+    train(start(config), run)
     assert _metrics(run)["kl"] == [1000.0]
 
 

@@ -36,15 +36,15 @@ def test_without_annealing_the_full_weight_counts_from_the_first_step(step: int)
     ("step", "expected"), [(0, 2.0), (60, 2.0), (61, 1.95), (80, 1.0), (90, 0.5), (99, 0.05)]
 )
 def test_the_rate_stays_then_falls_to_zero_just_after_the_end(step: int, expected: float) -> None:
-    found = learning_rate(step, steps=100, peak=2.0, constant=0.6)
+    found = learning_rate(step, steps=100, peak=2.0, decay_start=0.6)
     assert found == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("step", [0, 50, 99])
 def test_a_constant_rate_never_falls(step: int) -> None:
-    assert learning_rate(step, 100, 3e-4, constant=1.0) == 3e-4
+    assert learning_rate(step, 100, 3e-4, decay_start=1.0) == 3e-4
 
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 1.0), (50, 0.5), (99, 0.01)])
 def test_a_rate_without_constant_share_falls_from_the_start(step: int, expected: float) -> None:
-    assert learning_rate(step, 100, 1.0, constant=0.0) == pytest.approx(expected, rel=1e-12)
+    assert learning_rate(step, 100, 1.0, decay_start=0.0) == pytest.approx(expected, rel=1e-12)

@@ -26,7 +26,7 @@ def _gradients(run: RunFolder, network: str = "vae", beta: float = 0.9) -> list[
     """After Adam's first step its running mean is 1 − β of the gradient."""
     state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
     assert state["step"] == 1
-    moments = state["optimizers"][network]["state"]
+    moments = state["trainer"]["optimizers"][network]["state"]
     return [moments[index]["exp_avg"] / (1 - beta) for index in sorted(moments)]
 
 

@@ -54,6 +54,7 @@ def run(options: argparse.Namespace) -> None:
 def _print_help(options: argparse.Namespace) -> None:
     options.parser.print_help()
     if options.recipe:
+        from axiswise.runs.protocol import SECTIONS
         from axiswise.training.recipe import recipe_help, recipe_path
 
-        print(recipe_help(recipe_path(options.recipe), options.words))
+        print(recipe_help(recipe_path(options.recipe), options.words, SECTIONS))

@@ -4,6 +4,7 @@ from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.generator import Generator
+from axiswise.nets.model import Model
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import ACTIVE_NATS, VAE
@@ -15,6 +16,7 @@ __all__ = [
     "CodeDiscriminator",
     "ConvVAE",
     "Generator",
+    "Model",
     "Pretrained",
     "SimpleCritic",
     "SimpleGenerator",

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
-from axiswise.nets.pretrained import Pretrained
+from axiswise.nets.model import Model
 from axiswise.support.precision import full_precision
 
 ACTIVE_NATS = 0.01  # of KL divergence, above which an axis counts as active
 
 
-class VAE(Pretrained):
+class VAE(Model):
     """Base of variational autoencoders; inherit from it to train a network of your own.
 
     The constructor takes `size` (height and width of the images) and `channels`, which follow the
@@ -22,16 +22,10 @@ class VAE(Pretrained):
         encoder: Images (batch, channel, height, width) → mean and log-variance of the codes, each
             (batch, latent).
         decoder: Latents (batch, latent) → probabilities of the images' shape, in [0, 1].
-        size: Height and width of the images.
-        channels: Channels of the images.
-        latent_dim: Number of latents.
     """
 
     encoder: nn.Module
     decoder: nn.Module
-    size: int
-    channels: int
-    latent_dim: int
 
     @property
     def generator(self) -> nn.Module:

@@ -8,8 +8,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from axiswise.nets import CodeDiscriminator
-from axiswise.objectives.term import Differentiable, GeneratorPass, Term, term
+from axiswise.nets import CodeDiscriminator, Model
+from axiswise.objectives.term import GeneratorPass, Term, term
 from axiswise.objectives.vae import Encodes
 from axiswise.support.precision import full_precision
 
@@ -52,12 +52,12 @@ class FactorVAE(Term):
         """What its values are logged as."""
         return "tc"
 
-    def check(self, model: Differentiable) -> None:
+    def check(self, model: Model) -> None:
         """Refuse a model without an encoder."""
         if not isinstance(model, Encodes):
             raise ValueError(f"the model must encode images, a {type(model).__name__} does not")
 
-    def network(self, model: Differentiable) -> nn.Module:
+    def network(self, model: Model) -> nn.Module:
         """The discriminator: codes (batch, latent) → logits (batch, 2), codes and permuted ones."""
         return CodeDiscriminator(model.latent_dim, self.features)
 

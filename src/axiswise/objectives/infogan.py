@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axiswise.nets import SimpleCritic
-from axiswise.objectives.term import Differentiable, GeneratorPass, Term, term
+from axiswise.nets import Model, SimpleCritic
+from axiswise.objectives.term import GeneratorPass, Term, term
 from axiswise.support.precision import full_precision
 
 # A recogniser that is sure of itself must not make the loss boundless.
@@ -43,14 +43,14 @@ class InfoGAN(Term):
         if not self.width > 0:  # so that NaN is refused too
             raise ValueError(f"width must be > 0, got {self.width}")
 
-    def check(self, model: Differentiable) -> None:
+    def check(self, model: Model) -> None:
         """Refuse more codes than latents."""
         if self.latents > model.latent_dim:
             raise ValueError(
                 f"latents must be at most the {model.latent_dim} latents, got {self.latents}"
             )
 
-    def network(self, model: Differentiable) -> nn.Module:
+    def network(self, model: Model) -> nn.Module:
         """The recogniser: images → means and what variances are made of, (batch, 2 · latents)."""
         return SimpleCritic(model.size, model.channels, self.width, outputs=2 * self.latents)
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
-from axiswise.objectives.term import Differentiable, GeneratorPass, Term
+from axiswise.nets import Model
+from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.penalties import rademacher, sample_columns, sample_groups
 
 # Options that a penalty draws at random, of a number that the term sets.
@@ -80,7 +81,7 @@ class PenaltyTerm(Term):
         """The name, or "jl1_normalized" and the like."""
         return f"{name}_normalized" if getattr(self, "normalize", False) else name
 
-    def check(self, model: Differentiable) -> None:
+    def check(self, model: Model) -> None:
         """Refuse more columns or groups than latents, and layers that are not there."""
         for name in ("columns", "groups"):
             value = getattr(self, name, None)

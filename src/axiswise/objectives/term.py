@@ -5,29 +5,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
+from axiswise.nets import Model
 from axiswise.penalties import PENALTIES
 from axiswise.support.family import Family
 from axiswise.support.imports import import_object, is_import_path
-
-
-class Differentiable(Protocol):
-    """What a term asks of a model: a VAE's decoder or a GAN's generator, and its sizes."""
-
-    latent_dim: int
-    size: int
-    channels: int
-
-    @property
-    def generator(self) -> nn.Module: ...  # noqa: D102
-    def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian: ...  # noqa: D102
-    def output(self, of: Tensor | Jacobian) -> Tensor: ...  # noqa: D102
-    def images(self, output: Tensor) -> Tensor: ...  # noqa: D102
 
 
 class GeneratorPass:
@@ -38,7 +25,7 @@ class GeneratorPass:
         z: Latents, (batch, latent).
     """
 
-    def __init__(self, model: Differentiable, z: Tensor) -> None:
+    def __init__(self, model: Model, z: Tensor) -> None:
         self.model, self.z = model, z
         self._first: Jacobian | None = None
 
@@ -92,16 +79,21 @@ class Term(ABC):
         """What its values are logged as, given its name in the recipe."""
         return name
 
-    def check(self, model: Differentiable) -> None:  # noqa: B027
+    def check(self, model: Model) -> None:  # noqa: B027
         """Refuse a model that it does not fit, with a ValueError that names the setting."""
 
-    def network(self, model: Differentiable) -> nn.Module | None:  # noqa: ARG002
+    def network(self, model: Model) -> nn.Module | None:  # noqa: ARG002
         """A network of its own, with fresh weights, if it has one."""
         return None
 
-    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer | None:  # noqa: ARG002
-        """The network's own optimiser; without one it learns with the generator, by this term."""
-        return None
+    @property
+    def has_optimizer(self) -> bool:
+        """Whether its network has an optimiser of its own, or learns with the generator."""
+        return type(self).optimizer is not Term.optimizer
+
+    def optimizer(self, network: nn.Module) -> torch.optim.Optimizer:
+        """The network's own optimiser; where not overridden, it learns with the generator."""
+        raise NotImplementedError
 
     def network_loss(
         self,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axiswise.nets import SimpleCritic
-from axiswise.objectives.term import Differentiable, GeneratorPass, Term, term
+from axiswise.nets import Model, SimpleCritic
+from axiswise.objectives.term import GeneratorPass, Term, term
 from axiswise.support.precision import full_precision
 
 
@@ -35,12 +35,12 @@ class VariationPredictability(Term):
         if not self.width > 0:  # so that NaN is refused too
             raise ValueError(f"width must be > 0, got {self.width}")
 
-    def check(self, model: Differentiable) -> None:
+    def check(self, model: Model) -> None:
         """Refuse a generator with a single latent."""
         if model.latent_dim < 2:
             raise ValueError("a generator with a single latent has no other to tell it from")
 
-    def network(self, model: Differentiable) -> nn.Module:
+    def network(self, model: Model) -> nn.Module:
         """The classifier: pairs (batch, 2 · channels, size, size) → logits (batch, latent)."""
         return SimpleCritic(model.size, 2 * model.channels, self.width, outputs=model.latent_dim)
 

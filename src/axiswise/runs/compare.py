@@ -15,10 +15,11 @@ from axiswise import plots
 from axiswise.metrics import METRICS
 from axiswise.runs.evaluation import flat_scores, read_evaluation_file
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import flat_config
 from axiswise.runs.table import TABLE, TableRow, read_table
 from axiswise.support.files import write_atomically
-from axiswise.training.recipe import read_keys, read_recipe
+from axiswise.training.recipe import read_keys
 
 # score → recipe → value of each seed
 Values = dict[str, dict[str, list[float]]]
@@ -70,7 +71,7 @@ def _read(source: Path) -> list[_Known]:
 def _settings(config: Path) -> dict[str, Any]:
     """A run's config as it would be written today, so that runs of earlier versions are alike."""
     try:
-        return yaml.safe_load(read_recipe(config).dump())  # type: ignore[no-any-return]
+        return yaml.safe_load(read_settings(config).dump())  # type: ignore[no-any-return]
     except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
         return read_keys(config)
 

@@ -1,7 +1,11 @@
 """How a run is scored: the `evaluation` section of a recipe."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from axiswise.training.recipe import Settings, read_recipe
 
 
 @dataclass(frozen=True)
@@ -44,3 +48,20 @@ class EvaluationProtocol:
                 raise ValueError(f"{name} must be at least {bound}, got {value}")
         if not all(radius > 0 for radius in self.radius):
             raise ValueError(f"radius must be above 0, got {self.radius}")
+
+    def check(self, latent_dim: int) -> None:
+        """Refuse more latents than a model has."""
+        if self.vp_latents is not None and self.vp_latents > latent_dim:
+            raise ValueError(
+                f"evaluation.vp_latents must be at most the {latent_dim} latents, "
+                f"got {self.vp_latents}"
+            )
+
+
+# What a recipe says beside what training reads.
+SECTIONS = {"evaluation": EvaluationProtocol}
+
+
+def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+    """`training.recipe.read_recipe`, with the section `evaluation`."""
+    return read_recipe(path, overrides, SECTIONS)

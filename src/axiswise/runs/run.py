@@ -15,15 +15,15 @@ from torch import Tensor, nn
 from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
 from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
-from axiswise.nets import ACTIVE_NATS, VAE, Generator
+from axiswise.nets import ACTIVE_NATS, VAE, Model
+from axiswise.nets.pretrained import WEIGHTS
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.protocol import EvaluationProtocol
+from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import read_recipe
+from axiswise.training.trainer import Recipe, start
 
 _ACTIVITY_SAMPLES = 1000
 _LEAST_ACTIVENESS = 1e-3
@@ -48,9 +48,9 @@ class Run:
     """
 
     folder: RunFolder
-    recipe: TrainConfig
+    recipe: Recipe
     data: ImageSource
-    model: VAE | Generator
+    model: Model
     step: int
     device: torch.device
     protocol: EvaluationProtocol
@@ -222,15 +222,16 @@ class Run:
         return metrics.features(self.protocol.features, self.device)
 
 
-def read_config(run: RunFolder) -> TrainConfig:
-    """A run's recipe, with all its objects.
+def read_config(run: RunFolder) -> tuple[Recipe, EvaluationProtocol]:
+    """A run's recipe, with its data, and how it is scored.
 
     Raises:
         UnreadableFileError: If the file is damaged or no config of axiswise.
         OSError: If the data cannot be read.
     """
     try:
-        return read_recipe(run.config).build()
+        settings = read_settings(run.config)
+        return settings.build(), settings.section("evaluation")
     except UnreadableFileError:
         raise
     except (ArgumentError, TypeError, ValueError) as error:
@@ -270,24 +271,28 @@ def load_run(folder: str | Path) -> Run:
         UnreadableFileError: If a file is damaged or belongs to another recipe.
     """
     run = RunFolder.open(folder)
-    recipe = read_config(run)
+    recipe, protocol = read_config(run)
     model, step = _model(run, recipe)
     for name, value in model.state_dict().items():
         if not value.isfinite().all():
             raise UnreadableFileError(f"the weights {name} of {run.path} are not finite")
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model.eval().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Run(run, recipe, recipe.data, model, step, device, recipe.evaluation)
+    return Run(run, recipe, recipe.data, model, step, device, protocol)
 
 
-def _model(run: RunFolder, recipe: TrainConfig) -> tuple[VAE | Generator, int]:
+def _model(run: RunFolder, recipe: Recipe) -> tuple[Model, int]:
     """The model of a run, finished or not, and its step."""
-    if (run.path / "model.safetensors").is_file():
-        return type(recipe.network).from_pretrained(run.path), recipe.steps
+    try:
+        model = start(recipe).model
+    except (ArgumentError, TypeError, ValueError) as error:
+        raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
+    if (run.path / WEIGHTS).is_file():
+        return type(model).from_pretrained(run.path), recipe.steps
     checkpoints = list_checkpoints(run.checkpoints)
     if not checkpoints:
         raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
-    state, model = load_checkpoint(checkpoints[-1]), recipe.network
+    state = load_checkpoint(checkpoints[-1])
     try:
         model.load_state_dict(state["model"])
         return model, int(state["step"])

@@ -5,8 +5,8 @@ from pathlib import Path
 from axiswise.directions import first_layer, sefa, with_axes
 from axiswise.nets import Generator
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import load_run
-from axiswise.training.recipe import read_recipe
 
 
 def sefa_run(folder: str, out: str | None = None) -> RunFolder:
@@ -34,7 +34,7 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
     layer = first_layer(run.model, run.latent_dim)
     directions, _ = sefa(run.model.get_submodule(layer))
     copied = with_axes(run.model, directions, layer)
-    settings = read_recipe(run.folder.config)
+    settings = read_settings(run.folder.config)
     keys, name = settings.keys, run.recipe.name
     keys.name = f"{name}-sefa"
     keys.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {name}"

@@ -10,11 +10,12 @@ from torch import Tensor
 from axiswise.data.factors import load
 from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.run import read_config
 from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
-from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import read_recipe, recipe_path
+from axiswise.training.recipe import recipe_path
+from axiswise.training.trainer import Recipe, Trainer, start
 
 _SAMPLES = 16  # images drawn in the course of a run
 _SAMPLINGS = 10  # how often they are
@@ -44,17 +45,17 @@ def train_recipe(
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
-    from axiswise.training.loop import check_devices, resolve_precision
+    from axiswise.training.loop import resolve_precision
 
-    settings = read_recipe(recipe_path(recipe), overrides)
+    settings = read_settings(recipe_path(recipe), overrides)
     keys = settings.keys
     keys.precision = resolve_precision(keys.precision, keys.accelerator)
     config = settings.build()
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
-    check_devices(config)
-    _load(config, start_bar)  # images that cannot be read are found out before there is a folder
+    # What does not fit or cannot be read is found out before there is a folder.
+    trainer = _prepared(config, settings.section("evaluation"), start_bar)
     run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, settings.dump())
-    _train(config, run, start_bar)
+    _train(trainer, run, start_bar)
     return run
 
 
@@ -76,17 +77,12 @@ def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
-    from axiswise.training.loop import check_devices
-
     run = RunFolder.open(folder)
     if (run.path / WEIGHTS).is_file() and not list_checkpoints(run.checkpoints):
         raise ValueError(
             f"FOLDER must have a checkpoint to go on from, {folder} holds a finished model alone"
         )
-    config = read_config(run)
-    check_devices(config)
-    _load(config, start_bar)
-    _train(config, run, start_bar)
+    _train(_prepared(*read_config(run), start_bar), run, start_bar)
     return run
 
 
@@ -95,26 +91,32 @@ def is_helper() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _load(config: TrainConfig, start_bar: StartBar) -> None:
-    """Have data that are downloaded or decoded do so now, under a progress bar."""
+def _prepared(recipe: Recipe, protocol: EvaluationProtocol, start_bar: StartBar) -> Trainer:
+    """The trainer of a recipe, its data downloaded or decoded under a progress bar."""
+    from axiswise.training.loop import check_devices
+
+    check_devices(recipe)
     if not is_helper():
-        load(config.data, late_bar(start_bar, "data"))
-    config.data.draw(0)
+        load(recipe.data, late_bar(start_bar, "data"))
+    recipe.data.draw(0)
+    trainer = start(recipe)
+    protocol.check(trainer.model.latent_dim)
+    return trainer
 
 
-def _train(config: TrainConfig, run: RunFolder, start_bar: StartBar) -> None:
+def _train(trainer: Trainer, run: RunFolder, start_bar: StartBar) -> None:
     from axiswise.training.loop import train
 
     if is_helper():
-        train(config, run)
+        train(trainer, run)
         return
-    progress = start_bar("training")
-    progress(0, config.steps)
+    steps, progress = trainer.recipe.steps, start_bar("training")
+    progress(0, steps)
 
     def show(done: int, row: dict[str, float]) -> None:
-        progress(done, config.steps, _figures(row))
+        progress(done, steps, _figures(row))
 
-    train(config, run, show, _sampler(config, run))
+    train(trainer, run, show, _sampler(trainer, run))
 
 
 def _figures(row: Mapping[str, float]) -> dict[str, float]:
@@ -127,20 +129,19 @@ def _figures(row: Mapping[str, float]) -> dict[str, float]:
     return {name.replace("_", " "): row[name] for name in shown if name in row}
 
 
-def _sampler(
-    config: TrainConfig, run: RunFolder
-) -> Callable[[int, Callable[[Tensor], Tensor]], None]:
+def _sampler(trainer: Trainer, run: RunFolder) -> Callable[[int, Callable[[Tensor], Tensor]], None]:
     """What draws the same latents' images a few times in the course of a run."""
     from axiswise import plots
 
-    rng = torch.Generator().manual_seed(config.seed)
-    z = torch.randn(_SAMPLES, config.latent_dim, generator=rng)
-    every = max(1, config.steps // config.checkpoint_every // _SAMPLINGS) * config.checkpoint_every
+    recipe, model = trainer.recipe, trainer.model
+    rng = torch.Generator().manual_seed(recipe.seed)
+    z = torch.randn(_SAMPLES, model.latent_dim, generator=rng)
+    every = max(1, recipe.steps // recipe.checkpoint_every // _SAMPLINGS) * recipe.checkpoint_every
 
     def draw(done: int, generate: Callable[[Tensor], Tensor]) -> None:
-        if (done % every and done != config.steps) or config.data.shape[0] not in (1, 3):
+        if (done % every and done != recipe.steps) or recipe.data.shape[0] not in (1, 3):
             return
-        device = next(config.network.parameters()).device
+        device = next(model.parameters()).device
         with torch.no_grad():
             images = generate(z.to(device)).float().cpu()
         run.samples.mkdir(exist_ok=True)

@@ -5,10 +5,10 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor, nn
 
-from axiswise.nets import VAE, Generator
+from axiswise.nets import Model
 from axiswise.objectives import GeneratorPass, Term, WeightedTerms
-from axiswise.training.config import TrainConfig
-from axiswise.training.parts import Machine, ramp_of
+from axiswise.training.parts import ramp_of
+from axiswise.training.trainer import Place, Recipe
 
 # name of a term → what it has drawn
 Drawn = Mapping[str, Mapping[str, Tensor]]
@@ -25,51 +25,56 @@ class AddedTerms(nn.Module):
     Attributes:
         networks: Networks that learn along with the generator, by the term's name.
         parts: All networks, by the name that a checkpoint has for them.
-        optimizers: Those of the networks that have one of their own, likewise.
+        optimizers: Those of the networks that have one of their own, likewise; after `setup`.
+
+    Raises:
+        ValueError: If the model does not fit a term.
     """
 
-    def __init__(self, terms: Mapping[str, Term], model: VAE | Generator, seed: int = 0) -> None:
+    def __init__(self, terms: Mapping[str, Term], model: Model, seed: int = 0) -> None:
         super().__init__()
         self.terms, self._model = terms, [model]  # in a list: it is no part of this module
+        for name, term in terms.items():
+            try:
+                term.check(model)
+            except ValueError as error:
+                raise ValueError(f"terms.{name}: {error}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             made = {name: term.network(model) for name, term in terms.items()}
-        device = next(model.parameters()).device
-        found = {name: network.to(device) for name, network in made.items() if network is not None}
-        rules = {name: terms[name].optimizer(network) for name, network in found.items()}
-        own = {name: rule for name, rule in rules.items() if rule is not None}
-        self._own = {name: (found[name], rule) for name, rule in own.items()}
-        self.networks = nn.ModuleDict(
-            {name: network for name, network in found.items() if name not in own}
-        )
-        self.parts = {f"terms.{name}": network for name, network in found.items()}
-        self.optimizers = {f"terms.{name}": rule for name, rule in own.items()}
+        self._made = {name: network for name, network in made.items() if network is not None}
+        self.parts = {f"terms.{name}": network for name, network in self._made.items()}
+        along = {name: part for name, part in self._made.items() if not terms[name].has_optimizer}
+        self.networks = nn.ModuleDict(along)
 
-    def setup(self, machine: Machine) -> None:
-        """Have the networks with an optimiser of their own run on a device."""
-        self.machine = machine
+    def setup(self, place: Place) -> None:
+        """Bring the networks to the device, and make the optimisers that some have."""
+        self.place, own = place, {}
+        for name, network in self._made.items():
+            network.to(place.fabric.device)
+            if self.terms[name].has_optimizer:
+                own[name] = self.terms[name].optimizer(network)
+        self.optimizers = {f"terms.{name}": rule for name, rule in own.items()}
         self._opponents = {
-            name: machine.fabric.setup(*network_and_rule)
-            for name, network_and_rule in self._own.items()
+            name: place.fabric.setup(self._made[name], rule) for name, rule in own.items()
         }
 
     def draw(self, batch: int, latent: int, rng: torch.Generator, share: slice) -> Drawn:
         """What each term draws for a whole batch, one process's share of it."""
         return {name: term.draw(batch, latent, rng, share) for name, term in self.terms.items()}
 
-    def ramps(self, step: int, config: TrainConfig) -> dict[str, float]:
+    def ramps(self, step: int, recipe: Recipe) -> dict[str, float]:
         """How far the weight of each term has risen, 0…1."""
-        return {name: ramp_of(term, step, config) for name, term in self.terms.items()}
+        return {name: ramp_of(term, step, recipe) for name, term in self.terms.items()}
 
     def forward(
         self, made: GeneratorPass, drawn: Drawn, ramps: Mapping[str, float]
     ) -> WeightedTerms:
         """The terms of a batch, by the names that a log has for them."""
-        networks = {**self.networks, **{name: network for name, (network, _) in self._own.items()}}
         return {
             term.label(name): (
                 ramps[name] * term.weight,
-                term(made, networks.get(name), **drawn[name]),
+                term(made, self._made.get(name), **drawn[name]),
             )
             for name, term in self.terms.items()
         }
@@ -81,11 +86,11 @@ class AddedTerms(nn.Module):
             z: This process's codes of the batch, cut off the graph.
             codes: Draws the codes of another batch, the whole of it.
         """
-        machine, losses = self.machine, dict[str, Tensor]()
+        place, losses = self.place, dict[str, Tensor]()
         for name, (network, optimizer) in self._opponents.items():
-            own = self.terms[name].network_loss(network, z, codes, machine.rng, machine.share)
+            own = self.terms[name].network_loss(network, z, codes, place.rng, place.share)
             optimizer.zero_grad()
-            machine.fabric.backward(torch.stack(list(own.values())).sum())
+            place.fabric.backward(torch.stack(list(own.values())).sum())
             optimizer.step()
             losses |= {key: loss.detach() for key, loss in own.items()}
         return losses
@@ -98,7 +103,7 @@ class AddedTerms(nn.Module):
         for name, term in self.terms.items():
             found |= term.figures(name, model.generator, z)
         return {
-            name: float(self.machine.fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
+            name: float(self.place.fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
             for name, value in found.items()
             if name not in trained  # where both forms are, each has its column already
         }

@@ -3,25 +3,22 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from axiswise.nets import ACTIVE_NATS
-from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
-from axiswise.training.gan import GANTraining
-from axiswise.training.parts import Figures, Machine, Training
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
-from axiswise.training.vae import VAETraining
+from axiswise.training.trainer import Figures, Place, Recipe, Trainer
 
 # Called after each step with the steps done and the last logged row (empty before the first).
 OnProgress = Callable[[int, dict[str, float]], None]
@@ -29,19 +26,41 @@ OnProgress = Callable[[int, dict[str, float]], None]
 OnCheckpoint = Callable[[int, Callable[[Tensor], Tensor]], None]
 
 
+class Journal(Protocol):
+    """What the loop writes to: the folder of a run.
+
+    Attributes:
+        path: The folder, for the finished model.
+        config: The file of the recipe, for messages.
+        checkpoints: Folder of checkpoints.
+        tensorboard: Folder of TensorBoard events.
+    """
+
+    path: Path
+    config: Path
+    checkpoints: Path
+    tensorboard: Path
+
+    def append_metrics(self, row: Mapping[str, float], /) -> None:
+        """Add a row to the metrics."""
+
+    def truncate_metrics(self, step: int, /) -> None:
+        """Drop the rows after a step."""
+
+
 def train(
-    config: TrainConfig,
-    run: RunFolder,
+    trainer: Trainer,
+    run: Journal,
     on_progress: OnProgress | None = None,
     on_checkpoint: OnCheckpoint | None = None,
 ) -> None:
-    """Train by a recipe, or go on from the newest checkpoint in the run's folder.
+    """Train, or go on from the newest checkpoint in the run's folder.
 
     A run that was stopped at any moment and resumed ends with the same weights, bit for bit on a
     CPU with the same number of threads, as one that never stopped.
 
     Args:
-        config: The recipe.
+        trainer: What `start` made of a recipe.
         run: Folder that receives metrics.csv, TensorBoard events, checkpoints and, at the end,
             model.safetensors and config.json.
         on_progress: Called after each step, in the first process.
@@ -54,87 +73,82 @@ def train(
         UnreadableFileError: If the checkpoint is damaged or does not belong to this recipe.
         OSError: If a file cannot be written.
     """
+    recipe = trainer.recipe
     fabric = Fabric(
-        accelerator=config.accelerator,
-        devices=config.devices,
-        strategy="ddp" if config.devices > 1 else "auto",
-        precision=cast(Any, resolve_precision(config.precision, config.accelerator)),
+        accelerator=recipe.accelerator,
+        devices=recipe.devices,
+        strategy="ddp" if recipe.devices > 1 else "auto",
+        precision=cast(Any, resolve_precision(recipe.precision, recipe.accelerator)),
     )
     fabric.launch()
     if fabric.device.type == "cpu":
         keep_freed_memory()
     with torch.random.fork_rng(devices=[fabric.device] if fabric.device.type == "cuda" else []):
-        torch.manual_seed(config.seed)  # for layers that draw by themselves, such as dropout
-        _train(fabric, config, run, on_progress, on_checkpoint)
+        torch.manual_seed(recipe.seed)  # for layers that draw by themselves, such as dropout
+        _train(fabric, trainer, run, on_progress, on_checkpoint)
 
 
 def _train(
     fabric: Fabric,
-    config: TrainConfig,
-    run: RunFolder,
+    trainer: Trainer,
+    run: Journal,
     on_progress: OnProgress | None,
     on_checkpoint: OnCheckpoint | None,
 ) -> None:
-    rng = torch.Generator(fabric.device).manual_seed(config.seed)
-    share = _share(config.batch_size, fabric.global_rank, fabric.world_size)
-    training = _training(config, Machine(fabric, rng, share))
-    log = _Log(config.batch_size)
-    start = _restore(run, config, training, rng, log)
+    recipe = trainer.recipe
+    rng = torch.Generator(fabric.device).manual_seed(recipe.seed)
+    share = _share(recipe.batch_size, fabric.global_rank, fabric.world_size)
+    trainer.setup(Place(fabric, rng, share))
+    log = _Log(recipe.batch_size)
+    start = _restore(run, trainer, rng, log)
     if fabric.is_global_zero:
         run.truncate_metrics(start)
     row: dict[str, float] = {}
 
     with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
-        for step in range(start, config.steps):
-            log.add(training.step(step))
+        for step in range(start, recipe.steps):
+            log.add(trainer.step(step))
             stopping = _in_any_process(stop.requested, fabric)
 
             done = step + 1
-            if done % config.log_every == 0 or done == config.steps:
-                row = log.flush(done, fabric) | training.summary(step)
+            if done % recipe.log_every == 0 or done == recipe.steps:
+                row = log.flush(done, fabric) | trainer.summary(step)
                 if fabric.is_global_zero:
                     run.append_metrics(row)
                     write_events(row)
-            if done % config.checkpoint_every == 0 or done == config.steps or stopping:
+            if done % recipe.checkpoint_every == 0 or done == recipe.steps or stopping:
                 log.reduce(fabric)
-                _check_weights(training, done)
+                _check_weights(trainer, done)
                 if fabric.is_global_zero:
-                    _save(run, done, config, training, rng, log)
+                    _save(run, done, trainer, rng, log)
                     if on_checkpoint is not None:
-                        on_checkpoint(done, training.model.generate)
+                        on_checkpoint(done, trainer.model.generate)
             if fabric.is_global_zero and on_progress is not None:
                 on_progress(done, row)
             if stopping:
                 raise InterruptedRunError(
-                    f"stopped after step {done} of {config.steps}, all of it saved; "
+                    f"stopped after step {done} of {recipe.steps}, all of it saved; "
                     f"go on with `axiswise train --resume {run.path}`"
                 )
 
     if fabric.is_global_zero:
-        training.model.eval().save_pretrained(run.path)
+        trainer.model.eval().save_pretrained(run.path)
 
 
-def _training(config: TrainConfig, machine: Machine) -> Training:
-    if isinstance(config, VAEConfig):
-        return VAETraining(config, machine)
-    assert isinstance(config, GANConfig)
-    return GANTraining(config, machine)
-
-
-def check_devices(config: TrainConfig) -> None:
+def check_devices(recipe: Recipe) -> None:
     """Whether this machine has what a recipe wants to compute on.
 
     Args:
-        config: The recipe.
+        recipe: The recipe.
 
     Raises:
         ValueError: If it has fewer CUDA devices than wanted.
     """
-    found = torch.cuda.device_count() if config.accelerator != "cpu" else 0
-    if config.accelerator == "cuda" and found == 0:
+    found = torch.cuda.device_count() if recipe.accelerator != "cpu" else 0
+    if recipe.accelerator == "cuda" and found == 0:
         raise ValueError("accelerator must be 'cpu' or 'auto': this machine has no CUDA device")
-    if 0 < found < config.devices:
-        raise ValueError(f"devices must be at most this machine's {found}, got {config.devices}")
+    if 0 < found < recipe.devices:
+        raise ValueError(f"devices must be at most this machine's {found}, got {recipe.devices}")
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
@@ -204,8 +218,8 @@ class _Log:
         return result
 
 
-def _check_weights(training: Training, done: int) -> None:
-    for part, network in training.networks.items():
+def _check_weights(trainer: Trainer, done: int) -> None:
+    for part, network in trainer.networks.items():
         for name, value in network.state_dict().items():
             if not value.isfinite().all():
                 raise TrainingStoppedError(
@@ -214,20 +228,12 @@ def _check_weights(training: Training, done: int) -> None:
                 )
 
 
-def _save(
-    run: RunFolder,
-    done: int,
-    config: TrainConfig,
-    training: Training,
-    rng: torch.Generator,
-    log: _Log,
-) -> None:
+def _save(run: Journal, done: int, trainer: Trainer, rng: torch.Generator, log: _Log) -> None:
     state = {
         "step": done,
-        "seed": config.seed,
-        "model": training.model.state_dict(),  # shares its memory with one of the next
-        "networks": {name: part.state_dict() for name, part in training.networks.items()},
-        "optimizers": {name: part.state_dict() for name, part in training.optimizers.items()},
+        "seed": trainer.recipe.seed,
+        "model": trainer.model.state_dict(),  # shares its memory with one of the next
+        "trainer": trainer.state_dict(),
         "rng": rng.get_state(),
         "global_rng": _global_states(rng.device),
         "log": log.history,
@@ -235,23 +241,14 @@ def _save(
     save_checkpoint(run.checkpoints, done, state)
 
 
-def _restore(
-    run: RunFolder,
-    config: TrainConfig,
-    training: Training,
-    rng: torch.Generator,
-    log: _Log,
-) -> int:
+def _restore(run: Journal, trainer: Trainer, rng: torch.Generator, log: _Log) -> int:
     """Take over the newest checkpoint, if there is one; the steps done so far."""
-    checkpoints = list_checkpoints(run.checkpoints)
+    checkpoints, recipe = list_checkpoints(run.checkpoints), trainer.recipe
     if not checkpoints:
         return 0
     state = load_checkpoint(checkpoints[-1])
     try:
-        for name, network in training.networks.items():
-            network.load_state_dict(state["networks"][name])
-        for name, optimizer in training.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+        trainer.load_state_dict(state["trainer"])
         rng.set_state(state["rng"])
         _set_global_states(state["global_rng"])
         log.history = [row.to(rng.device) for row in state["log"]]
@@ -261,10 +258,10 @@ def _restore(
             f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}: "
             + " ".join(str(error).split())
         ) from error
-    if not 0 < step <= config.steps or state.get("seed") != config.seed:
+    if not 0 < step <= recipe.steps or state.get("seed") != recipe.seed:
         raise UnreadableFileError(
             f"checkpoint {checkpoints[-1]} is at step {step} with seed {state.get('seed')}, the "
-            f"recipe in {run.config} has {config.steps} steps and seed {config.seed}"
+            f"recipe in {run.config} has {recipe.steps} steps and seed {recipe.seed}"
         )
     return step
 
@@ -285,7 +282,7 @@ def _set_global_states(states: dict[str, Tensor]) -> None:
 
 @contextmanager
 def _events(
-    run: RunFolder, start: int, first_process: bool
+    run: Journal, start: int, first_process: bool
 ) -> Iterator[Callable[[dict[str, float]], None]]:
     """A function that writes a row of metrics as TensorBoard events."""
     if not first_process:

@@ -1,81 +1,18 @@
-"""What the loop and the kinds of training tell each other."""
+"""Pieces that kinds of training share."""
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
-from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from axiswise.nets import VAE, Generator
 from axiswise.objectives import Term, WeightedTerms
-from axiswise.training.config import TrainConfig
 from axiswise.training.schedules import annealing, learning_rate
+from axiswise.training.trainer import Recipe
 
-
-@dataclass(frozen=True)
-class Machine:
-    """Where a training runs.
-
-    Attributes:
-        fabric: Devices, precision, processes.
-        rng: Source of all randomness, on the device, alike in all processes.
-        share: Which samples of a batch are this process's. Every process draws the whole batch and
-            keeps its share: the result does not depend on their number.
-    """
-
-    fabric: Fabric
-    rng: torch.Generator
-    share: slice
-
-
-@dataclass(frozen=True)
-class Figures:
-    """What a step says of itself.
-
-    Attributes:
-        values: Terms of the losses, unweighted, then "loss": scalars on the device.
-        axes: Information that each axis carries, (latent,), nats; empty where it is not known.
-    """
-
-    values: dict[str, Tensor]
-    axes: Tensor = field(default_factory=lambda: torch.empty(0))
-
-
-class Training(Protocol):
-    """One kind of training: networks, and how a step changes them.
-
-    Attributes:
-        networks: All that a checkpoint has to hold, by name.
-        optimizers: Likewise.
-    """
-
-    networks: dict[str, nn.Module]
-    optimizers: dict[str, torch.optim.Optimizer]
-
-    @property
-    def model(self) -> VAE | Generator:
-        """What the run gives in the end."""
-        ...
-
-    def step(self, step: int) -> Figures:
-        """Take a step.
-
-        Args:
-            step: Steps done before this one.
-        """
-        ...
-
-    def summary(self, step: int) -> dict[str, float]:
-        """More figures, for a row of the log that is due after a step.
-
-        Args:
-            step: Steps done before that one.
-
-        Raises:
-            TrainingStoppedError: If the training has come to nothing.
-        """
-        ...
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 
 def whole_batch(own: Tensor, fabric: Fabric) -> Tensor:
@@ -111,24 +48,24 @@ def unweighted(terms: WeightedTerms) -> dict[str, Tensor]:
     return {name: value.detach() for name, (_, value) in terms.items()}
 
 
-def ramp_of(term: Term | None, step: int, config: TrainConfig) -> float:
+def ramp_of(term: Term | None, step: int, recipe: Recipe) -> float:
     """How far the weight of a term has risen, by its own warm-up or the recipe's.
 
     Args:
         term: The term; None for the recipe's own ramp.
         step: Steps done before this one.
-        config: The recipe.
+        recipe: The recipe.
 
     Returns:
         0…1.
     """
-    anneal = config.anneal if term is None or term.anneal is None else term.anneal
-    delay = config.delay if term is None or term.delay is None else term.delay
-    return annealing(step, config.steps, anneal, delay)
+    anneal = recipe.anneal if term is None or term.anneal is None else term.anneal
+    delay = recipe.delay if term is None or term.delay is None else term.delay
+    return annealing(step, recipe.steps, anneal, delay)
 
 
-def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, config: TrainConfig) -> None:
+def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, recipe: Recipe) -> None:
     """Give an optimiser the rate of a step."""
-    rate = learning_rate(step, config.steps, config.learning_rate, config.decay_start)
+    rate = learning_rate(step, recipe.steps, recipe.learning_rate, recipe.decay_start)
     for group in optimizer.param_groups:
         group["lr"] = rate

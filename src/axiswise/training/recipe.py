@@ -1,51 +1,68 @@
-"""Recipes: the papers' experiments and ours, as YAML; and how they become a `TrainConfig`."""
+"""Recipes: the papers' experiments and ours, as YAML; and how they become a `Recipe`."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
+from torch import nn
 
 from axiswise.objectives import find_term
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import see_current_folder
-from axiswise.training.config import GANConfig, TrainConfig, VAEConfig
 from axiswise.training.shipped import recipe_descriptions as recipe_descriptions
 from axiswise.training.shipped import recipe_names as recipe_names
 from axiswise.training.shipped import recipe_path as recipe_path
+from axiswise.training.trainer import TRAINERS, Recipe
 
-_TRAINERS: dict[str, type[TrainConfig]] = {"vae": VAEConfig, "gan": GANConfig}
-# The keys whose networks take the size and the channels of the data.
-_NETWORKS = {"vae": ["model"], "gan": ["generator", "critic"]}
+# Name of a section of a recipe that training does not read → the dataclass of its keys.
+Sections = Mapping[str, type]
+M = TypeVar("M", bound=nn.Module)
 
 
-def recipe_parser(trainer: str = "vae", terms: Mapping[str, str] | None = None) -> ArgumentParser:
-    """The parser of all that a recipe may say; it raises instead of leaving the process.
-
-    Args:
-        trainer: What the recipe trains, "vae" or "gan".
-        terms: Name of each of its terms → the term: a name of ours or an import path.
-    """
+def _parser(
+    recipe_type: type[Recipe], terms: Mapping[str, str], sections: Sections
+) -> ArgumentParser:
+    """The parser of all that a recipe may say; it raises instead of leaving the process."""
     see_current_folder()  # for class paths of the user's
     parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
     parser.add_argument("--recipe", action="config", help="the recipe, as YAML")
-    parser.add_class_arguments(_TRAINERS[trainer], skip={"terms"})
-    for name, spec in (terms or {}).items():
+    networks = _networks(recipe_type)
+    parser.add_class_arguments(recipe_type, skip={"terms", *networks})
+    for name, base in networks.items():
+        parser.add_subclass_arguments(
+            base, name, required=True, instantiate=False, skip={"size", "channels"}
+        )
+    for name, spec in terms.items():
         parser.add_class_arguments(find_term(spec), f"terms.{name}")
         if spec != name:
             parser.add_argument(f"--terms.{name}.term", type=str, help="the term's import path")
-    for network in _NETWORKS[trainer]:
-        for index, target in ((1, "size"), (0, "channels")):
-            parser.link_arguments(
-                "data",
-                f"{network}.init_args.{target}",
-                compute_fn=lambda data, index=index: data.shape[index],
-                apply_on="instantiate",
-            )
+    for name, section in sections.items():
+        parser.add_class_arguments(section, name)
     return parser
+
+
+def _networks(recipe_type: type[Recipe]) -> dict[str, type[nn.Module]]:
+    """The networks that a recipe names, and what they must be."""
+    hints = get_type_hints(recipe_type)
+    return {
+        key.name: get_args(hints[key.name])[1]
+        for key in fields(recipe_type)
+        if get_origin(hints[key.name]) is Callable
+    }
+
+
+def _make(base: type[M], settings: Namespace, **sizes: int) -> M:
+    """A network of some settings and sizes."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(base, "network")
+    given = settings.as_dict()
+    given["init_args"] = {**given.get("init_args", {}), **sizes}
+    return parser.instantiate(parser.parse_object({"network": given})).network  # type: ignore[no-any-return]
 
 
 def read_keys(path: Path) -> dict[str, Any]:
@@ -82,60 +99,73 @@ class Settings:
         """YAML that `read_recipe` reads back to the same."""
         return self._parser.dump(self.keys, skip_unset=False)  # type: ignore[no-any-return]
 
-    def build(self) -> TrainConfig:
-        """Make the data, the network, the objective and the terms.
-
-        The network's first weights follow from the seed alone.
+    def build(self) -> Recipe:
+        """The recipe, with its data, objective and terms; networks are made when training starts.
 
         Raises:
             ValueError: On a value out of range.
             OSError: If the data cannot be read.
         """
         keys = self.keys.clone()
-        for told in vars(keys.get("terms", Namespace())).values():
-            told.pop("term", None)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(keys.seed)
-            built = self._parser.instantiate(keys)
-        terms = vars(built.pop("terms", None) or Namespace())
-        return _TRAINERS[self.keys.trainer](terms=terms, **vars(built))
+        for term in vars(keys.get("terms", Namespace())).values():
+            term.pop("term", None)
+        built = vars(self._parser.instantiate(keys))
+        recipe_type = TRAINERS.find(self.keys.trainer).recipe_type
+        for name, base in _networks(recipe_type).items():
+            built[name] = partial(_make, base, built[name])
+        built["terms"] = vars(built.get("terms", Namespace()))
+        return recipe_type(**{key.name: built[key.name] for key in fields(recipe_type)})
+
+    def section(self, name: str) -> Any:
+        """A section that training does not read, built."""
+        return self._parser.instantiate(self.keys)[name]
 
 
-def read_recipe(path: Path, overrides: Sequence[str] = ()) -> Settings:
+def read_recipe(
+    path: Path, overrides: Sequence[str] = (), sections: Sections = MappingProxyType({})
+) -> Settings:
     """Parse and validate a recipe.
 
     Args:
         path: A YAML file.
         overrides: Command-line words such as `--terms.jl1.weight 0.3`, which adds the term where
             the recipe lacks it; `--terms.jl1 null` removes it, `--terms null` all of them.
+        sections: Name and settings of what else it may say.
 
     Raises:
         ArgumentError: From jsonargparse, on an unknown key or a wrong type.
-        ValueError: On an unknown term.
-        UnreadableFileError: If the file holds no keys and values in YAML, or an unknown trainer.
+        ValueError: On an unknown trainer or term.
+        ImportError: If an own one is not there.
+        UnreadableFileError: If the file holds no keys and values in YAML.
     """
-    content, words = _with_terms(read_keys(path), overrides, path)
-    parser = _parser_of(content, path)
+    parser, content, words = _prepared(path, overrides, sections)
     keys = parser.parse_args([f"--recipe={yaml.safe_dump(content, sort_keys=False)}", *words])
     del keys["recipe"]
     keys.name = keys.name or path.stem
     return Settings(keys, parser)
 
 
-def recipe_help(path: Path, overrides: Sequence[str] = ()) -> str:
+def recipe_help(
+    path: Path, overrides: Sequence[str] = (), sections: Sections = MappingProxyType({})
+) -> str:
     """All keys of a recipe with their meanings, as text."""
-    content, _ = _with_terms(read_keys(path), overrides, path)
-    return _parser_of(content, path).format_help()
+    return _prepared(path, overrides, sections)[0].format_help()
 
 
-def _parser_of(content: dict[str, Any], path: Path) -> ArgumentParser:
-    trainer = content.get("trainer", "vae")
-    if trainer not in _TRAINERS:
-        raise UnreadableFileError(
-            f"{path} is no recipe: trainer must be one of {', '.join(_TRAINERS)}, got {trainer!r}"
-        )
-    terms = content.get("terms", {})
-    return recipe_parser(trainer, {name: told.get("term", name) for name, told in terms.items()})
+def _prepared(
+    path: Path, overrides: Sequence[str], sections: Sections
+) -> tuple[ArgumentParser, dict[str, Any], list[str]]:
+    """The parser of a recipe, the recipe with overridden terms, and the other overrides."""
+    content, words = _with_terms(read_keys(path), overrides, path)
+    content.setdefault("trainer", "vae")
+    if not isinstance(content["trainer"], str):
+        raise ValueError(f"{path} is no recipe: trainer must be a name, got {content['trainer']!r}")
+    try:
+        recipe_type = TRAINERS.find(content["trainer"]).recipe_type
+    except ValueError as error:
+        raise UnreadableFileError(f"{path} is no recipe: {error}") from error
+    terms = {name: str(term.get("term", name)) for name, term in content["terms"].items()}
+    return _parser(recipe_type, terms, sections), content, words
 
 
 def _with_terms(

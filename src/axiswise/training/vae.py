@@ -1,6 +1,7 @@
 """Training a VAE."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 
 from axiswise.nets import VAE
 from axiswise.objectives import (
+    BetaVAE,
     GeneratorPass,
     VAEObjective,
     VAEPass,
@@ -17,76 +19,94 @@ from axiswise.objectives import (
 )
 from axiswise.support.precision import full_precision
 from axiswise.training.added import AddedTerms, Drawn
-from axiswise.training.config import VAEConfig
 from axiswise.training.parts import (
-    Figures,
-    Machine,
     ramp_of,
     set_learning_rate,
     unweighted,
     weighted_sum,
     whole_batch,
 )
+from axiswise.training.trainer import Figures, Place, Recipe, Trainer, trainer
 
 
-class VAETraining:
-    """Encoder, decoder and the networks of added terms by one optimiser; opponents by their own.
+@dataclass(frozen=True, kw_only=True)
+class VAERecipe(Recipe):
+    """A recipe that trains a VAE. The defaults are JL1-VAE's experiment on three-dots.
+
+    `anneal` and `delay` hold for the objective's weights as well (AnnealedVAE: its capacity): a
+    network that has not found yet what to encode loses its codes to the smallest β, for good.
 
     Args:
-        config: The recipe.
-        machine: Where it runs.
+        model: The network; its image size and channels follow the data.
+        objective: What it minimises.
     """
 
-    def __init__(self, config: VAEConfig, machine: Machine) -> None:
-        self.config, self.machine = config, machine
-        self.model = config.model.to(machine.fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.added = AddedTerms(config.terms, self.model, config.seed)
-        gather = partial(whole_batch, fabric=machine.fabric)
-        module = VAEStep(self.model.train(), config.objective, self.added, gather)
-        optimizer = torch.optim.Adam(module.parameters(), lr=config.learning_rate, fused=True)
-        self._step, self._optimizer = machine.fabric.setup(module, optimizer)
-        self.added.setup(machine)
-        self.networks: dict[str, nn.Module] = {"vae": self.model, **self.added.parts}
+    trainer: str = "vae"
+    model: Callable[..., VAE]
+    objective: VAEObjective = field(default_factory=BetaVAE)
+    anneal: float = 1 / 3
+
+
+@trainer("vae")
+class VAETrainer(Trainer):
+    """Encoder, decoder and the networks of added terms by one optimiser; opponents by their own."""
+
+    recipe_type = VAERecipe
+
+    def __init__(self, recipe: VAERecipe) -> None:
+        self.recipe: VAERecipe = recipe
+        self.model: VAE = recipe.build(recipe.model)
+        self.added = AddedTerms(recipe.terms, self.model, recipe.seed)
+        self.networks = {"vae": self.model, **self.added.parts}
+
+    def setup(self, place: Place) -> None:
+        """Bring the networks to the device, and make the optimisers; see `Trainer`."""
+        self.place, recipe = place, self.recipe
+        self.model.to(place.fabric.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.added.setup(place)
+        gather = partial(whole_batch, fabric=place.fabric)
+        module = VAEStep(self.model.train(), recipe.objective, self.added, gather)
+        optimizer = torch.optim.Adam(module.parameters(), lr=recipe.learning_rate, fused=True)
+        self._step, self._optimizer = place.fabric.setup(module, optimizer)
         self.optimizers = {"vae": optimizer, **self.added.optimizers}
-        self._z = torch.empty(0)
 
     def step(self, step: int) -> Figures:
-        """Take a step; see `Training`."""
-        config, rng, share = self.config, self.machine.rng, self.machine.share
-        set_learning_rate(self.optimizers["vae"], step, config)
-        shape = (config.batch_size, self.model.latent_dim)
-        draws = config.data.draw(config.batch_size, rng)
+        """Take a step; see `Trainer`."""
+        recipe, rng, share = self.recipe, self.place.rng, self.place.share
+        set_learning_rate(self.optimizers["vae"], step, recipe)
+        shape = (recipe.batch_size, self.model.latent_dim)
+        draws = recipe.data.draw(recipe.batch_size, rng)
         noise = torch.randn(shape, generator=rng, device=rng.device)
         drawn = self.added.draw(*shape, rng, share)
-        images = config.data.render(draws[share])
+        images = recipe.data.render(draws[share])
 
-        ramp, ramps = ramp_of(None, step, config), self.added.ramps(step, config)
+        ramp, ramps = ramp_of(None, step, recipe), self.added.ramps(step, recipe)
         terms, axes, self._z = self._step(images, noise[share], drawn, ramp, ramps)
         loss = weighted_sum(terms)
         self._optimizer.zero_grad()
-        self.machine.fabric.backward(loss)
+        self.place.fabric.backward(loss)
         self._optimizer.step()
         more = self.added.train_opponents(self._z, self._codes)
         return Figures({**unweighted(terms), **more, "loss": loss.detach()}, axes)
 
     def summary(self, step: int) -> dict[str, float]:
-        """More figures; see `Training`."""
+        """More figures; see `Trainer`."""
         rate = self.optimizers["vae"].param_groups[0]["lr"]
-        ramp = ramp_of(None, step, self.config)
+        ramp = ramp_of(None, step, self.recipe)
         return {**self.added.figures(self._z), "ramp": ramp, "learning_rate": rate}
 
     @torch.no_grad()
     def _codes(self) -> Tensor:
         """Codes of another batch, the whole of it."""
-        config, rng, share = self.config, self.machine.rng, self.machine.share
-        draws = config.data.draw(config.batch_size, rng)
+        recipe, rng, share = self.recipe, self.place.rng, self.place.share
+        draws = recipe.data.draw(recipe.batch_size, rng)
         noise = torch.randn(
-            config.batch_size, self.model.latent_dim, generator=rng, device=rng.device
+            recipe.batch_size, self.model.latent_dim, generator=rng, device=rng.device
         )
-        with self.machine.fabric.autocast():
-            codes = self.model.encoder(config.data.render(draws[share]))
+        with self.place.fabric.autocast():
+            codes = self.model.encoder(recipe.data.render(draws[share]))
         mean, log_variance = (full_precision(part) for part in codes)
-        return whole_batch(sample_codes(mean, log_variance, noise[share]), self.machine.fabric)
+        return whole_batch(sample_codes(mean, log_variance, noise[share]), self.place.fabric)
 
 
 class VAEStep(nn.Module):

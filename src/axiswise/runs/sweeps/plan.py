@@ -14,12 +14,13 @@ import yaml
 from jsonargparse import ArgumentError
 
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import Run
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.config import TrainConfig
-from axiswise.training.recipe import Settings, read_recipe, recipe_names, recipe_path
+from axiswise.training.recipe import Settings, recipe_names, recipe_path
+from axiswise.training.trainer import start
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
 # What a run's weights do not depend on; and the seed, which its folder's name ends in.
@@ -166,8 +167,8 @@ def _checked(
         if word.startswith(("--seed=", "--recipe=")):
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
     try:
-        config = read_recipe(recipe_path(recipe), overrides)
-        _check_metrics(config.build(), metrics or ())
+        config = read_settings(recipe_path(recipe), overrides)
+        _check(config, metrics or ())
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
     told = yaml.safe_load(config.dump())
@@ -176,9 +177,12 @@ def _checked(
     return config, digest[:8]
 
 
-def _check_metrics(config: TrainConfig, metrics: tuple[str, ...]) -> None:
-    folder, device = RunFolder(""), torch.device("cpu")
-    run = Run(folder, config, config.data, config.network, 0, device, config.evaluation)
+def _check(settings: Settings, metrics: tuple[str, ...]) -> None:
+    """Refuse a recipe whose networks do not fit, and scores that its runs do not have."""
+    recipe, protocol = settings.build(), settings.section("evaluation")
+    model = start(recipe).model
+    protocol.check(model.latent_dim)
+    run = Run(RunFolder(""), recipe, recipe.data, model, 0, torch.device("cpu"), protocol)
     check_names(run, metrics)
 
 

@@ -1,0 +1,214 @@
+"""What kinds of training have in common: their settings, and what the loop asks of them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from axiswise.data import ImageSource
+from axiswise.nets import Model
+from axiswise.objectives import Term
+from axiswise.support.family import Family
+
+if TYPE_CHECKING:
+    # It takes seconds: only the loop imports it. No postponed annotations in this file: for them
+    # jsonargparse would run this block.
+    from lightning_fabric import Fabric
+
+M = TypeVar("M", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What every recipe says, whatever it trains.
+
+    Args:
+        name: What the runs of this recipe are grouped by; the recipe's file name if empty.
+        description: One line for people.
+        source: Paper, figure and numbers that the recipe follows, if it does.
+        data: The images.
+        trainer: What is trained, and how: a name, or the import path of your own.
+        terms: Terms added to the loss, by name; see `axiswise.objectives.Term`.
+        steps: Training steps.
+        batch_size: Images a step, over all processes.
+        learning_rate: Of Adam.
+        decay_start: Share of the steps after which that rate falls, linearly to 0.
+        anneal: Share of the steps over which the weights of added terms rise linearly from 0.
+        delay: Share of the steps before they do.
+        seed: Of everything random.
+        precision: "auto" takes bfloat16 mixed precision where the hardware computes in it.
+        accelerator: Where to compute; "auto" takes a GPU if there is one.
+        devices: Processes, each on its own GPU or share of the CPU.
+        log_every: Steps from one row of metrics.csv to the next.
+        checkpoint_every: Steps from one checkpoint to the next, a multiple of log_every.
+    """
+
+    trainer: str
+    data: ImageSource
+    name: str = ""
+    description: str = ""
+    source: str = ""
+    terms: Mapping[str, Term] = field(default_factory=dict)
+    steps: int = 300_000
+    batch_size: int = 64
+    learning_rate: float = 1e-4
+    decay_start: float = 1.0
+    anneal: float = 0.0
+    delay: float = 0.0
+    seed: int = 0
+    precision: Literal["auto", "32-true", "bf16-mixed"] = "auto"
+    accelerator: Literal["auto", "cpu", "cuda"] = "auto"
+    devices: int = 1
+    log_every: int = 100
+    checkpoint_every: int = 1000
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "devices", "log_every", "checkpoint_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        for name in ("decay_start", "anneal", "delay"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
+        if not self.learning_rate > 0:  # so that NaN is refused too
+            raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+        labels = [term.label(name) for name, term in self.terms.items()]
+        if len(set(labels)) < len(labels):
+            twice = next(label for label in labels if labels.count(label) > 1)
+            raise ValueError(f"terms must be logged by names of their own, got two {twice!r}")
+        if self.checkpoint_every % self.log_every:
+            raise ValueError(
+                f"checkpoint_every must be a multiple of log_every = {self.log_every}, "
+                f"got {self.checkpoint_every}"
+            )
+        if self.batch_size % self.devices:
+            raise ValueError(
+                f"batch_size must be a multiple of devices = {self.devices}, got {self.batch_size}"
+            )
+
+    def build(self, network: Callable[..., M]) -> M:
+        """A network that a recipe names, with the size and the channels of the data."""
+        channels, size, _ = self.data.shape
+        return network(size=size, channels=channels)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs.
+
+    Attributes:
+        fabric: Devices, precision, processes.
+        rng: Source of all randomness, on the device, alike in all processes.
+        share: Which samples of a batch are this process's. Every process draws the whole batch and
+            keeps its share: the result does not depend on their number.
+    """
+
+    fabric: "Fabric"
+    rng: torch.Generator
+    share: slice
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a step gives to the log.
+
+    Attributes:
+        values: Terms of the losses, unweighted, then "loss": scalars on the device.
+        axes: Information that each axis carries, (latent,), nats; empty where it is not known.
+    """
+
+    values: dict[str, Tensor]
+    axes: Tensor = field(default_factory=lambda: torch.empty(0))
+
+
+class Trainer(ABC):
+    """A kind of training: networks, and how a step changes them; inherit for one of your own.
+
+    The constructor takes the recipe alone and makes the networks, `model` among them. The seed is
+    set before. A ValueError says what of the recipe does not fit.
+
+    Attributes:
+        recipe_type: What its recipes say: a dataclass that inherits from `Recipe`. A field of type
+            `Callable[..., Network]` is a network that a recipe names.
+        recipe: The recipe.
+        model: What the run gives in the end.
+        networks: All networks that a checkpoint has to hold, by name.
+        optimizers: All optimisers, likewise; `setup` makes them.
+    """
+
+    recipe_type: ClassVar[type[Recipe]]
+    recipe: Any
+    model: Model
+    networks: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer]
+
+    @abstractmethod
+    def __init__(self, recipe: Any) -> None: ...
+
+    @abstractmethod
+    def setup(self, place: Place) -> None:
+        """Bring the networks to the device, and make the optimisers."""
+
+    @abstractmethod
+    def step(self, step: int) -> Figures:
+        """Take a step, given the steps done before it."""
+
+    def summary(self, step: int) -> dict[str, float]:  # noqa: ARG002
+        """More figures, for a row of the log that is due after a step.
+
+        Args:
+            step: Steps done before that one.
+
+        Raises:
+            TrainingStoppedError: If the training has come to nothing.
+        """
+        return {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that a checkpoint has to hold."""
+        return {
+            "networks": {name: part.state_dict() for name, part in self.networks.items()},
+            "optimizers": {name: part.state_dict() for name, part in self.optimizers.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take over what `state_dict` gave."""
+        for name, network in self.networks.items():
+            network.load_state_dict(state["networks"][name])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+
+T = TypeVar("T", bound=type[Trainer])
+
+
+def _own(found: Any, spec: str) -> type[Trainer]:
+    if isinstance(found, type) and issubclass(found, Trainer):
+        return found
+    raise TypeError(f"trainer {spec} must inherit from axiswise.training.trainer.Trainer")
+
+
+TRAINERS: Family[type[Trainer]] = Family("trainer", "axiswise.training", "trainer", _own)
+
+
+def trainer(name: str) -> Callable[[T], T]:
+    """Declare a kind of training, by the name that recipes have for it."""
+
+    def declare(cls: T) -> T:
+        TRAINERS.declare(name, cls, cls)
+        return cls
+
+    return declare
+
+
+def start(recipe: Recipe) -> Trainer:
+    """The training that a recipe asks for; first weights follow from its seed alone.
+
+    Raises:
+        ValueError: If settings do not fit each other or the networks.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        return TRAINERS.find(recipe.trainer)(recipe)
