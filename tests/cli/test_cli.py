@@ -138,7 +138,7 @@ def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
         ("--objective.beta -1", ("beta must be ≥ 0, got -1",), 1),
         ("--objective.likelihood poisson", ("likelihood", "poisson"), 2),
         ("--terms.jl1.weight -1", ("weight must be ≥ 0, got -1",), 1),
-        ("--terms.l1.weight 1", ("term must be one of jl1", "got 'l1'"), 1),
+        ("--terms.l1.weight 1", ("term must be one of hessian", "got 'l1'"), 1),
         ("--terms.jl1.columns 5", ("terms.jl1: columns must be at most the 4 latents, got 5",), 1),
         ("--terms.jl1.columns few", ("columns", "int"), 2),
         ("--terms.jl1.probes 2", ("Group 'terms.jl1' does not accept option 'probes'",), 2),
