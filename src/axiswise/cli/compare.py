@@ -1,15 +1,9 @@
 """`axiswise compare`: compare runs by recipe, or sets of directions."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import print_table, refuse
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, print_table, refuse
 
 
 def add(commands: Commands) -> None:

@@ -1,14 +1,8 @@
 """`axiswise discover`: find directions in the latents of a generator."""
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import given
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, given
 
 _USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
        [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]

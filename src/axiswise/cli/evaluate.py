@@ -1,16 +1,10 @@
 """`axiswise evaluate`: score a run, or directions."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import print_table, refuse
+from axiswise.cli._parts import Commands, print_table, refuse
 from axiswise.support.family import declared_names
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
 
 
 def add(commands: Commands) -> None:

@@ -1,12 +1,8 @@
 """`axiswise recipes`: the shipped recipes."""
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands
 
 
 def add(commands: Commands) -> None:

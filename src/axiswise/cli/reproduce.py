@@ -1,15 +1,9 @@
 """`axiswise reproduce`: make a figure of a paper again."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import print_table
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, print_table
 
 
 def add(commands: Commands) -> None:

@@ -1,14 +1,8 @@
 """`axiswise scores`: the metrics that `axiswise evaluate --metrics` takes."""
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import print_table
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, print_table
 
 
 def add(commands: Commands) -> None:

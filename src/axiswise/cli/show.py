@@ -1,15 +1,9 @@
 """`axiswise show`: draw pictures of a run, or of directions."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from axiswise.cli._parts import given, refuse
-
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, given, refuse
 
 
 def add(commands: Commands) -> None:
@@ -18,7 +12,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
     parser.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="I", help="these directions")
-    parser.add_argument("--extent", type=float, metavar="X", help="moved from −X to X (5)")
+    parser.add_argument("--extent", type=float, metavar="X", help="from −X to X along each (5)")
     parser.add_argument("--samples", type=int, metavar="N", help="images for each direction")
     parser.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
     parser.set_defaults(run=run)

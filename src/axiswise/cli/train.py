@@ -1,12 +1,8 @@
 """`axiswise train`: train a model by a recipe."""
 
-from __future__ import annotations
-
 import argparse
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands
 
 _USAGE = """axiswise train RECIPE [--out FOLDER] [--key value …]
        axiswise train --resume FOLDER"""

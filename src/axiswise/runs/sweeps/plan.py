@@ -125,8 +125,8 @@ def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[
         for seed in sweep.seeds:
             config.keys.seed = seed
             folder = out / f"{_plain(name)}-{digest}-seed{seed}"
-            told = config.dump()
-            run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, told)
+            text = config.dump()
+            run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, text)
             runs.setdefault(folder, run)
     return list(runs.values())
 
@@ -171,8 +171,8 @@ def _checked(
         _check(config, metrics or ())
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
-    told = yaml.safe_load(config.dump())
-    kept = {key: value for key, value in told.items() if key not in _NOT_IN_DIGEST}
+    keys = yaml.safe_load(config.dump())
+    kept = {key: value for key, value in keys.items() if key not in _NOT_IN_DIGEST}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return config, digest[:8]
 
