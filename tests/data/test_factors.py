@@ -1,8 +1,5 @@
 """The protocols for data, and the helpers that data sets with known factors share."""
 
-import subprocess
-import sys
-
 import pytest
 import torch
 from torch import Tensor
@@ -127,8 +124,3 @@ def test_wrong_factors_are_refused_by_name(
 ) -> None:
     with pytest.raises(error, match=message):
         check_factors(factors, (2, 4))
-
-
-def test_importing_the_data_sets_does_not_import_an_image_library() -> None:
-    code = "import sys, axiswise.data; assert 'PIL' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True)
