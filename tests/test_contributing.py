@@ -16,6 +16,7 @@ WRITTEN = {
     "metric": ("runs/even/evaluation.json", '"local_best_axis"'),
     "data set": ("runs/mine/config.yaml", "my_data.Bars"),
     "method": ("runs/steepest/directions.json", "my_method:steepest"),
+    "kind of training": ("runs/plain/evaluation.json", '"mig"'),
 }
 SECTIONS = re.findall(r"^## Add (.*?)\n(.*?)(?=^## |\Z)", PAGE.read_text("utf-8"), re.M | re.S)
 
@@ -39,12 +40,15 @@ def test_the_example_works_from_the_command_line(
     Path("runs").mkdir()
     trained_copy.rename("runs/even" if "penalty" not in title else "runs/trained")
     ((name, code),) = re.findall(r"```python\n# (\w+\.py)\n(.*?)```", text, re.DOTALL)
-    assert 8 <= code.count("\n") <= 30
+    assert 8 <= code.count("\n") <= 40
     Path(name).write_text(code, encoding="utf-8")
+    for name, recipe in re.findall(r"```yaml\n# (\w+\.yaml)\n(.*?)```", text, re.DOTALL):
+        Path(name).write_text(recipe, encoding="utf-8")
     (commands,) = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
     for line in commands.splitlines():
         program, *words = shlex.split(line.replace("three-dots-demo", str(tiny_recipe)))
         assert program == "axiswise"
-        assert main([*words, *(["--steps", "10"] if words[0] == "train" else [])]) == 0
+        short = ["--steps", "10", "--log_every", "5", "--checkpoint_every", "10"]
+        assert main([*words, *(short if words[0] == "train" else [])]) == 0
     ((file, word),) = [found for kind, found in WRITTEN.items() if kind in title]
     assert word in Path(file).read_text(encoding="utf-8")

@@ -106,10 +106,7 @@ class Settings:
             ValueError: On a value out of range.
             OSError: If the data cannot be read.
         """
-        keys = self.keys.clone()
-        for term in vars(keys.get("terms", Namespace())).values():
-            term.pop("term", None)
-        built = vars(self._parser.instantiate(keys))
+        built = vars(self._built())
         recipe_type = TRAINERS.find(self.keys.trainer).recipe_type
         for name, base in _networks(recipe_type).items():
             built[name] = partial(_make, base, built[name])
@@ -118,7 +115,13 @@ class Settings:
 
     def section(self, name: str) -> Any:
         """A section that training does not read, built."""
-        return self._parser.instantiate(self.keys)[name]
+        return self._built()[name]
+
+    def _built(self) -> Namespace:
+        keys = self.keys.clone()
+        for term in vars(keys.get("terms", Namespace())).values():
+            term.pop("term", None)  # it says which term, and is no setting of that
+        return self._parser.instantiate(keys)  # type: ignore[no-any-return]
 
 
 def read_recipe(
