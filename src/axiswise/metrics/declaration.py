@@ -4,7 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, Protocol, SupportsFloat, TypeVar
+from typing import Any, Literal, Protocol, SupportsFloat, TypeVar
 
 import numpy as np
 import torch
@@ -13,10 +13,6 @@ from torch import Tensor, nn
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_numpy
 from axiswise.support.family import Family
 from axiswise.support.progress import Progress
-
-if TYPE_CHECKING:
-    from axiswise.metrics.features import Features
-    from axiswise.metrics.jacobian_diagnostics import JacobianDiagnostics
 
 # Which runs get a metric unasked: by whether their model autoencodes.
 Usual = Literal["always", "autoencoder", "generator", "never"]
@@ -57,12 +53,12 @@ class Subject(Protocol):
         """The most images that are best generated at once."""
 
     @property
-    def features(self) -> "Features":
-        """What perceptual scores look at."""
+    def features(self) -> Any:
+        """What perceptual scores look at, `axiswise.metrics.Features`."""
 
     @property
-    def diagnostics(self) -> "JacobianDiagnostics":
-        """What the columns of the generator's Jacobian say."""
+    def diagnostics(self) -> Any:
+        """`axiswise.metrics.JacobianDiagnostics` of the generator."""
 
     def rng(self) -> torch.Generator:
         """Randomness on the run's device: the same at each call."""

@@ -37,10 +37,8 @@ def perceptual_path_length(
 
     Source: full paths in z of Karras et al., CVPR 2019, arXiv 1812.04948 (100,000 samples), whose
     generators look at the direction of the latents only; so `distance` is a squared one, such as
-    LPIPS. The path is computed in float64, since its steps are small. The generator's are float32,
-    about 1e-7 of their size: an image with a slope near 1 has changed by 1e-4, give or take a
-    thousandth of that, and since distances are squared the bias is about the square of it. An
-    epsilon below 1e-5 loses more than it gains.
+    LPIPS. The path is computed in float64, since its steps are small; images are float32, so that
+    an epsilon below 1e-5 loses more than it gains.
 
     Args:
         generator: Latents (batch, latent), float32, on the device of `rng`, to images
