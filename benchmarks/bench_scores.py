@@ -237,7 +237,7 @@ def published_sap(codes: Array, factors: Integers) -> float:
     return float(np.mean(ranked[-1] - ranked[-2]))
 
 
-def published_factor_vae(codes: Array, draws: metrics.FactorVAEDraws) -> float:
+def published_factor_vae(codes: Array, draws: metrics.FactorDraws) -> float:
     overall = np.var(codes[: draws.variance_samples], axis=0, ddof=1)
     batches = codes[draws.variance_samples :].reshape(len(draws.fixed), -1, codes.shape[1])
     votes = np.zeros((2, len(FACTOR_SIZES), codes.shape[1]), dtype=np.int64)
@@ -249,7 +249,7 @@ def published_factor_vae(codes: Array, draws: metrics.FactorVAEDraws) -> float:
     return float(np.sum(right) / np.sum(votes[1]))
 
 
-def published_beta_vae(codes: Array, draws: metrics.BetaVAEDraws) -> float:
+def published_beta_vae(codes: Array, draws: metrics.FactorDraws) -> float:
     first, second = codes.reshape(2, len(draws.fixed), -1, codes.shape[1])
     points = np.zeros((len(draws.fixed), codes.shape[1]))
     for point in range(len(points)):

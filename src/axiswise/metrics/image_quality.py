@@ -98,8 +98,7 @@ def kernel_distance(
     "inception" does it compare with published ones.
 
     Args:
-        real_images: (image, channel, height, width) in [0, 1], of one channel or three; or an
-            iterable of such batches. On any device.
+        real_images: Images, or an iterable of batches of them: see `frechet_distance`.
         fake_images: Likewise.
         features: See `axiswise.metrics.features`; their name belongs to the score's.
         subsets: How many subsets of each set.
