@@ -361,10 +361,13 @@ def test_committed_evaluations_are_read_and_stand_beside_new_ones(tmp_path: Path
     assert len(group_by_recipe(found)["local_mig 0.1"]["three-dots-jl1-fast"]) == len(files) + 1
 
 
-def test_evaluate_show_and_compare_do_without_fabric() -> None:
+def test_evaluate_show_and_compare_do_without_fabric(trained_copy: Path) -> None:
     code = (
-        "import sys; from axiswise.runs import compare, evaluate, show, udr; "
+        "import sys; from axiswise.runs import compare, evaluate, run, show, udr; "
+        "evaluate.evaluate_run(run.load_run(sys.argv[1]), ['mig', 'jacobian']); "
+        "compare.read_evaluations([sys.argv[1]]); "
         "print([name for name in sys.modules if name.startswith(('lightning', 'axiswise.cli'))])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    words = [sys.executable, "-c", code, str(trained_copy)]
+    found = subprocess.run(words, capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"

@@ -4,7 +4,7 @@ from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.generator import Generator
-from axiswise.nets.model import Model
+from axiswise.nets.model import Autoencoder, Model
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import ACTIVE_NATS, VAE
@@ -12,6 +12,7 @@ from axiswise.nets.vae import ACTIVE_NATS, VAE
 __all__ = [
     "ACTIVE_NATS",
     "VAE",
+    "Autoencoder",
     "BigGAN",
     "CodeDiscriminator",
     "ConvVAE",

@@ -1,6 +1,6 @@
 """What every trained model of images here has."""
 
-from typing import Unpack
+from typing import Protocol, Unpack, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -42,3 +42,17 @@ class Model(Pretrained):
     def images(self, output: Tensor) -> Tensor:
         """Images in the generator's range, of what `output` gives."""
         return output
+
+
+@runtime_checkable
+class Autoencoder(Protocol):
+    """What a model that encodes images offers, beside `Model`: `VAE` does."""
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes of images, each (batch, latent)."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Means of the codes of images."""
+
+    def logits(self, z: Tensor) -> Tensor:
+        """Images of latents, before the sigmoid."""

@@ -43,6 +43,11 @@ class VAE(Model):
         """
         return self.decoder(z)  # type: ignore[no-any-return]
 
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes of images, each (batch, latent)."""
+        mean, log_variance = self.encoder(images)
+        return mean, log_variance
+
     def encode(self, images: Tensor) -> Tensor:
         """Means of the codes of images.
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
 from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
-from axiswise.nets import ACTIVE_NATS, VAE, Model
+from axiswise.nets import ACTIVE_NATS, Autoencoder, Model
 from axiswise.nets.pretrained import WEIGHTS
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
@@ -62,7 +62,7 @@ class Run:
     @property
     def autoencodes(self) -> bool:
         """Whether its model encodes images and gives them back."""
-        return isinstance(self.model, VAE)
+        return isinstance(self.model, Autoencoder)
 
     @property
     def factor_sizes(self) -> tuple[int, ...] | None:
@@ -95,11 +95,10 @@ class Run:
     def encode(self) -> Callable[[Tensor], Tensor]:
         """What turns images on the run's device into codes, (image, latent), there.
 
-        A VAE's own encoder, its means; for a GAN, an encoder trained on generated images.
+        The model's own encoder, its means; without one, an encoder trained on generated images.
         """
-        if isinstance(self.model, VAE):
-            encoder = self.model.encoder
-            return lambda images: encoder(images)[0]
+        if isinstance(self.model, Autoencoder):
+            return self.model.encode
         return metrics.train_inverse(
             self.generate,
             self.latent_dim,
@@ -110,13 +109,13 @@ class Run:
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What a VAE gives back of images on the run's device, by the means of their codes.
+        """What an autoencoder gives back of images, by the means of their codes.
 
         Returns:
             Images, (image, channel, height, width), and their negative log-likelihoods, (image,),
             in nats, by the likelihood that it was trained with.
         """
-        assert isinstance(self.model, VAE)
+        assert isinstance(self.model, Autoencoder)
         logits = self.model.logits(self.model.encode(images))
         objective: Any = self.recipe.objective  # type: ignore[attr-defined]
         likelihood = objective.likelihood, objective.sigma
@@ -136,7 +135,7 @@ class Run:
     def latents(self, count: int) -> Tensor:
         """Latents as the generator has seen them, (count, latent), on the run's device.
 
-        Of a VAE these are the codes of images, of a GAN standard normal.
+        Of an autoencoder these are the codes of images, of others standard normal.
         """
         if self.autoencodes:
             return self.encode(self.images(count))
@@ -178,13 +177,13 @@ class Run:
     def activity(self) -> Tensor:
         """How much each axis does, (latent,), on the CPU.
 
-        Of a VAE, the KL divergence from the prior, mean over a thousand images, nats; of a GAN, the
-        activeness (see `axiswise.metrics.activeness`).
+        Of an autoencoder, the KL divergence from the prior, mean over a thousand images, nats; of
+        others, the activeness (see `axiswise.metrics.activeness`).
         """
-        if isinstance(self.model, VAE):
+        if isinstance(self.model, Autoencoder):
             with torch.no_grad():
-                mean, log_variance = self.model.encoder(self.images(_ACTIVITY_SAMPLES))
-            return kl_divergence(mean, log_variance).mean(0).cpu()
+                codes = self.model.posterior(self.images(_ACTIVITY_SAMPLES))
+            return kl_divergence(*codes).mean(0).cpu()
         return metrics.activeness(self.generate, self.latent_dim, rng=self.rng()).cpu().float()
 
     @property
