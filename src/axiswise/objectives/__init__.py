@@ -11,11 +11,12 @@ from axiswise.objectives.factor_vae import (
     log_density_ratio,
     permuted,
 )
+from axiswise.objectives.family import find_term, make_term, term, term_names
 from axiswise.objectives.gan import GANObjective
 from axiswise.objectives.infogan import InfoGAN
 from axiswise.objectives.non_saturating import NonSaturating
 from axiswise.objectives.penalty_term import PenaltyTerm
-from axiswise.objectives.term import GeneratorPass, Term, find_term, make_term, term, term_names
+from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.objectives.vae import (
     Encodes,
     VAEObjective,

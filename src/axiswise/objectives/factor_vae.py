@@ -9,7 +9,8 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from axiswise.nets import CodeDiscriminator, Model
-from axiswise.objectives.term import GeneratorPass, Term, term
+from axiswise.objectives.family import term
+from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.objectives.vae import Encodes
 from axiswise.support.precision import full_precision
 

@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from axiswise.nets import Model, SimpleCritic
-from axiswise.objectives.term import GeneratorPass, Term, term
+from axiswise.objectives.family import term
+from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.support.precision import full_precision
 
 # A recogniser that is sure of itself must not make the loss boundless.

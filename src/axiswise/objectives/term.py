@@ -1,20 +1,16 @@
 """Terms that a recipe adds to a loss: what they have in common, and how one is found by name."""
 
-import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar, Unpack
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets import Model
-from axiswise.penalties import PENALTIES
-from axiswise.support.family import Family
-from axiswise.support.imports import import_object, is_import_path
 
 
 class GeneratorPass:
@@ -151,63 +147,3 @@ class Term(ABC):
     ) -> dict[str, Tensor]:
         """More numbers for a row of the log, by name, given its name in the recipe."""
         return {}
-
-
-T = TypeVar("T", bound=type[Term])
-
-
-def _own(found: object, spec: str) -> type[Term]:
-    if isinstance(found, type) and issubclass(found, Term):
-        return found
-    if callable(found) and not inspect.isclass(found):
-        from axiswise.objectives.penalty_term import penalty_term
-
-        return penalty_term(found, spec)
-    raise TypeError(f"{spec} must be a penalty or inherit from axiswise.objectives.Term")
-
-
-TERMS: Family[type[Term]] = Family("term", "axiswise.objectives", "term", _own)
-
-
-def term(name: str) -> Callable[[T], T]:
-    """Declare a term, by the name it has in recipes."""
-
-    def declare(cls: T) -> T:
-        TERMS.declare(name, cls, cls)
-        return cls
-
-    return declare
-
-
-def term_names() -> list[str]:
-    """Names of ours: penalties on the Jacobian, and other terms."""
-    return [*PENALTIES.names(), *TERMS.names()]
-
-
-def find_term(spec: str) -> type[Term]:
-    """The settings of a term.
-
-    Args:
-        spec: Name of a penalty or of a term of ours, or the import path of your own: a penalty,
-            that is a function of a `Jacobian`, or a class that inherits from `Term`.
-
-    Raises:
-        ValueError: If it is neither.
-        ImportError: If there is nothing at the import path.
-        TypeError: If what is there is something else.
-    """
-    if spec in PENALTIES.names():
-        return _own(PENALTIES.find(spec).function, spec)
-    if spec in TERMS.names():
-        return TERMS.find(spec)
-    if not is_import_path(spec):
-        raise ValueError(
-            f"term must be one of {', '.join(term_names())}, or the import path of your own; "
-            f"got {spec!r}"
-        )
-    return _own(import_object(spec, "term"), spec)
-
-
-def make_term(spec: str, **settings: Any) -> Any:
-    """A term by name or import path, with its settings: `make_term("jl1", columns=1)`."""
-    return find_term(spec)(**settings)

@@ -107,12 +107,32 @@ def orojar_penalty(
         products = jacobian.products(probes_of(jacobian, probes, rng), step=_EPSILON)
         return reduced(products, lambda product: squared_lengths(product).var(0), reduction)
     if groups is not None:
-        drawn = groups_of(jacobian, groups, rng)
-        split = split_chance(drawn.shape[0], jacobian.latent)
-        products = jacobian.products(drawn, step=_EPSILON)
-        return reduced(
-            products, lambda product: orthogonality(product.transpose(0, 1)) / split, reduction
-        )
+        return _grouped(jacobian, groups, rng, reduction)
+    return _of_columns(jacobian, columns, normalize, rng, reduction)
+
+
+def _grouped(
+    jacobian: JacobianOperator,
+    groups: int | Probes,
+    rng: torch.Generator | None,
+    reduction: Reduction,
+) -> Tensor:
+    drawn = groups_of(jacobian, groups, rng)
+    split = split_chance(drawn.shape[0], jacobian.latent)
+    products = jacobian.products(drawn, step=_EPSILON)
+    return reduced(
+        products, lambda product: orthogonality(product.transpose(0, 1)) / split, reduction
+    )
+
+
+def _of_columns(
+    jacobian: JacobianOperator,
+    columns: int | Index | None,
+    normalize: bool,
+    rng: torch.Generator | None,
+    reduction: Reduction,
+) -> Tensor:
+    """The form over all columns, or over some of them scaled up."""
     index, latent, scale = columns_of(jacobian, columns, rng), jacobian.latent, 1.0
     if index is not None:
         count = index.shape[1]
