@@ -581,49 +581,6 @@ def test_conditioning_gets_gradients_through_chunks():
         torch.testing.assert_close(ours, theirs.detach())
 
 
-# Randomness
-
-
-def test_sampled_columns_do_not_repeat_and_are_uniform():
-    index = aw.sample_columns(4000, 5, 3, rng=torch.Generator().manual_seed(0))
-    assert index.shape == (4000, 3)
-    assert (index.sort(1).values.diff(dim=1) > 0).all()
-    shares = index.flatten().bincount(minlength=5) / 12000
-    assert (shares - 0.2).abs().max() < 0.015  # 4 standard errors
-    firsts = index[:, 0].bincount(minlength=5) / 4000
-    assert (firsts - 0.2).abs().max() < 0.026
-
-
-def test_random_signs_are_fair_and_of_the_asked_type():
-    signs = aw.rademacher((100, 100), rng=torch.Generator().manual_seed(0), dtype=torch.float64)
-    assert signs.dtype == torch.float64
-    assert set(signs.unique().tolist()) == {-1.0, 1.0}
-    assert abs(signs.mean().item()) < 0.04
-    assert aw.rademacher((2,)).dtype == torch.get_default_dtype()
-
-
-def test_a_generator_of_ones_own_repeats_draws_and_leaves_the_global_one_alone():
-    before = torch.get_rng_state()
-    for draw in (
-        lambda rng: aw.sample_columns(6, 5, 2, rng=rng),
-        lambda rng: aw.rademacher((6, 5), rng=rng),
-        lambda rng: aw.sample_groups(6, 5, 2, rng=rng),
-    ):
-        first, second = (draw(torch.Generator().manual_seed(7)) for _ in range(2))
-        other = draw(torch.Generator().manual_seed(8))
-        assert torch.equal(first, second)
-        assert not torch.equal(first, other)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-def test_without_a_generator_the_global_seed_decides():
-    torch.manual_seed(5)
-    first = aw.sample_columns(6, 5, 2), aw.rademacher((6, 5))
-    torch.manual_seed(5)
-    second = aw.sample_columns(6, 5, 2), aw.rademacher((6, 5))
-    assert all(map(torch.equal, first, second))
-
-
 # Errors
 
 Z = latents()
@@ -676,12 +633,6 @@ def test_a_bad_argument_is_named(arguments, error, message):
 def test_probes_of_a_wrong_shape_are_refused(shape):
     with pytest.raises(ValueError, match=r"probes must be .* \(≥ 1, 4, 5\), got"):
         aw.jacobian_products(torch.sin, Z, torch.ones(shape))
-
-
-def test_too_many_or_no_sampled_columns_are_refused():
-    for count in (0, 6):
-        with pytest.raises(ValueError, match=f"between 1 and the 5 latents, got {count}"):
-            aw.sample_columns(4, 5, count)
 
 
 @pytest.mark.unchecked
