@@ -23,7 +23,7 @@ def assert_refused(capsys: Capture, words: list[str], *phrases: str, status: int
     capsys.readouterr()
     assert main(words) == status
     output, errors = capsys.readouterr()
-    bars = ("training", "local scores", "pictures", "Jacobian")
+    bars = ("training", "codes", "local scores", "pictures", "Jacobian")
     lines = [line for line in errors.splitlines() if line and not line.startswith(bars)]
     assert len(lines) == 1, errors
     assert lines[0].startswith("axiswise: error: ")
@@ -364,7 +364,7 @@ def test_a_run_that_was_not_evaluated_cannot_be_compared(
     ("words", "phrases"),
     [
         (["--metrics", "mug"], ("metrics must be out of local, activeness", "'mug'")),
-        (["--radius", "0.001"], ("radius 0.001 moves no factor",)),
+        (["--radius", "0.001"], ("radius 0.001 varies no factor",)),
         (["--radius", "-1"], ("radius", "-1")),
     ],
 )

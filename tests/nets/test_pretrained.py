@@ -11,7 +11,7 @@ import safetensors.torch
 import torch
 
 import axiswise as aw
-from axiswise.nets import VAE, ConvVAE
+from axiswise.nets import VAE, ConvVAE, Pretrained, SimpleCritic, load
 from axiswise.support.files import UnreadableFileError
 
 ARGUMENTS = {"size": 16, "channels": 3, "latent_dim": 5, "hidden": [4, 8], "features": 12}
@@ -160,6 +160,26 @@ def test_a_damaged_or_foreign_config_is_refused_by_name(saved: Path, config: str
 def test_a_network_of_another_class_is_refused_with_both_names(saved: Path) -> None:
     with pytest.raises(UnreadableFileError, match="a ConvVAE, not to a OtherVAE"):
         OtherVAE.from_pretrained(saved)
+
+
+def test_load_takes_the_class_that_the_config_names(vae: ConvVAE, saved: Path) -> None:
+    again = load(saved)
+    assert type(again) is ConvVAE
+    assert again.digest == vae.digest
+    assert not again.training
+    critic = SimpleCritic(size=8, width=0.1)
+    critic.save_pretrained(saved)
+    assert type(load(str(saved))) is SimpleCritic
+
+
+def test_load_takes_a_user_s_class_that_the_caller_names_only(tmp_path: Path) -> None:
+    OtherVAE(8).save_pretrained(tmp_path)
+    with pytest.raises(UnreadableFileError, match=r"config\.json must name .*'OtherVAE'"):
+        load(tmp_path)
+    known: dict[str, type[Pretrained]] = {"OtherVAE": OtherVAE}
+    again = load(tmp_path, known=known)
+    assert isinstance(again, OtherVAE)
+    assert again.size == 8
 
 
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])

@@ -268,6 +268,18 @@ def test_the_trainer_is_the_file_s_and_a_vae_where_it_says_none(tmp_path: Path) 
         read_settings(path)
 
 
+@pytest.mark.parametrize("word", [["--trainer", "gan"], ["--trainer=gan"]])
+def test_a_trainer_on_the_command_line_chooses_the_keys(word: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    networks = "generator: axiswise.nets.SimpleGenerator\ncritic: axiswise.nets.SimpleCritic\n"
+    path.write_text(f"data: {{class_path: axiswise.data.ThreeDots}}\n{networks}")
+    assert isinstance(read_settings(path, [*word, "--ema", "0.5"]).build(), GANRecipe)
+    with pytest.raises(ArgumentError, match=r"beta|model"):
+        read_settings(recipe_path("three-dots-beta"), word)
+    with pytest.raises(ValueError, match=r"^trainer must be one of gan, vae.* got 'flow'"):
+        read_settings(path, ["--trainer", "flow"])
+
+
 def test_overrides_reach_every_level_of_a_gan() -> None:
     words = (
         "--steps 7 --data.size 16 --generator.latent_dim 3 --generator.width 0.1 --ema 0 "

@@ -63,6 +63,10 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
             {"terms": {"orojar": make_term("orojar", groups=5)}},
             "terms.orojar: groups must be at most",
         ),
+        (
+            {"terms": {"orojar": make_term("orojar", columns=1)}},
+            "terms.orojar: columns must be at least 2",
+        ),
     ],
 )
 def test_values_out_of_range_are_refused_by_name(changes: dict[str, Any], message: str) -> None:

@@ -4,6 +4,7 @@ from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.generator import Generator
+from axiswise.nets.loading import load
 from axiswise.nets.model import Autoencoder, Model
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
@@ -21,4 +22,5 @@ __all__ = [
     "Pretrained",
     "SimpleCritic",
     "SimpleGenerator",
+    "load",
 ]

@@ -64,25 +64,21 @@ class Pretrained(nn.Module):
             The network, in eval mode, on the CPU.
 
         Raises:
-            FileNotFoundError: If the folder lacks a file.
+            FileNotFoundError: If there is no such folder or repository, or it lacks a file.
             UnreadableFileError: If a file is damaged, or belongs to another architecture.
         """
-        folder = Path(source)
-        if not folder.is_dir():
-            from huggingface_hub import snapshot_download
-            from huggingface_hub.errors import HFValidationError
-
-            try:
-                folder = Path(
-                    snapshot_download(
-                        str(source), revision=revision, allow_patterns=[WEIGHTS, CONFIG]
-                    )
-                )
-            except HFValidationError:
-                raise FileNotFoundError(
-                    f"source must be a folder or the name of a Hub repository, got {source}"
-                ) from None
-        arguments = cls._arguments_in(folder / CONFIG)
+        folder = fetch(source, revision)
+        architecture, arguments = read_config(folder)
+        if architecture != cls.__name__:
+            raise UnreadableFileError(
+                f"{folder / CONFIG} belongs to a {architecture}, not to a {cls.__name__}"
+            )
+        unknown = set(arguments) - set(inspect.signature(cls.__init__).parameters)
+        if unknown:
+            raise UnreadableFileError(
+                f"{folder / CONFIG} has arguments that {cls.__name__} does not know: "
+                f"{sorted(unknown)}"
+            )
         try:
             network = cls(**arguments)
         except (TypeError, ValueError) as error:
@@ -110,24 +106,6 @@ class Pretrained(nn.Module):
             self.save_pretrained(folder)
             return hub.upload_folder(repo_id=name, folder_path=folder).commit_url
 
-    @classmethod
-    def _arguments_in(cls, path: Path) -> dict[str, Any]:
-        try:
-            config = json.loads(path.read_text(encoding="utf-8"))
-            architecture, arguments = config["architecture"], dict(config["arguments"])
-        except (UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-            raise UnreadableFileError(f"{path} is no config of axiswise: {error}") from error
-        if architecture != cls.__name__:
-            raise UnreadableFileError(
-                f"{path} belongs to a {architecture}, not to a {cls.__name__}"
-            )
-        unknown = set(arguments) - set(inspect.signature(cls.__init__).parameters)
-        if unknown:
-            raise UnreadableFileError(
-                f"{path} has arguments that {cls.__name__} does not know: {sorted(unknown)}"
-            )
-        return arguments
-
     def _load_weights(self, path: Path) -> None:
         from safetensors import SafetensorError, safe_open
         from safetensors.torch import load
@@ -151,6 +129,32 @@ class Pretrained(nn.Module):
                 f"{path} does not hold the weights of this {type(self).__name__}: "
                 + " ".join(str(error).split())
             ) from error
+
+
+def fetch(source: str | Path, revision: str | None = None) -> Path:
+    """The folder of a saved network: `source` itself, or a copy of a repository on the Hub."""
+    if (folder := Path(source)).is_dir():
+        return folder
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        files = [WEIGHTS, CONFIG]
+        return Path(snapshot_download(str(source), revision=revision, allow_patterns=files))
+    except (OSError, HFValidationError) as error:
+        raise FileNotFoundError(
+            f"source must be a folder or the name of a Hub repository, got {source}: {error}"
+        ) from error
+
+
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Name of the class of a saved network, and the arguments of its constructor."""
+    path = folder / CONFIG
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        return str(config["architecture"]), dict(config["arguments"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableFileError(f"{path} is no config of axiswise: {error}") from error
 
 
 def _digest(weights: dict[str, Tensor]) -> str:

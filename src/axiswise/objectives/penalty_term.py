@@ -82,7 +82,7 @@ class PenaltyTerm(Term):
         return f"{name}_normalized" if getattr(self, "normalize", False) else name
 
     def check(self, model: Model) -> None:
-        """Refuse more columns or groups than latents, and layers that are not there."""
+        """Refuse what the penalty would at the first step, and layers that are not there."""
         for name in ("columns", "groups"):
             value = getattr(self, name, None)
             if value is not None and value > model.latent_dim:
@@ -95,6 +95,11 @@ class PenaltyTerm(Term):
                 "layers must name modules of the generator, such as "
                 f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
             )
+        weight = next(model.parameters())
+        z = torch.zeros(2, model.latent_dim, device=weight.device, dtype=weight.dtype)
+        with torch.no_grad():
+            drawn = self.draw(len(z), model.latent_dim, torch.Generator(z.device))
+            self(GeneratorPass(model, z), None, **drawn)
 
     def draw(
         self, batch: int, latent: int, rng: torch.Generator, share: slice = slice(None)

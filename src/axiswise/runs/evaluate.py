@@ -9,7 +9,7 @@ from torch import Tensor
 from axiswise.metrics import FEATURES
 from axiswise.runs.evaluation import write_evaluation
 from axiswise.runs.run import Run
-from axiswise.runs.scores import Scoring, choose
+from axiswise.runs.scores import Scoring, check_radius, choose
 from axiswise.support.progress import StartBar, no_bars
 from axiswise.training.allocator import keep_freed_memory
 
@@ -53,6 +53,8 @@ def evaluate_run(
     if radius is not None:
         protocol = replace(protocol, radius=list(radius))
     run = replace(run, protocol=protocol, seed=seed, start_bar=start_bar)
+    if radius is not None:  # the usual scores leave out local ones where the recipe's has no use
+        check_radius(run)
     chosen = choose(run, names)
     keep_freed_memory()
     result: dict[str, Any] = {

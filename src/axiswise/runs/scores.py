@@ -135,11 +135,23 @@ def _missing(run: Run, chosen: Chosen) -> str:
         return "factors"
     if "autoencoder" in metric.needs and not run.autoencodes:
         return "autoencoder"
-    if chosen.local and not metrics.varies_locally(sizes or (), min(run.protocol.radius)):
+    if chosen.local and not _varies_locally(run):
         return "radius"
     gives = metrics.FEATURES[run.protocol.features].gives
     seen = {"descriptions", "distances"}.intersection(metric.needs)
     return "" if seen <= set(gives) else "features"
+
+
+def check_radius(run: Run) -> None:
+    """Refuse a radius within which no factor of the run's data has another value."""
+    if run.factor_sizes is not None and not _varies_locally(run):
+        raise ValueError(
+            f"radius {min(run.protocol.radius)} varies no factor of {run.factor_sizes} values"
+        )
+
+
+def _varies_locally(run: Run) -> bool:
+    return metrics.varies_locally(run.factor_sizes or (), min(run.protocol.radius))
 
 
 def _refuse(run: Run, chosen: Chosen) -> None:
@@ -149,9 +161,7 @@ def _refuse(run: Run, chosen: Chosen) -> None:
         features = run.protocol.features
         raise ValueError(f"features must be others for {chosen.name}, got {features!r}")
     if missing == "radius":
-        raise ValueError(
-            f"radius {min(run.protocol.radius)} varies no factor of {run.factor_sizes} values"
-        )
+        check_radius(run)
     if missing:
         raise ValueError(f"metrics must be out of {_shown(run)}; got {chosen.name!r}")
 

@@ -159,31 +159,34 @@ def _prepared(
     path: Path, overrides: Sequence[str], sections: Sections
 ) -> tuple[ArgumentParser, dict[str, Any], list[str]]:
     """The parser of a recipe, the recipe with overridden terms, and the other overrides."""
-    content, words = _with_terms(read_keys(path), overrides, path)
-    content.setdefault("trainer", "vae")
-    if not isinstance(content["trainer"], str):
-        raise ValueError(f"{path} is no recipe: trainer must be a name, got {content['trainer']!r}")
+    written = read_keys(path)
+    content, words = _with_overrides(written, overrides, path)
+    chosen = content.setdefault("trainer", "vae")
+    if not isinstance(chosen, str):
+        raise ValueError(f"{path} is no recipe: trainer must be a name, got {chosen!r}")
     try:
-        recipe_type = TRAINERS.find(content["trainer"]).recipe_type
+        recipe_type = TRAINERS.find(chosen).recipe_type
     except ValueError as error:
+        if chosen != written.get("trainer"):  # it comes from the command line
+            raise
         raise UnreadableFileError(f"{path} is no recipe: {error}") from error
     terms = {name: str(term.get("term", name)) for name, term in content["terms"].items()}
     return _parser(recipe_type, terms, sections), content, words
 
 
-def _with_terms(
+def _with_overrides(
     content: dict[str, Any], overrides: Sequence[str], path: Path
 ) -> tuple[dict[str, Any], list[str]]:
-    """A recipe with the overrides of its terms put in, and the other overrides.
+    """A recipe with its trainer and terms overridden, and the other overrides.
 
-    The terms have to be known before there can be a parser of their settings.
+    Trainer and terms have to be known before there can be a parser of their settings.
     """
     terms = _mapping(content.get("terms"), f"{path} is no recipe: terms")
-    terms = {name: _mapping(told, name) for name, told in terms.items() if told is not None}
-    rest, words = [], iter(overrides)
+    terms = {name: _mapping(given, name) for name, given in terms.items() if given is not None}
+    trainer, rest, words = {}, [], iter(overrides)
     for word in words:
         key, given, text = word.partition("=")
-        if key != "--terms" and not key.startswith("--terms."):
+        if key not in ("--terms", "--trainer") and not key.startswith("--terms."):
             rest.append(word)
             continue
         value = text if given else next(words, None)
@@ -191,7 +194,9 @@ def _with_terms(
             raise ValueError(f"{key} must have a value")
         value = yaml.safe_load(value)
         _, *names = key.split(".", 2)
-        if not names:
+        if key == "--trainer":
+            trainer = {"trainer": value}
+        elif not names:
             terms = {} if value is None else {**_mapping(value, key)}
         elif len(names) == 1 and value is None:
             terms.pop(names[0], None)
@@ -199,7 +204,7 @@ def _with_terms(
             terms[names[0]] = {**terms.get(names[0], {}), **_mapping(value, key)}
         else:
             terms[names[0]] = {**terms.get(names[0], {}), names[1]: value}
-    return {**content, "terms": terms}, rest
+    return {**content, **trainer, "terms": terms}, rest
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
