@@ -1,4 +1,30 @@
-"""Scores of codes against known factors, and of generators: plain functions."""
+"""Scores of codes against known factors, and of generators: plain functions.
+
+`float(result)` is the score. The rest of this page is true of all metrics; their own pages do not
+repeat it.
+
+**Codes** are (samples, latent), finite real numbers: the means of an encoder, not draws.
+**Factors** are (samples, factor), whole numbers, of the same samples. Both are arrays, or tensors
+on any device. To score some axes only, pass `codes[:, active]`. Metrics that learn from a part of
+the samples take the first ones: samples come in random order.
+
+**Errors.** TypeError: codes are not real numbers, factors are not integers, or a count is not an
+integer. ValueError: codes or factors are not a matrix, are empty or differ in their number of
+samples, codes are not finite, factors have fractions, no factor varies, or an argument is out of
+range. A missing package is an ImportError, whose message has the pip line.
+
+**`encode`** takes factors (n, factor), int64, on the device of `rng`, and returns codes (n,
+latent): it renders images, then encodes them. It is called without gradients. **`factor_sizes`** is
+(factor,), the number of values of each factor, which run from 0. A **`generator`** takes latents
+(batch, latent), float32, on the device of `rng`, and returns images (batch, channel, height, width)
+in [0, 1]. A ValueError says that one of them returned something else.
+
+**`rng`** is the source of randomness; None is torch's global one. **`progress`** is called with the
+number of steps done and their total. **`bins`** are equal-width bins of each code, 2 or more.
+**`batch_size`** is the most that is computed at once; the result does not depend on it.
+
+"disentanglement_lib" is the program of Locatello et al., ICML 2019, arXiv 1811.12359.
+"""
 
 from axiswise.metrics._factor_space import FactorDraws as FactorDraws
 from axiswise.metrics.activeness import activeness as activeness

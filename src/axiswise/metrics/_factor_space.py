@@ -1,4 +1,4 @@
-"""What scores that draw their own factors share: points, factors held still, codes."""
+"""What metrics with draws of their own share: drawing factors with one of them fixed, encoding."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from axiswise.support.progress import Progress, no_progress
 
 Encode: TypeAlias = Callable[[Tensor], ArrayLike]
 
-_AT_ONCE = 64  # points of a batch each: what stays in a processor's cache
+_AT_ONCE = 64  # examples: what stays in a processor's cache
 
 
-class Points(TypedDict, total=False):
-    """How many points a score draws: see `factor_vae_draws` and `beta_vae_draws`."""
+class Counts(TypedDict, total=False):
+    """How many examples a metric draws: see `factor_vae_draws` and `beta_vae_draws`."""
 
     train: int
     test: int
@@ -27,13 +27,14 @@ class Points(TypedDict, total=False):
 
 @dataclass(frozen=True, eq=False)
 class FactorDraws:
-    """Factors whose codes a score with a sampling protocol of its own needs.
+    """Factors whose codes a metric with draws of its own needs.
 
     Attributes:
-        factors: (row, factor), int64: `variance_samples` rows, then a batch of rows for each point,
-            training points first; of the BetaVAE score then the rows that they are paired with.
-        fixed: (point,), int64, which factor is the same in all rows (in both of each pair).
-        train: The number of training points.
+        factors: (row, factor), int64: `variance_samples` rows, then a batch of rows for each
+            example, training examples first; for the BetaVAE score then the second images of all
+            pairs.
+        fixed: (example,), int64: the factor that is the same in all rows, or in both of each pair.
+        train: The number of training examples.
         variance_samples: The number of rows for the variances of codes.
     """
 
@@ -43,24 +44,24 @@ class FactorDraws:
     variance_samples: int = 0
 
 
-def draw_points(
+def draw_examples(
     factor_sizes: Sequence[int],
-    points: Points,
+    counts: Counts,
     rng: torch.Generator | None,
     *,
     copies: int,
     least: int,
     variance_samples: int = 0,
 ) -> tuple[FactorDraws, Tensor, Tensor]:
-    """Draws uniform factors, and which one each point holds still; the caller copies its values.
+    """Draws uniform factors, and which one each example fixes; the caller copies its values.
 
     Returns:
-        The draws; a view of their batches, (copy, point, row, factor); and the index of the factor
-        that each point holds still, (point, row, 1), for `gather` and `scatter_`.
+        The draws; a view of their batches, (copy, example, row, factor); and the index of the fixed
+        factor, (example, row, 1), for `gather` and `scatter_`.
     """
     sizes = check_sizes(factor_sizes)
-    train, test = (as_count(points[name], name, 1) for name in ("train", "test"))
-    batch_size = as_count(points["batch_size"], "batch_size", least)
+    train, test = (as_count(counts[name], name, 1) for name in ("train", "test"))
+    batch_size = as_count(counts["batch_size"], "batch_size", least)
     fixed = draw_fixed(sizes, train + test, rng)
     rows = copies * (train + test) * batch_size
     factors = uniform_factors(sizes, variance_samples + rows, rng)
@@ -70,22 +71,22 @@ def draw_points(
 
 
 def check_sizes(factor_sizes: Sequence[int]) -> list[int]:
-    """Returns the number of values of each factor, or says what is wrong with them."""
+    """Returns the number of values of each factor, checked."""
     sizes = [as_count(size, "factor_sizes", 1) for size in factor_sizes]
     if not sizes:
         raise ValueError("factor_sizes must name at least one factor, got none")
     return sizes
 
 
-def draw_fixed(sizes: Sequence[int], points: int, rng: torch.Generator | None) -> Tensor:
-    """Draws which factor each point holds still, (point,), among those that vary."""
+def draw_fixed(sizes: Sequence[int], examples: int, rng: torch.Generator | None) -> Tensor:
+    """Draws which factor each example fixes, (example,), among those that vary."""
     varying = [index for index, size in enumerate(sizes) if size > 1]
     if len(varying) < 2:
         raise ValueError(
             f"factor_sizes must have two factors of more than one value, got {list(sizes)}"
         )
     device = torch.device("cpu") if rng is None else rng.device
-    chosen = torch.randint(len(varying), (points,), generator=rng, device=device)
+    chosen = torch.randint(len(varying), (examples,), generator=rng, device=device)
     return torch.tensor(varying, device=device)[chosen]
 
 
@@ -110,7 +111,7 @@ def encode_factors(
 
 
 def codes_of(draws: FactorDraws, codes: ArrayLike) -> FloatArray:
-    """Returns codes (row, latent), not yet known to be finite, of as many rows as the factors."""
+    """Returns codes (row, latent), finite or not, one row for each row of factors."""
     rows = as_real_codes(codes)
     if len(rows) != len(draws.factors):
         raise ValueError(
@@ -123,11 +124,11 @@ def codes_of(draws: FactorDraws, codes: ArrayLike) -> FloatArray:
 def batch_means(
     batches: FloatArray, value: Callable[..., FloatArray], *others: FloatArray
 ) -> FloatArray:
-    """Returns the mean over rows (point, latent) of a value of batches (point, row, latent)."""
-    points, rows, latents = batches.shape
-    means = np.empty((points, latents))
+    """Returns the mean over rows, (example, latent), of a value of (example, row, latent)."""
+    examples, rows, latents = batches.shape
+    means = np.empty((examples, latents))
     share = np.full(rows, 1 / rows)
-    for start in range(0, points, _AT_ONCE):
+    for start in range(0, examples, _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         # A product with shares sums over rows twice as fast as a sum.
         means[part] = share @ value(batches[part], *(other[part] for other in others))

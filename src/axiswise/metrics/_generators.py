@@ -36,7 +36,7 @@ def seeded_network(
 
 
 def checked_images(images: Tensor, rows: int) -> Tensor:
-    """Returns what a generator gave for so many latents, checked."""
+    """Returns the generator's images of so many latents, checked."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[0] != rows:
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(

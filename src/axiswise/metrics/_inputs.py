@@ -13,7 +13,7 @@ IntArray: TypeAlias = npt.NDArray[np.int64]
 
 
 def as_codes(codes: ArrayLike) -> FloatArray:
-    """Returns codes (samples, latent) as finite float64, or says what is wrong with them."""
+    """Returns codes (samples, latent) as finite float64."""
     checked = as_real_codes(codes)
     finite = np.isfinite(checked)
     if not finite.all():
@@ -31,7 +31,7 @@ def as_real_codes(codes: ArrayLike) -> FloatArray:
 
 
 def as_factors(factors: ArrayLike) -> IntArray:
-    """Returns factors (samples, factor) as int64; floating ones must hold whole numbers."""
+    """Returns factors (samples, factor) as int64; floating ones must be whole numbers."""
     array = _as_matrix(factors, "factors", "(samples, factor)")
     if array.dtype.kind not in "fiub":
         raise TypeError(f"factors must be integers, got {array.dtype}")

@@ -7,7 +7,7 @@ from axiswise.metrics._inputs import FloatArray
 
 @dataclass(frozen=True, eq=False)
 class Score:
-    """A score with what it was made of; `float()` gives the score."""
+    """A score and its parts; `float()` gives the score."""
 
     score: float
 
@@ -17,11 +17,7 @@ class Score:
 
 @dataclass(frozen=True, eq=False)
 class RepeatedScore:
-    """A score that was taken several times; `float()` gives the mean.
-
-    Attributes:
-        values: One value for each time.
-    """
+    """A score that was taken several times, `values`; `float()` gives the mean."""
 
     values: FloatArray
 

@@ -23,31 +23,22 @@ def activeness(
 ) -> Tensor:
     """Measures how much each latent changes the image.
 
-    Standard-normal latents are drawn once. For each axis, that latent is set to each of `values` in
-    turn, the others stay: the variance of each pixel over the values (divided by their number less
-    one), then the mean over pixels, channels and samples.
+    Standard-normal latents are drawn once. Each latent in turn is set to each of `values` while the
+    others stay: the variance of each pixel over the values (divided by their number less one), mean
+    over pixels, channels and samples.
 
     Source: the simple GANs of Wei et al., ICCV 2021, arXiv 2108.07668, as in their code, on images
-    in [-1, 1]; on images in [0, 1] the same generator has a quarter of it.
+    in [-1, 1]; on images in [0, 1] it is a quarter of that.
 
     Args:
-        generator: Latents (batch, latent), float32, on the device of `rng`, to images
-            (batch, channel, height, width).
-        latent_dim: Number of latents.
+        generator: Latents to images; any range.
+        latent_dim: The number of latents.
         samples: How many latents are drawn.
-        values: What the latent of an axis is set to, two or more; -2, 0 and 2 as published.
-        rng: The source of randomness; None is torch's global one.
-        batch_size: The most rows of latents whose images (one for each value) are made at once.
-        progress: Called after each axis of each batch with the number of these done and their
-            total.
+        values: Two or more values of the latent; -2, 0 and 2 as published.
+        batch_size: The most rows of latents, each with an image for each value, at once.
 
     Returns:
         (latent,), at least 0, float64, on the CPU; 0 for an axis that changes nothing.
-
-    Raises:
-        TypeError: `latent_dim`, `samples` or `batch_size` are not integers.
-        ValueError: One of these is below 1, there are fewer than two `values`, or `generator` does
-            not give one image for each row of latents.
 
     Example:
         >>> import torch

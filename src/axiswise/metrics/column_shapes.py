@@ -1,4 +1,4 @@
-"""What single columns of a generator's Jacobian look like: sparse, in one place, oriented."""
+"""What single columns of a generator's Jacobian look like: sparse, local, oriented."""
 
 import math
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from axiswise.jacobian import jacobian_columns
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.metrics.jacobian_diagnostics import JACOBIAN_SAMPLES
 
-_AT_ONCE = 50  # latents whose Jacobians are held
+_AT_ONCE = 50  # latents whose Jacobians are in memory at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +18,12 @@ class ColumnShapes:
     """Numbers about single columns of a Jacobian, each (z, latent), float64; NaN for a zero column.
 
     Attributes:
-        hoyer: Hoyer's sparsity, from 0 (all entries alike) to 1 (a single one).
-        spread: Root mean square distance of a column's energy from its centre, over that of an
-            image which is grey all over: near 0 for a spot, 1 for energy everywhere alike; above 1
-            where it lies at opposite edges.
-        orientation: From 0 (no direction preferred) to 1 (a grating). Noise has about
-            1.4/√pixels.
-        angle: Where the stripes of an oriented column run, radians in [0, π), anticlockwise from
-            the horizontal.
+        hoyer: Hoyer's sparsity, from 0 (all entries equal) to 1 (a single one).
+        spread: The width of the column: root mean square distance of its energy from its centre,
+            over that of a uniform image. Near 0 for a spot, 1 for uniform energy, above 1 for
+            energy at opposite edges.
+        orientation: From 0 (no preferred direction) to 1 (a grating). Noise has about 1.4/√pixels.
+        angle: The direction of the stripes, radians in [0, π), anticlockwise from the horizontal.
     """
 
     hoyer: Tensor
@@ -37,21 +35,14 @@ class ColumnShapes:
 def column_shapes(columns: Tensor) -> ColumnShapes:
     """Describes columns of a Jacobian as pictures.
 
-    Hoyer's sparsity is (√n − ‖c‖₁/‖c‖₂)/(√n − 1) for n entries (Hoyer, JMLR 2004). The orientation
-    is that of the power spectrum: |Σ P e^{2iθ}|/Σ P, over the frequencies within the largest circle
-    that fits into the spectrum, zero left out, θ the direction of each; what the columns of a
-    JL1-VAE on natural images have by eye (arXiv 2106.02923), as a number.
+    Hoyer's sparsity is (√n − ‖c‖₁/‖c‖₂)/(√n − 1) for n entries (Hoyer, JMLR 2004). Orientation is
+    that of the power spectrum P: |Σ P e^{2iθ}|/Σ P over the directions θ of the frequencies within
+    the largest circle of the spectrum, without zero. It is what the columns of a JL1-VAE on natural
+    images show (arXiv 2106.02923), as a number.
 
     Args:
-        columns: (z, latent, channel, height, width), floating; the energy of several
-            channels is summed; height and width at least 4.
-
-    Returns:
-        The numbers, on the device of `columns`.
-
-    Raises:
-        TypeError: `columns` is not floating.
-        ValueError: `columns` has another number of axes, or images smaller than 4 × 4.
+        columns: (z, latent, channel, height, width), floating; the energy of channels is summed;
+            height and width at least 4.
 
     Example:
         >>> stripes = torch.arange(16.0).mul(torch.pi / 2).sin().expand(1, 1, 1, 16, 16)
@@ -66,26 +57,22 @@ def column_shapes(columns: Tensor) -> ColumnShapes:
     root = math.sqrt(flat.shape[2])
     hoyer = (root - flat.abs().sum(2) / length) / (root - 1)
     orientation, angle = _orientation(columns)
-    return ColumnShapes(hoyer, _spread(columns.square().sum(2)), orientation, angle)
+    return ColumnShapes(hoyer, _width(columns.square().sum(2)), orientation, angle)
 
 
 def cell_shares(columns: Tensor, rows: int, across: int) -> Tensor:
-    """Measures how much of each column's energy lies in each cell of a grid.
+    """Measures the share of each column's energy in each cell of a grid.
 
-    Where images are put together from independent ones, cell by cell, the largest share of a column
-    says whether its axis keeps to one of them (Rhodes & Lee 2021, arXiv 2106.02923, Figure 3).
+    Where images are composed of independent ones, cell by cell, the largest share of a column shows
+    whether its axis changes one of them only (Rhodes & Lee 2021, arXiv 2106.02923, Figure 3).
 
     Args:
         columns: (z, latent, channel, height, width), floating.
-        rows: Cells one above another, at least 1; `height` is a multiple of it.
-        across: Cells side by side, at least 1; `width` is a multiple of it.
+        rows: Cells one above another; they divide `height`.
+        across: Cells side by side; they divide `width`.
 
     Returns:
         (z, latent, cell), from 0 to 1, float64, cells row by row; NaN for a zero column.
-
-    Raises:
-        TypeError: `columns` is not floating.
-        ValueError: `columns` has another number of axes, or the cells do not fit.
     """
     energy = cell_energies(columns, rows, across)
     return energy / energy.sum(2, keepdim=True)
@@ -107,16 +94,10 @@ def cell_energies(columns: Tensor, rows: int, across: int) -> Tensor:
 
 
 def strongest_cell_share(energies: Tensor) -> float:
-    """Measures how much of all columns' energy lies in the strongest cell of its column.
+    """Measures the share of all columns' energy in the strongest cell of each, from 1/cells to 1.
 
-    So each column weighs as much as its energy: an axis that does next to nothing at some latent
-    does it anywhere. Zero columns count for nothing.
-
-    Args:
-        energies: (z, latent, cell), at least 0: see `cell_energies`.
-
-    Returns:
-        The share, from 1/cells to 1; NaN where all energies are 0.
+    Each column counts by its energy: zero columns count for nothing. NaN where all energies, (z,
+    latent, cell), are 0.
     """
     return float(energies.amax(2).sum() / energies.sum())
 
@@ -124,10 +105,10 @@ def strongest_cell_share(energies: Tensor) -> float:
 @metric("columns")
 @torch.no_grad()
 def column_scores(run: Subject) -> dict[str, float]:
-    """Measures what single columns of active axes look like, mean over them and over latents.
+    """Measures what single columns of active axes look like, mean over axes and latents.
 
-    Where images are put together from independent ones, also the share of a column's energy in its
-    strongest cell: the mean over columns, and with each weighted by its energy.
+    For composed images also the share of a column's energy in its strongest cell: mean over
+    columns, and weighted by their energy.
     """
     active, grid = run.active, run.grid
     if not active.any():
@@ -161,8 +142,8 @@ def _check(columns: Tensor) -> None:
         )
 
 
-def _spread(energy: Tensor) -> Tensor:
-    """Of energy (z, latent, height, width)."""
+def _width(energy: Tensor) -> Tensor:
+    """Width of energy (z, latent, height, width), over that of a uniform image."""
     share = energy / energy.sum((2, 3), keepdim=True)
     uniform = torch.full_like(share, 1 / share[0, 0].numel())
     return torch.sqrt(_moment(share) / _moment(uniform))
@@ -174,7 +155,7 @@ def _moment(share: Tensor) -> Tensor:
 
 
 def _variance(share: Tensor) -> Tensor:
-    """Of places in pixels, by shares (z, latent, place)."""
+    """Variance of places in pixels, weighted by shares (z, latent, place)."""
     place = torch.arange(share.shape[2], device=share.device, dtype=share.dtype)
     centre = (share * place).sum(2, keepdim=True)
     return (share * (place - centre).square()).sum(2)

@@ -1,4 +1,4 @@
-"""DCI: disentanglement, completeness and informativeness, by which codes trees look at."""
+"""DCI: disentanglement, completeness and informativeness, by the importance of codes for trees."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,15 +17,15 @@ _MODELS = ("boosted", "forest")
 
 @dataclass(frozen=True, eq=False)
 class DCI:
-    """DCI's scores; `float()` gives the disentanglement.
+    """DCI's scores, all from 0 to 1; `float()` gives the disentanglement.
 
     Attributes:
-        disentanglement: Whether each code matters for one factor only, from 0 to 1.
-        completeness: Whether one code alone matters for each factor, from 0 to 1.
-        informativeness: The accuracy on the test part, mean over factors, from 0 to 1.
-        informativeness_train: The same on the training part.
-        importance: (latent, factor), at least 0, each column's sum 1, or 0 where the trees found
-            nothing; NaN for a factor with a single value in the training part.
+        disentanglement: Whether each code matters for one factor only.
+        completeness: Whether one code only matters for each factor.
+        informativeness: The accuracy on the test part, mean over factors.
+        informativeness_train: The accuracy on the training part.
+        importance: (latent, factor), ≥ 0, columns of sum 1, or 0 where trees found nothing; NaN for
+            a factor that does not vary in the training part.
     """
 
     disentanglement: float
@@ -58,38 +58,26 @@ def dci(
 ) -> DCI:
     """Measures which codes matter for which factors, by trees that learn the factors.
 
-    One classifier for each factor; the importance of a code for it is its share of all the
-    impurity that splits took away. See `importance_disentanglement` and `importance_completeness`.
-
-    "boosted" are gradient-boosted trees as published: scikit-learn's, with its defaults: for each
-    value of a factor 100 trees of depth 3, which takes minutes for factors of tens of values.
-    "forest" is a random forest of ours: ten trees that may split on any code, with five samples to
-    a leaf at least. It ranks codes almost as the published one does, in a small part of the time.
-
-    The first samples train and the last ones test; so samples have to come in random order. Factors
-    with a single value in the training part are left out. If no code varies, disentanglement and
+    There is one classifier for each factor; the importance of a code is its share of the impurity
+    that all splits removed. See `importance_disentanglement` and `importance_completeness`. Factors
+    that do not vary in the training part are left out. If no code varies, disentanglement and
     completeness are 0.
 
-    Source: Eastwood & Williams, ICLR 2018 (By-HAE7Z), as in disentanglement_lib (Locatello et al.,
-    ICML 2019, arXiv 1811.12359), which takes 10,000 samples to train and 5,000 to test.
+    Source: Eastwood & Williams, ICLR 2018 (By-HAE7Z), as in disentanglement_lib, with 10,000
+    samples to train and 5,000 to test. "boosted" are its trees, scikit-learn's gradient boosting:
+    100 trees of depth 3 for each value of a factor, minutes for tens of values. "forest" is ours:
+    ten trees that may split on any code, five samples to a leaf. It ranks codes almost as the
+    published one, in a small part of the time.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         factors: (samples, factor), integers.
-        model: "boosted", or "forest", the faster choice.
+        model: "boosted" or "forest".
         train_share: The share of the samples that train, above 0 and below 1.
-        rng: The source of randomness; None is torch's global one. Trees use it where codes tie, and
-            forests to choose their samples.
-        progress: Called after each factor with the number done and that of the factors that vary.
-
-    Returns:
-        The scores with the importance they were made of.
+        rng: For ties between codes and the samples of a forest.
 
     Raises:
-        TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite
-            or overflow float32, in which trees work, `factors` hold fractions, no factor varies in
-            the training part, `model` is unknown, or `train_share` leaves a part with no samples.
+        ValueError: Codes overflow float32, in which trees work.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     train = train_rows(len(checked_codes), train_share)
@@ -123,22 +111,14 @@ def dci(
 def importance_disentanglement(importance: ArrayLike) -> float:
     """Measures whether each code matters for one factor only.
 
-    A code scores 1 less the entropy, in units of that of equal shares, of its importance shared out
-    among the factors; it counts by its share of all importance.
+    1 − the normalised entropy of a code's importance over factors, mean over codes, weighted by
+    their importance. 0 if nothing matters, 1 for a single factor.
 
-    Source: Eastwood & Williams, ICLR 2018 (By-HAE7Z), section 2, as in disentanglement_lib, with
-    the 1e-11 that is added there to each importance. Where there is one factor only, its code
-    matters for no other: 1 (undefined there).
+    Source: Eastwood & Williams, ICLR 2018 (By-HAE7Z), section 2; 1e-11 is added to each importance,
+    as in disentanglement_lib.
 
     Args:
         importance: (latent, factor), finite, at least 0.
-
-    Returns:
-        The disentanglement, from 0 to 1; 0 if nothing matters.
-
-    Raises:
-        TypeError: `importance` is not real numbers.
-        ValueError: `importance` is not a matrix, empty, negative or not finite.
 
     Example:
         >>> round(importance_disentanglement([[1.0, 0.0], [0.0, 1.0]]), 6)
@@ -148,24 +128,10 @@ def importance_disentanglement(importance: ArrayLike) -> float:
 
 
 def importance_completeness(importance: ArrayLike) -> float:
-    """Measures whether one code alone matters for each factor.
-
-    A factor scores 1 less the entropy, in units of that of equal shares, of its importance shared
-    out among the codes; it counts by its share of all importance.
-
-    Source: Eastwood & Williams, ICLR 2018 (By-HAE7Z), section 2, as in disentanglement_lib, with
-    the 1e-11 that is added there to each importance. Where there is one code only, no other
-    matters: 1 (undefined there).
+    """Measures whether one code only matters for each factor: the same, of the transposed matrix.
 
     Args:
         importance: (latent, factor), finite, at least 0.
-
-    Returns:
-        The completeness, from 0 to 1; 0 if nothing matters.
-
-    Raises:
-        TypeError: `importance` is not real numbers.
-        ValueError: `importance` is not a matrix, empty, negative or not finite.
 
     Example:
         >>> round(importance_completeness([[0.5, 0.0], [0.5, 0.0], [0.0, 1.0], [0.0, 0.0]]), 6)
@@ -175,7 +141,7 @@ def importance_completeness(importance: ArrayLike) -> float:
 
 
 def _concentration(importance: FloatArray) -> float:
-    """Returns how much of each row lies in one place, mean over rows, weighted by their sums."""
+    """Returns how concentrated each row is, mean over rows, weighted by their sums."""
     total = importance.sum()
     if total == 0:
         return 0.0

@@ -1,4 +1,4 @@
-"""Metrics declare themselves where they stand: what they take, need and give."""
+"""Metrics declare themselves above their functions: what they take, need and return."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Subject(Protocol):
-    """What a metric of a whole run is given: `axiswise.runs.run.Run` is one."""
+    """The run that a metric of a whole run is given: `axiswise.runs.run.Run` is one."""
 
     @property
     def latent_dim(self) -> int:
@@ -87,17 +87,17 @@ class Metric:
     """A metric, as `axiswise evaluate` takes it.
 
     Attributes:
-        name: What it is chosen by.
-        function: What computes it.
-        usual: The runs that get it unasked.
-        usual_locally: Whether `local` stands for its local form, among others.
+        name: The name that users choose it by.
+        function: The function that computes it.
+        usual: The runs that are scored by it without being asked.
+        usual_locally: Whether `local` includes its local form.
         needs: What not every run has.
         packages: Packages of extras that it imports.
-        numbers: Score → attribute of what the function returns; a function that returns a mapping,
-            or one number under the metric's own name, has none.
+        numbers: Score → attribute of the function's result; empty if the function returns a
+            mapping, or one number of the metric's own name.
         settings: Keyword argument → key of the recipe's `evaluation` section.
-        draws: Draws the factors that a metric with a sampling protocol of its own needs: takes
-            factor sizes and `rng`, gives an object that has `factors` (row, factor).
+        draws: Draws the factors of a metric with draws of its own: takes factor sizes and `rng`,
+            returns an object with `factors` (row, factor).
         chooses_axes: Whether it leaves out dead axes by itself, and so is taken once only.
     """
 
@@ -133,7 +133,7 @@ class Metric:
         return (inspect.getdoc(self.function) or "").partition("\n")[0].rstrip(".")
 
     def of(self, found: Any) -> dict[str, Any]:
-        """The scores in what the function returned, by name; tensors are values per axis."""
+        """The scores in the function's result, by name; tensors are values per axis."""
         if self.numbers:
             found = {name: getattr(found, attribute) for name, attribute in self.numbers.items()}
         by_name = found if isinstance(found, Mapping) else {self.name: found}
@@ -143,9 +143,9 @@ class Metric:
         }
 
     def of_arrays(self, codes: Any, factors: Any, **options: Any) -> dict[str, Any]:
-        """Score codes (samples, latent) with factors (samples, factor), if it takes them.
+        """Score codes (samples, latent), with factors (samples, factor) if the function takes them.
 
-        Of the options those are passed on that its function has as keyword arguments.
+        Options that the function does not have are ignored.
         """
         given = [codes, factors] if len(_positional(self.parameters)) > 1 else [codes]
         known = {name: value for name, value in options.items() if name in self.parameters}
@@ -155,20 +155,20 @@ class Metric:
 def metric(name: str, **declared: Any) -> Callable[[F], F]:
     """Declare a metric, above the function that computes it.
 
-    A function of (codes) or (codes, factors) scores arrays: codes (samples, latent), float64, and
-    factors (samples, factor), int64, both NumPy. If it has the keyword arguments `bins` (of local
-    scores), `rng` or `progress`, it is given them. It returns a number, or several by name. A
-    function of (run) scores a whole run, a `Subject`, and returns scores by name; one whose name
-    ends in `_per_axis` is a tensor (latent,).
+    A function of (codes) or (codes, factors) scores NumPy arrays: codes (samples, latent), float64,
+    and factors (samples, factor), int64. It is given `bins` (of local scores), `rng` and `progress`
+    if it has such keyword arguments. It returns a number, or several by name. A function of (run)
+    scores a whole run, a `Subject`, and returns scores by name; one whose name ends in `_per_axis`
+    is a tensor (latent,).
 
     Args:
-        name: What users choose it by.
+        name: The name that users choose it by.
         declared: The other attributes of `Metric`, but for its function.
 
     Example:
         >>> @metric("largest_range")
         ... def largest_range(codes):
-        ...     "How far the widest code reaches."
+        ...     "The range of the widest code."
         ...     return (codes.max(0) - codes.min(0)).max()
     """
 
@@ -182,11 +182,9 @@ def metric(name: str, **declared: Any) -> Callable[[F], F]:
 def with_active(
     score: Callable[[FloatArray, IntArray], Mapping[str, SupportsFloat]], active: ArrayLike
 ) -> Callable[[FloatArray, IntArray], dict[str, Any]]:
-    """A score of codes that gives its numbers over active axes, too, as NAME_active.
+    """A score of codes that returns its numbers over active axes, (latent,), too, as NAME_active.
 
-    Args:
-        score: Takes codes (samples, latent) and factors (samples, factor), gives numbers by name.
-        active: (latent,), boolean; where no axis is active, there are no second numbers.
+    Where no axis is active there are no second numbers.
     """
     mask = as_numpy(active)
 

@@ -16,8 +16,8 @@ class Explicitness(Score):
 
     Attributes:
         score: The mean of `auc` over factors that have one, from 0 to 1; 0.5 is chance.
-        auc: (factor,), the area under the ROC curve, mean over the factor's values; NaN for a
-            factor with no value to score.
+        auc: (factor,), area under the ROC curve, mean over the factor's values; NaN if there is
+            none.
     """
 
     auc: FloatArray
@@ -27,31 +27,22 @@ class Explicitness(Score):
 def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
     """Measures how well linear classifiers read the factors' values from the codes.
 
-    The first half of the samples trains, the second half (the longer one, if any) tests; so the
-    samples have to come in random order. Codes are standardised by the training half; an axis
-    constant there teaches nothing and is left out. For each factor, one logistic regression for
-    each of its values against all others (liblinear, C = 1), their probabilities normalised to sum
-    to 1 over the values; the areas under the ROC curves are averaged over values, then over
-    factors.
+    The first half of the samples trains, the second half tests. Codes are standardised by the
+    training half; constant axes are left out. One logistic regression for each value of a factor
+    against all others (liblinear, C = 1), probabilities normalised over the values; the areas under
+    the ROC curves are averaged over values, then over factors. A value counts if some but not all
+    samples of each half have it. A factor without such a value is left out. 0.5 where no axis
+    varies.
 
-    A value is scored if both halves hold samples with it and samples without it. Test samples of
-    values that are not scored still count as samples without it. A factor with no such value (a
-    constant one, say) is left out of the score. Where no axis varies, all is chance: 0.5.
-
-    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib, except that
-    it fails where a code is constant. scikit-learn warns where a classifier has not converged.
+    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib, which fails
+    where a code is constant. scikit-learn warns where a classifier has not converged.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent), two samples or more.
         factors: (samples, factor), integers.
 
-    Returns:
-        The score, and the area under the curve of each factor.
-
     Raises:
-        TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, two or more, `codes`
-            are not finite, `factors` hold fractions, or no factor has a value that can be scored.
+        ValueError: No factor has a value that counts.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     half = len(checked_codes) // 2
@@ -68,7 +59,7 @@ def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
 
 
 def _standardise(codes: FloatArray, half: int) -> FloatArray:
-    """Gives the axes that vary in the first half mean 0 and deviation 1 there; drops the others."""
+    """Standardises axes by the first half; drops those that are constant there."""
     train = codes[:half]
     deviation = train.std(axis=0)
     # Both are needed: a constant's deviation need not round to 0, a tiny one can.
@@ -91,8 +82,8 @@ def _factor_auc(codes: FloatArray, factor: IntArray, half: int) -> float:
     )
 
 
-def _is_split(holds: npt.NDArray[np.bool_]) -> bool:
-    return bool(holds.any() and not holds.all())
+def _is_split(has: npt.NDArray[np.bool_]) -> bool:
+    return bool(has.any() and not has.all())
 
 
 def _probabilities(

@@ -1,4 +1,4 @@
-"""The FactorVAE score: does the steadiest code show which factor was held still?"""
+"""The FactorVAE score: does the code that varies least show which factor was fixed?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import numpy.typing as npt
 import torch
 
 from axiswise.metrics._factor_space import (
+    Counts,
     Encode,
     FactorDraws,
-    Points,
     batch_means,
     codes_of,
-    draw_points,
+    draw_examples,
     encode_factors,
 )
 from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count
@@ -28,11 +28,11 @@ class FactorVAEScore(Score):
     """A FactorVAE score; `float()` gives the score.
 
     Attributes:
-        score: The share of the test points whose factor is recognised, from 0 to 1.
-        train_score: The same of the training points.
-        votes: (latent, factor), how many training points that hold the factor still have this as
-            their steadiest axis.
-        active: (latent,), boolean: the axes that were looked at.
+        score: The share of the test examples whose factor is recognised, from 0 to 1.
+        train_score: The share of the training examples.
+        votes: (latent, factor), on how many training examples of this fixed factor this axis varies
+            least.
+        active: (latent,), boolean: the axes that take part.
     """
 
     train_score: float
@@ -52,25 +52,19 @@ def factor_vae_draws(
     """Draws all factors whose codes the FactorVAE score needs.
 
     Args:
-        factor_sizes: (factor,), the number of values of each factor. Those of a single value are
-            never the one that is held still; two must have more.
-        train: Points that the votes are counted on.
-        test: Points that are scored.
-        batch_size: Rows of a point, 2 or more.
+        factor_sizes: Two or more above 1; a factor of a single value is never the fixed one.
+        train: Examples that the votes are counted on.
+        test: Examples that are scored.
+        batch_size: Rows of an example, 2 or more.
         variance_samples: Rows for the variances of the codes, 2 or more.
-        rng: The source of randomness; None is torch's global one.
 
     Returns:
         The factors, on the device of `rng` (the CPU if None): 970,000 rows as published.
-
-    Raises:
-        TypeError: An argument but `rng` is not an integer.
-        ValueError: One of them is too small, or fewer than two factors vary.
     """
-    points = Points(train=train, test=test, batch_size=batch_size)
+    counts = Counts(train=train, test=test, batch_size=batch_size)
     extra = as_count(variance_samples, "variance_samples", 2)
-    draws, (batches,), index = draw_points(
-        factor_sizes, points, rng, copies=1, least=2, variance_samples=extra
+    draws, (batches,), index = draw_examples(
+        factor_sizes, counts, rng, copies=1, least=2, variance_samples=extra
     )
     batches.scatter_(2, index, batches[:, :1].gather(2, index[:, :1]).expand_as(index))
     return draws
@@ -80,23 +74,7 @@ def factor_vae_draws(
 def factor_vae_of_codes(
     codes: ArrayLike, draws: FactorDraws, *, threshold: float = 0.0
 ) -> FactorVAEScore:
-    """Measures whether the code that varies least shows which factor was held still.
-
-    `factor_vae_score` says how; this is for those who encode for several scores in one pass.
-
-    Args:
-        codes: (row, latent), finite, of the rows of `draws.factors`.
-        draws: What `factor_vae_draws` drew.
-        threshold: Axes whose standard deviation is below this are not looked at, at least 0.
-
-    Returns:
-        The score with what it was made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers.
-        ValueError: `codes` are not a matrix, not finite, so large that their variance overflows, or
-            have another number of rows; or `threshold` is negative.
-    """
+    """Computes `factor_vae_score` of codes (row, latent) of the rows of `factor_vae_draws`."""
     if not threshold >= 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
     rows = codes_of(draws, codes)
@@ -113,10 +91,10 @@ def factor_vae_of_codes(
     votes = np.zeros((rows.shape[1], draws.factors.shape[1]), dtype=np.int64)
     if not active.any():
         return FactorVAEScore(0.0, 0.0, votes, active)
-    steadiest = np.flatnonzero(active)[(within[:, active] / overall[active]).argmin(axis=1)]
+    least_varying = np.flatnonzero(active)[(within[:, active] / overall[active]).argmin(axis=1)]
     train = slice(draws.train)
-    np.add.at(votes, (steadiest[train], fixed[train]), 1)
-    right = votes.argmax(axis=1)[steadiest] == fixed
+    np.add.at(votes, (least_varying[train], fixed[train]), 1)
+    right = votes.argmax(axis=1)[least_varying] == fixed
     test_score, train_score = float(right[draws.train :].mean()), float(right[train].mean())
     return FactorVAEScore(test_score, train_score, votes, active)
 
@@ -130,47 +108,30 @@ def factor_vae_score(
     encode_at_once: int = 1_000,
     rng: torch.Generator | None = None,
     progress: Progress = no_progress,
-    **points: Unpack[Points],
+    **counts: Unpack[Counts],
 ) -> FactorVAEScore:
-    """Measures whether the code that varies least shows which factor was held still.
+    """Measures whether the code that varies least shows which factor was fixed.
 
-    A point is a batch of random factors, one of which, chosen at random, is the same in all. Its
+    An example is a batch of random factors, one of which, chosen at random, is the same in all. Its
     axis is the one of the least variance in the batch, over the variance of all. On the training
-    points each axis votes for the factor that it stood for most often (of several alike, the
-    first); the score is the share of the test points where the vote is right. 1: each factor has an
-    axis of its own. Axes below `threshold` and constant ones are not looked at; if none is left,
-    the score is 0. An axis too many does no harm if it only varies, whatever for: so duplicated
-    codes and codes with noise beside them can score 1.
+    examples each axis votes for the factor that was fixed most often (the first of several equal
+    ones); the score is the share of the test examples where the vote is right, from 0 to 1; 0 if no
+    axis takes part. More axes than factors do no harm: duplicated codes can score 1.
 
-    Factors of a single value are never chosen, as nothing could show that they were held still;
-    disentanglement_lib, which chooses them too, scores lower there by chance.
-
-    To score a part of factor space, call it a space of its own: of each factor, the values that
-    are left, the others' place added before encoding, as in the example.
+    To score a part of factor space, pass its sizes, and add its first values in `encode`.
 
     Source: Kim & Mnih, ICML 2018, arXiv 1802.05983, section 4, with the protocol of
-    disentanglement_lib (Locatello et al., ICML 2019, arXiv 1811.12359).
+    disentanglement_lib, except that factors of a single value are never chosen here.
 
     Args:
-        encode: Takes factors (n, factor), int64, on the device of `rng`, and gives codes
-            (n, latent), a tensor on any device or an array: render, then encode, with the mean and
-            not a draw. Called without gradients.
-        factor_sizes: (factor,), the number of values of each factor; two must have more than one.
+        factor_sizes: Two or more above 1.
         variance_samples: Rows for the variances of the codes, 2 or more.
-        threshold: Axes whose standard deviation is below this are not looked at, at least 0.
-        encode_at_once: The most rows given to `encode` at once.
-        rng: The source of randomness; None is torch's global one.
-        progress: Called after each call of `encode` with the number of rows done and their total.
-        points: `train`, `test` and `batch_size` of `factor_vae_draws`.
-
-    Returns:
-        The score with what it was made of.
+        threshold: Axes of a lower standard deviation, and constant ones, take no part; at least 0.
+        encode_at_once: The most rows for `encode` at once.
+        counts: `train`, `test` and `batch_size` of `factor_vae_draws`.
 
     Raises:
-        TypeError: `factor_sizes` or a number of points or rows is not an integer, or codes are not
-            real numbers.
-        ValueError: One of them is too small, fewer than two factors vary, or `encode` gives codes
-            that are not finite or of another number of rows.
+        ValueError: Variances of codes overflow float64.
 
     Example:
         >>> import torch
@@ -178,22 +139,16 @@ def factor_vae_score(
         >>> sizes = (4, 8, 1)
         >>> float(factor_vae_score(lambda f: f.flip(1), sizes, train=500, test=100, rng=rng))
         1.0
-        >>> low = torch.tensor([0, 4, 0])  # the upper half of the second factor alone
-        >>> local = factor_vae_score(
-        ...     lambda f: (f + low).flip(1), (4, 4, 1), train=500, test=100, rng=rng
-        ... )
-        >>> float(local)
-        1.0
     """
     encode_at_once = as_count(encode_at_once, "encode_at_once", 1)
-    draws = factor_vae_draws(factor_sizes, variance_samples=variance_samples, rng=rng, **points)
+    draws = factor_vae_draws(factor_sizes, variance_samples=variance_samples, rng=rng, **counts)
     return factor_vae_of_codes(
         encode_factors(encode, draws.factors, encode_at_once, progress), draws, threshold=threshold
     )
 
 
 def _squared_deviations(batches: FloatArray) -> FloatArray:
-    """Turns (batch, row, latent) into what has the unbiased variance for its mean over rows."""
+    """Turns (batch, row, latent) into values whose mean over rows is the unbiased variance."""
     rows = batches.shape[1]
     deviations: FloatArray = batches - (np.full(rows, 1 / rows) @ batches)[:, None]
     deviations *= deviations

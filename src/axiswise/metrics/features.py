@@ -19,8 +19,7 @@ class Features(nn.Module):
     """A fixed network that describes images. Make one with `features`.
 
     Attributes:
-        name: What labels scores made with these features: scores of different features do not
-            compare.
+        name: Part of the names of scores: those of different features cannot be compared.
         num_features: Length of a description.
         gives: Out of "descriptions" and "distances".
     """
@@ -30,44 +29,22 @@ class Features(nn.Module):
     gives: Sequence[str] = ("descriptions", "distances")
 
     def forward(self, images: Tensor) -> Tensor:  # noqa: ARG002
-        """Describes images.
-
-        Args:
-            images: (batch, channel, height, width) in [0, 1], of one channel or three.
-
-        Returns:
-            (batch, num_features), float32.
-
-        Raises:
-            ValueError: On images of another shape or range, or if there is only a `distance`.
-        """
+        """Describes images (image, channel, height, width) in [0, 1], (image, num_features)."""
         raise ValueError(f"features {self.name!r} are a distance only: take 'inception' or another")
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:  # noqa: ARG002
-        """Measures how different images look.
-
-        Args:
-            first: (batch, channel, height, width) in [0, 1], of one channel or three.
-            second: Likewise, of the same shape.
-
-        Returns:
-            (batch,), at least 0.
-
-        Raises:
-            ValueError: On images of another shape or range, or if there is no such distance.
-        """
+        """Measures how different two batches of images in [0, 1] look, (batch,), at least 0."""
         raise ValueError(f"features {self.name!r} have no distance: take 'lpips' or another")
 
 
 class EfficientNetFeatures(Features):
     """Features of EfficientNet-Lite0, whose weights come with a pip package: no downloads.
 
-    Images of any size are resized to 128 × 128 (bicubic, antialiased); the network was trained on
-    224, which takes three times as long. A description is the mean of the last feature map over all
-    places. The distance is that of LPIPS (Zhang et al., CVPR
-    2018, arXiv 1801.03924) without learned weights: features at five depths, one for each
-    resolution, are scaled to unit length at each place; then the squared differences, summed over
-    channels and depths, mean over places.
+    Images are resized to 128 × 128 (bicubic, antialiased); the network was trained on 224, which
+    takes three times as long. A description is the mean of the last feature map over all places.
+    The distance is that of LPIPS (Zhang et al., CVPR 2018, arXiv 1801.03924) without learned
+    weights: features of five resolutions, scaled to unit length at each place; squared differences,
+    summed over channels and depths, mean over places.
     """
 
     name = "efficientnet-lite0"
@@ -84,12 +61,12 @@ class EfficientNetFeatures(Features):
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Describes images, (batch, 1280): see `Features`."""
+        """Describes images, (batch, 1280)."""
         described: Tensor = self.network.maps(self._prepared(images))[-1].mean((2, 3))
         return described
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Measures how different images look: see `Features`."""
+        """Measures how different images look."""
         # Together, so that one difference in how they are computed cannot add to the distance.
         maps = self.network.maps(self._prepared(torch.cat([first, second])))
         total = torch.zeros(len(first), device=first.device)
@@ -105,9 +82,9 @@ class EfficientNetFeatures(Features):
 
 
 class InceptionFeatures(Features):
-    """Features of the Inception network of published FID and KID, as torchmetrics has it.
+    """Features of the Inception network of published FID and KID, by torchmetrics; no distance.
 
-    Needs torch-fidelity, which downloads the weights. No distance.
+    Needs torch-fidelity, which downloads the weights.
     """
 
     name = "inception"
@@ -121,16 +98,16 @@ class InceptionFeatures(Features):
         self.network = fid.NoTrainInceptionV3("inception-v3-compat", [str(self.num_features)])
 
     def forward(self, images: Tensor) -> Tensor:
-        """Describes images, (batch, 2048): see `Features`."""
+        """Describes images, (batch, 2048)."""
         levels: Tensor = (_coloured(images) * 255).round().to(torch.uint8)
         described: Tensor = self.network(levels)
         return described
 
 
 class LPIPSFeatures(Features):
-    """The distance of published perceptual path lengths: LPIPS on VGG16, as torchmetrics has it.
+    """The distance of published path lengths: LPIPS on VGG16, by torchmetrics; no descriptions.
 
-    Needs torchvision, which downloads the weights of VGG16. No descriptions.
+    Needs torchvision, which downloads the weights of VGG16.
     """
 
     name = "lpips"
@@ -144,7 +121,7 @@ class LPIPSFeatures(Features):
         self.network = lpip.LearnedPerceptualImagePatchSimilarity("vgg").net
 
     def distance(self, first: Tensor, second: Tensor) -> Tensor:
-        """Measures how different images look: see `Features`."""
+        """Measures how different images look."""
         apart: Tensor = self.network(_coloured(first), _coloured(second), normalize=True)
         return apart.flatten()
 
@@ -157,16 +134,13 @@ FEATURES: Mapping[str, type[Features]] = MappingProxyType(
 def features(
     name: str = "efficientnet-lite0", device: torch.device | str | None = None
 ) -> Features:
-    """Makes features by name.
+    """Makes features by name, in eval mode, without gradients of weights.
 
     Args:
-        name: "efficientnet-lite0": for all scores, with no download. "inception": for FID and KID
-            that compare with published ones; needs torch-fidelity. "lpips": for perceptual path
-            lengths that compare with published ones; needs torchvision.
-        device: Where to; None for the CPU.
-
-    Returns:
-        The features, in eval mode, without gradients of weights.
+        name: "efficientnet-lite0", for all scores, without a download; "inception", for FID and KID
+            that compare with published ones, needs torch-fidelity; "lpips", the same for perceptual
+            path lengths, needs torchvision.
+        device: Their device; None for the CPU.
 
     Raises:
         ValueError: `name` is unknown.
@@ -190,7 +164,7 @@ def _required(module: str, user: str) -> ModuleType:
 
 
 def _coloured(images: Tensor) -> Tensor:
-    """Images of three channels, or what is wrong with them."""
+    """Images with three channels, checked."""
     if images.dim() != 4 or images.shape[1] not in (1, 3):
         raise ValueError(
             f"images must be (batch, 1 or 3, height, width), got {tuple(images.shape)}"

@@ -1,4 +1,4 @@
-"""Codes for a generator that has no encoder: a network that learns to undo it."""
+"""Codes for a generator without an encoder: a network that learns to invert it."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -21,14 +21,7 @@ from axiswise.support.progress import Progress, no_progress
 class InverseEncoder(nn.Module):
     """Images (image, channel, size, size) in [0, 1] to codes (image, latent).
 
-    Args:
-        size: Height and width of the images, a power of 2, at least 8.
-        channels: Their channels.
-        latent_dim: Number of latents.
-        width: Scales the numbers of channels of the network, an `axiswise.nets.SimpleCritic`.
-
-    Raises:
-        ValueError: If a number is out of range.
+    An `axiswise.nets.SimpleCritic` of this width; size is a power of 2, at least 8.
     """
 
     def __init__(self, size: int, channels: int, latent_dim: int, width: float) -> None:
@@ -58,29 +51,22 @@ def train_inverse(
     """Trains an encoder to predict the latents of generated images, so that real ones get codes.
 
     Standard-normal latents and their images, new in each step; mean squared error; Adam, whose
-    learning rate falls to zero along a cosine. Where several latents give the same image, the
+    learning rate falls to zero along a cosine. Where several latents give the same image the
     encoder learns their mean: an axis that changes nothing gets a constant code. Codes of real
-    images are worth as much as the generator's images look like them.
+    images are as good as the generator's images are similar to them.
 
     Args:
-        generator: Latents (batch, latent), float32, on the device of `rng`, to images
-            (batch, channel, size, size) in [0, 1].
-        latent_dim: Number of latents.
+        generator: Latents to square images.
+        latent_dim: The number of latents.
         image_shape: Of the images, (channel, size, size); size a power of 2, at least 8.
-        steps: How many.
+        steps: The number of steps.
         batch_size: Images in a step.
         learning_rate: Adam's, at first; above 0.
         width: Scales the numbers of channels of the encoder, > 0.
-        rng: The source of randomness, initial weights included; None is torch's global one.
-        progress: Called after each step with the number of steps done and `steps`.
+        rng: Also of the initial weights.
 
     Returns:
         The encoder, on the device of `rng`, in eval mode, its weights without gradients.
-
-    Raises:
-        TypeError: `latent_dim`, `steps` or `batch_size` are not integers.
-        ValueError: One of them is below 1, `learning_rate` is not above 0, `image_shape` is not
-            that of square images with a power of 2 for size, or the generator gives others.
     """
     latent_dim = as_count(latent_dim, "latent_dim", 1)
     steps = as_count(steps, "steps", 1)

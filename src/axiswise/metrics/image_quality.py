@@ -24,7 +24,7 @@ class KernelDistance:
     """A kernel distance; `float()` gives the mean.
 
     Attributes:
-        mean: The mean over subsets: the score. Unbiased, so it can be below 0.
+        mean: The mean over subsets: the score. It is unbiased, so it can be below 0.
         std: The standard deviation over subsets (divided by their number).
     """
 
@@ -45,30 +45,20 @@ def frechet_distance(
 ) -> float:
     """Measures the Fréchet distance between two sets of images (FID).
 
-    Of normal distributions with the mean and covariance of the features. Biased: the fewer the
-    images, the larger; compare only at equal numbers, and with fewer images than features take
-    `kernel_distance`.
+    It is the distance of normal distributions with the mean and covariance of the features, at
+    least 0 but for rounding. It is biased: the fewer images, the larger. Compare only at equal
+    numbers, and take `kernel_distance` for fewer images than features.
 
     Source: Heusel et al., NeurIPS 2017, arXiv 1706.08500; computed by torchmetrics. Only with the
     features "inception" does it compare with published ones.
 
     Args:
-        real_images: (image, channel, height, width) in [0, 1], of one channel or three; or an
-            iterable of such batches. On any device.
-        fake_images: Likewise.
-        features: See `axiswise.metrics.features`; their name belongs to the score's.
+        real_images: Two or more (image, channel, height, width) in [0, 1], of one channel or three;
+            or an iterable of such batches. On any device.
+        fake_images: The same.
+        features: See `axiswise.metrics.features`.
         batch_size: The most images described at once; more are no faster on a CPU.
-        progress: Called after each batch with the number of images done and their total; never if
-            one of the sets is an iterable, whose length is not known.
-
-    Returns:
-        The distance, at least 0 but for rounding.
-
-    Raises:
-        TypeError: `batch_size` is not an integer.
-        ValueError: It is below 1, one of the sets has fewer than two images, or images have another
-            shape or range.
-        ImportError: torchmetrics is missing; the message has the pip line.
+        progress: Called after each batch, if neither set is an iterable.
     """
     batch_size = as_count(batch_size, "batch_size", 1)
     metric = _metric("fid", "FrechetInceptionDistance", features)
@@ -90,32 +80,20 @@ def kernel_distance(
 ) -> KernelDistance:
     """Measures the kernel distance between two sets of images (KID).
 
-    The squared maximum mean discrepancy of the features, with the kernel (x·y / features + 1)³:
-    its unbiased estimate on random subsets of both sets, averaged.
+    The squared maximum mean discrepancy of the features, with the kernel (x·y / features + 1)³: its
+    unbiased estimate on random subsets of both sets, averaged.
 
-    Source: Bińkowski et al., ICLR 2018, arXiv 1801.01401; computed by torchmetrics. The paper has
-    100 subsets of 1000; being unbiased, the mean does not depend on them. Only with the features
-    "inception" does it compare with published ones.
+    Source: Bińkowski et al., ICLR 2018, arXiv 1801.01401, with 100 subsets of 1000; computed by
+    torchmetrics. Only with the features "inception" does it compare with published ones.
 
     Args:
         real_images: Images, or an iterable of batches of them: see `frechet_distance`.
-        fake_images: Likewise.
-        features: See `axiswise.metrics.features`; their name belongs to the score's.
-        subsets: How many subsets of each set.
+        fake_images: The same.
+        features: See `axiswise.metrics.features`.
+        subsets: The number of subsets of each set.
         subset_size: Images in each. None: half of the smaller set, at most 500.
-        rng: The source of randomness; None is torch's global one.
         batch_size: The most images described at once; more are no faster on a CPU.
-        progress: Called after each batch with the number of images done and their total; never if
-            one of the sets is an iterable, whose length is not known.
-
-    Returns:
-        The mean over the subsets, and their spread.
-
-    Raises:
-        TypeError: `batch_size`, `subsets` or `subset_size` are not integers.
-        ValueError: One of them is too small, one of the sets has fewer images than a subset or than
-            four, or images have another shape or range.
-        ImportError: torchmetrics is missing; the message has the pip line.
+        progress: Called after each batch, if neither set is an iterable.
     """
     batch_size = as_count(batch_size, "batch_size", 1)
     subsets = as_count(subsets, "subsets", 1)

@@ -24,10 +24,9 @@ class InfoMEC:
         infom: Modularity: does each active code inform about one factor only?
         infoc: Compactness: is each factor known from one active code only?
         infoe: Explicitness: does a linear classifier learn each factor from all codes? It can be a
-            little below 0 where codes know nothing and values are not equally frequent.
-        normalised_information: (latent, factor), each code's mutual information with each factor
-            over the factor's entropy; NaN for a factor with a single value. Those of inactive codes
-            are there too.
+            little below 0 for codes without information.
+        normalised_information: (latent, factor), mutual information over the factor's entropy, of
+            all codes; NaN for a factor with a single value.
         active: (latent,), boolean: the codes that InfoM and InfoC are about.
     """
 
@@ -54,46 +53,31 @@ def infomec(
     least_range: float = 1 / 20,
     rng: torch.Generator | None = None,
 ) -> InfoMEC:
-    """Measures modularity, compactness and explicitness by the information that codes hold.
+    """Measures modularity, compactness and explicitness by the information in the codes.
 
-    From each code's mutual information with each factor, over the factor's entropy:
-    InfoM is the mean over active codes of how large a share the largest has in the sum over
-    factors, InfoC the mean over factors of the largest's share in the sum over active codes; both
-    scaled so that 0 means shared out equally. InfoE is the mean over factors of
-    1 − (cross-entropy of a logistic regression on all codes) / (the same on no codes): the
-    predictive information of linear classifiers.
+    From each code's mutual information with each factor, over the factor's entropy: InfoM is the
+    mean over active codes of the largest's share in the sum over factors; InfoC is the mean over
+    factors of the largest's share in the sum over active codes; both are scaled so that 0 means
+    equal shares. InfoE is the mean over factors of 1 − (cross-entropy of a logistic regression on
+    all codes) / (the same without codes). A code without information adds 0 to InfoM, a factor that
+    no code knows adds 0 to InfoC. With one informative active code InfoC is 1. All three are 0
+    where all codes are constant. Factors of a single value are left out.
 
-    Mutual information is estimated from the distances to nearest neighbours (Ross 2014,
-    PLoS ONE 9(2) e87357), as scikit-learn's `mutual_info_classif` does: no bins, little bias. A
-    code counts as active if its range is above a share of the widest code's. The classifier is
-    scikit-learn's multinomial one without a penalty, values weighted by how rare they are, on
-    standardised codes, stopped after 100 iterations, fitted and scored on the same samples: so
-    codes that are a linear map of the factors, or one-hot, score close to 1.
+    Mutual information is estimated from distances to nearest neighbours (Ross 2014, PLoS ONE 9(2)
+    e87357), as by scikit-learn's `mutual_info_classif`. A code is active if its range is above a
+    share of the widest code's. The classifier is scikit-learn's multinomial one, without a penalty,
+    with balanced classes, on standardised codes, stopped after 100 iterations, scored on the
+    samples that it learned from.
 
-    A code that informs about no factor adds 0 to InfoM, a factor that no code knows 0 to InfoC.
-    With one active code InfoC is 1 if it informs about a factor. Where all codes are constant all
-    three are 0. Factors of a single value are left out, also where the score is taken locally.
-
-    Source: Hsu et al., NeurIPS 2023, arXiv 2305.18378, section 4, for continuous codes; number of
-    neighbours, least range and classifier are those of the authors' program.
+    Source: Hsu et al., NeurIPS 2023, arXiv 2305.18378, section 4, for continuous codes, with the
+    settings of the authors' program.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         factors: (samples, factor), integers, two or more of which vary.
         neighbours: Which neighbour's distance is taken, at least 1.
-        least_range: Share of the widest code's range below or at which a code is not active, in
-            [0, 1).
-        rng: The source of the noise that breaks ties between equal values of a code, 1e-10 of its
-            deviation; None is torch's global one.
-
-    Returns:
-        The three scores with what they were made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers, `factors` or `neighbours` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
-            `factors` hold fractions or fewer than two that vary, `neighbours` is below 1, or
-            `least_range` is out of range.
+        least_range: Share of the widest code's range above which a code is active, in [0, 1).
+        rng: Of the noise that breaks ties between values of a code, 1e-10 of its deviation.
 
     Example:
         >>> import numpy as np
@@ -112,11 +96,11 @@ def infomec(
         raise ValueError(f"factors must have two columns that vary, got {varies.sum()}")
     ranges = np.ptp(checked_codes, axis=0)
     active = ranges > least_range * ranges.max()
-    spread = _spread(checked_codes, rng)
+    scaled = _without_ties(checked_codes, rng)
     information = np.full((len(ranges), len(entropies)), np.nan)
     for j in np.flatnonzero(varies):
         values = np.unique(checked_factors[:, j], return_inverse=True)[1]
-        row = [_neighbour_information(code, values, neighbours) for code in spread.T]
+        row = [_neighbour_information(code, values, neighbours) for code in scaled.T]
         information[:, j] = np.where(ranges > 0, row, 0.0) / entropies[j]
     known = information[np.ix_(active, varies)]
     return InfoMEC(
@@ -129,7 +113,7 @@ def infomec(
 
 
 def _largest_share(known: FloatArray) -> float:
-    """The largest entry's share in its row, 0 where all are alike and 1 where it is alone."""
+    """The largest entry's share in its row, scaled to 0 for equal shares, mean over rows."""
     rows, columns = known.shape
     total = known.sum(axis=1)
     informs = total > 0
@@ -142,7 +126,7 @@ def _largest_share(known: FloatArray) -> float:
     return float(np.clip(share, 0.0, 1.0).mean())
 
 
-def _spread(codes: FloatArray, rng: torch.Generator | None) -> FloatArray:
+def _without_ties(codes: FloatArray, rng: torch.Generator | None) -> FloatArray:
     """Returns the codes in units of their deviations, with no two values of a code equal."""
     device = "cpu" if rng is None else rng.device
     noise = torch.randn(codes.shape, generator=rng, device=device, dtype=torch.float64)
@@ -150,8 +134,8 @@ def _spread(codes: FloatArray, rng: torch.Generator | None) -> FloatArray:
     scaled = codes / np.where(deviations > 0, deviations, 1.0)
     # As far above the codes' rounding as needed, however far they lie from 0.
     size = _NOISE * np.maximum(1.0, np.abs(scaled).mean(axis=0))
-    spread: FloatArray = scaled + size * noise.cpu().numpy()
-    return spread
+    untied: FloatArray = scaled + size * noise.cpu().numpy()
+    return untied
 
 
 def _neighbour_information(code: FloatArray, values: IntArray, neighbours: int) -> float:
@@ -184,21 +168,21 @@ def _distances(ordered: FloatArray, k: int) -> FloatArray:
     return nearest
 
 
-def _count_within(everything: FloatArray, points: FloatArray, radius: FloatArray) -> IntArray:
-    """How many of all ordered values lie within the radius around each point, itself included."""
+def _count_within(everything: FloatArray, own: FloatArray, radius: FloatArray) -> IntArray:
+    """How many of all ordered values lie within the radius around each of some, itself included."""
     last = len(everything) - 1
-    low = np.searchsorted(everything, points - radius, "left")
-    high = np.searchsorted(everything, points + radius, "right") - 1
-    # The sums above are rounded, differences of neighbours are not: they have the last word.
-    low -= (low > 0) & (points - everything[np.maximum(low - 1, 0)] <= radius)
-    low += points - everything[low] > radius
-    high += (high < last) & (everything[np.minimum(high + 1, last)] - points <= radius)
-    high -= everything[high] - points > radius
+    low = np.searchsorted(everything, own - radius, "left")
+    high = np.searchsorted(everything, own + radius, "right") - 1
+    # The sums above are rounded, differences of neighbours are not.
+    low -= (low > 0) & (own - everything[np.maximum(low - 1, 0)] <= radius)
+    low += own - everything[low] > radius
+    high += (high < last) & (everything[np.minimum(high + 1, last)] - own <= radius)
+    high -= everything[high] - own > radius
     return (high - low + 1).astype(np.int64)
 
 
 def _explicitness(codes: FloatArray, factors: IntArray) -> float:
-    """The mean over factors of the share of its entropy that a linear classifier takes away."""
+    """The share of a factor's entropy that a linear classifier explains, mean over factors."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import log_loss

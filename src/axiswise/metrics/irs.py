@@ -1,4 +1,4 @@
-"""The interventional robustness score: does a code stay where it is while other factors change?"""
+"""The interventional robustness score: does a code stay the same while other factors change?"""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class IRS(Score):
         score: The mean of `per_code`, weighted by `deviations`, from 0 to 1.
         per_code: (latent,), the largest of the code's row of `robustness`; NaN for a constant code.
         robustness: (latent, factor), at most 1: how little the code changes while the factor is
-            held. NaN for a constant code or a factor of a single value.
+            fixed. NaN for a constant code or a factor of a single value.
         deviations: (latent,), the largest distance of a code from its mean, in its own units.
     """
 
@@ -28,32 +28,22 @@ class IRS(Score):
 
 @metric("irs")
 def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
-    """Measures how little codes change while their factor is held and all others change.
+    """Measures how little codes change while one factor is fixed and all others change.
 
-    Among the samples with one value of a factor, the `quantile` of a code's distances from its
-    mean there; the mean over values; over the largest distance that the code ever has from its mean
-    over all samples; and 1 less that. A code scores by the factor that holds it best, and counts by
-    its largest distance. Constant codes are left out (if all are, the score is 0), and so are
-    factors of a single value. A duplicated code costs nothing.
+    Among the samples with one value of a factor, the `quantile` of a code's distances from its mean
+    there; mean over values; divided by the code's largest distance from its mean over all samples;
+    subtracted from 1. A code scores by its best factor, and counts by its largest distance.
+    Constant codes (if all are, the score is 0) and factors of a single value are left out. A
+    duplicated code costs nothing. Take many samples of each value: a single one equals its own
+    mean.
 
-    Take enough samples for each value: a lone sample never leaves its own mean.
-
-    Source: Suter et al., ICML 2019, arXiv 1811.00007, as in disentanglement_lib (Locatello et al.,
-    ICML 2019, arXiv 1811.12359), but for factors in bins: each value counts by itself.
+    Source: Suter et al., ICML 2019, arXiv 1811.00007, as in disentanglement_lib, but each value of
+    a factor counts by itself, without bins.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         factors: (samples, factor), integers.
-        quantile: The share of distances that the one taken is not below, from 0 to 1.
-
-    Returns:
-        The score with what it was made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers, or `factors` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
-            `factors` hold fractions, every factor has a single value, or `quantile` is out of
-            range.
+        quantile: From 0 to 1.
 
     Example:
         >>> import numpy as np
@@ -65,8 +55,8 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
     checked_codes = np.ascontiguousarray(checked_codes)  # sums must not depend on the layout
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile must be from 0 to 1, got {quantile}")
-    held = (checked_factors != checked_factors[:1]).any(axis=0)
-    if not held.any():
+    changes = (checked_factors != checked_factors[:1]).any(axis=0)
+    if not changes.any():
         raise ValueError("factors must have one factor that varies, got a single value for each")
     # A constant's distance from its mean need not round to 0.
     varies = (checked_codes != checked_codes[:1]).any(axis=0)
@@ -76,16 +66,16 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
     varies &= deviations > 0
     if not varies.any():
         return IRS(0.0, per_code, robustness, deviations)
-    for index in np.flatnonzero(held):
+    for index in np.flatnonzero(changes):
         reach = _reach(checked_codes[:, varies], checked_factors[:, index], quantile)
         robustness[varies, index] = 1.0 - reach / deviations[varies]
-    per_code[varies] = robustness[np.ix_(varies, held)].max(axis=1)
+    per_code[varies] = robustness[np.ix_(varies, changes)].max(axis=1)
     score = float(np.average(per_code[varies], weights=deviations[varies]))
     return IRS(min(max(score, 0.0), 1.0), per_code, robustness, deviations)
 
 
 def _reach(codes: FloatArray, factor: IntArray, quantile: float) -> FloatArray:
-    """Returns how far codes get from their mean, (latent,), mean over the factor's values."""
+    """Returns the distance of codes from their mean, (latent,), mean over the factor's values."""
     reaches = []
     for value in np.unique(factor):
         group = codes[factor == value]

@@ -30,20 +30,18 @@ class JacobianDiagnostics:
     """How orthogonal, sparse and long the columns of a generator's Jacobian are.
 
     Attributes:
-        cosines: (latent, latent), from 0 to 1: the mean |cos| of each pair of columns; a column of
-            length zero has cosine 0 with all, itself too.
+        cosines: (latent, latent), from 0 to 1: the mean |cos| of each pair of columns; 0 for a zero
+            column, also with itself.
         lengths: (latent,), the mean length (L2) of each column.
-        active: (latent,), boolean: the axes that the numbers below are taken over.
-        off_diagonal_share: From 0 (orthogonal) to below 1: the squares of the entries of JᵀJ off
-            its diagonal over those of all entries, mean over the latents; over all axes, since one
-            that is dead adds nothing.
-        mean_cosine: From 0 (orthogonal) to 1: the mean of `cosines` over pairs of active axes; NaN
-            if there is one active axis or none.
-        ima_contrast: −½ log det of the matrix of cosines between the columns of active axes, mean
-            over the latents: 0 where they are orthogonal, very large or infinite where dependent.
-        sparsity: ‖J_i‖₁ / (‖J_i‖₂ √outputs), mean over the columns of active axes and the latents:
-            1 where a column changes all outputs alike, 1/√outputs where it changes one. NaN if no
-            axis is active.
+        active: (latent,), boolean: the axes of the last three numbers.
+        off_diagonal_share: The share of the energy of JᵀJ off its diagonal, mean over the latents,
+            over all axes: 0 where columns are orthogonal, below 1.
+        mean_cosine: The mean of `cosines` over pairs of active axes, from 0 (orthogonal) to 1; NaN
+            without a pair.
+        ima_contrast: −½ log det of the matrix of cosines, mean over the latents: 0 where columns
+            are orthogonal, very large or infinite where they are dependent.
+        sparsity: ‖J_i‖₁ / (‖J_i‖₂ √outputs), mean over columns and latents: 1 where a column
+            changes all outputs equally, 1/√outputs where it changes one. NaN if no axis is active.
     """
 
     cosines: Tensor
@@ -71,29 +69,21 @@ def jacobian_diagnostics(
 ) -> JacobianDiagnostics:
     """Describes the columns of a generator's Jacobian, averaged over latents.
 
-    A column of length zero at some latents is left out of `ima_contrast` and `sparsity` there.
+    A zero column at some latents is left out of `ima_contrast` and `sparsity` there.
 
-    Source: orthogonality is what OroJaR asks for (arXiv 2108.07668), sparsity what JL1-VAE does
-    (arXiv 2106.02923); the contrast is that of Gresele et al., NeurIPS 2021, arXiv 2106.05200.
+    Source: orthogonality is the aim of OroJaR (arXiv 2108.07668), sparsity that of JL1-VAE (arXiv
+    2106.02923); the contrast is that of Gresele et al., NeurIPS 2021, arXiv 2106.05200.
 
     Args:
-        generator: Latents (batch, latent) to images (batch, *image), differentiable in forward
-            mode: see `axiswise.jacobian_columns`.
+        generator: Latents (batch, latent) to one tensor (batch, *image), differentiable in forward
+            mode; errors are those of `axiswise.jacobian_columns`.
         z: Latents to average over, (batch, latent), floating.
-        batch_size: The most rows of `z` whose Jacobians are held at once.
-        active: (latent,), boolean: the axes to take the summaries over. None: those whose mean
-            column length is at least 1 % of the longest.
-        progress: Called after each batch with the number of latents done and their total.
+        batch_size: The most rows of `z` whose Jacobians are in memory at once.
+        active: (latent,), boolean: the axes of the summaries. None: those whose mean column length
+            is at least 1 % of the longest.
 
     Returns:
         The numbers, their tensors on the CPU, float64.
-
-    Raises:
-        TypeError: `z` is not floating, `batch_size` is not an integer, `active` is not boolean, or
-            the generator returns several tensors.
-        ValueError: `z` is not a matrix with at least one row, `batch_size` is below 1, `active` has
-            another length, or what `jacobian_columns` raises.
-        NotImplementedError: As `jacobian_columns`.
 
     Example:
         >>> import torch
@@ -141,21 +131,14 @@ def jacobian_scores(run: Subject) -> dict[str, Any]:
 def describe_columns(
     products: Tensor, absolute: Tensor, outputs: int, active: Tensor | None = None
 ) -> JacobianDiagnostics:
-    """Describes columns that are known by their inner products and their L1 lengths.
+    """Describes columns by their inner products and their L1 lengths: see `jacobian_diagnostics`.
 
     Args:
-        products: JᵀJ at each of the latents, (z, latent, latent), on the CPU, float64: float32
-            would blur cosines near 1.
+        products: JᵀJ at each of the latents, (z, latent, latent), on the CPU, float64: cosines near
+            1 need it.
         absolute: ‖J_i‖₁ there, (z, latent).
         outputs: The number of entries of a column.
-        active: As in `jacobian_diagnostics`.
-
-    Returns:
-        As `jacobian_diagnostics`.
-
-    Raises:
-        TypeError: `active` is not boolean.
-        ValueError: `active` has another length.
+        active: (latent,), boolean, or None.
     """
     squares = products.diagonal(dim1=1, dim2=2)
     lengths, alive = squares.sqrt(), squares > 0

@@ -25,11 +25,7 @@ Metric: TypeAlias = Callable[[FloatArray, IntArray], Found]
 
 @dataclass(frozen=True, eq=False)
 class LocalScore(RepeatedScore):
-    """A metric's values around several centres; `float()` gives their mean.
-
-    Attributes:
-        values: (centre,), in the order the centres were drawn.
-    """
+    """A metric's values around several centres, (centre,), in order; `float()` gives their mean."""
 
 
 def local_factors(
@@ -42,28 +38,21 @@ def local_factors(
 ) -> Tensor:
     """Draws factors around a centre.
 
-    A factor with at least `continuity_cutoff` values is drawn uniformly from those of its values
-    within ±floor(radius · values) of the centre; near the end of its range there are fewer of them,
-    and none is drawn more often for it. All other factors stay at the centre.
+    A factor with at least `continuity_cutoff` values is drawn uniformly from its values within
+    ±floor(radius · values) of the centre that exist; all others stay at the centre.
 
     Source: Rhodes & Lee, NeurIPS 2021, arXiv 2106.02923.
 
     Args:
-        factor_sizes: (factor,), the number of values of each factor: they run from 0.
-        radius: The reach in shares of a factor's number of values, at least 0; from 1 up, all
-            values are within reach.
+        factor_sizes: (factor,).
+        radius: Share of a factor's number of values, at least 0; from 1 up, all values are within
+            reach.
         samples: How many to draw, at least 1.
         centre: (factor,), integers, 0 ≤ centre < factor_sizes.
         continuity_cutoff: The least number of values of a factor that is drawn.
-        rng: The source of randomness; None is torch's global one.
 
     Returns:
         The factors (samples, factor), int64, on the device of `rng` (the CPU if None).
-
-    Raises:
-        TypeError: `samples`, `factor_sizes` or `centre` are not integers.
-        ValueError: `factor_sizes` is empty or has entries below 1; `radius` is negative or not
-            finite; `samples` is below 1; `centre` has another length or is out of range.
     """
     sizes = check_sizes(factor_sizes)
     reaches = _reaches(sizes, radius, continuity_cutoff)
@@ -82,20 +71,10 @@ def varies_locally(factor_sizes: Sequence[int], radius: float, continuity_cutoff
 
 
 def local_metrics(bins: int = 5, active: npt.ArrayLike | Tensor | None = None) -> dict[str, Metric]:
-    """Names the metrics of the local protocol, for `local_scores`.
+    """The metrics of the local protocol, `mig` and `modularity`, by name, for `local_scores`.
 
-    Args:
-        bins: Equal-width bins for each code, at least 2; the paper's 5.
-        active: (latent,), boolean: the axes to score once more alone, as `mig_active` and
-            `modularity_active`. None: no second scores.
-
-    Returns:
-        `mig` and `modularity`.
-
-    Raises:
-        TypeError: `active` is not boolean.
-        ValueError: `active` is not one-dimensional, or no axis is active; when called, that there
-            are not as many axes as `active` has entries.
+    With `active`, (latent,), boolean, at least one of them, also `mig_active` and
+    `modularity_active`, over active axes alone.
     """
     metrics: dict[str, Metric] = {
         "mig": partial(mig, bins=bins),
@@ -120,41 +99,33 @@ def local_scores(
     rng: torch.Generator | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, LocalScore]:
-    """Scores codes within small parts of factor space, several metrics in one pass of encoding.
+    """Scores codes within small parts of factor space, by several metrics in one pass of encoding.
 
-    Centres are drawn uniformly from factor space, all before the first sample: the same seed gives
-    the same centres at every radius. Around each, `local_factors` are drawn and encoded once, and
-    all metrics score those codes. With radius 1 everything is within reach of every centre, except
-    that factors below `continuity_cutoff` values stay where the centre has them.
+    Centres are drawn uniformly from factor space before the first sample: the same seed gives the
+    same centres at every radius. Around each, `local_factors` are drawn and encoded once, and all
+    metrics score those codes. At radius 1 all values of factors with at least `continuity_cutoff`
+    are drawn.
 
-    Source: Rhodes & Lee, NeurIPS 2021, arXiv 2106.02923: 10,000 samples, 20 centres,
-    5 bins, radius 0.1, 0.2, 0.3, 0.6 and 1.0.
+    Source: Rhodes & Lee, NeurIPS 2021, arXiv 2106.02923: 10,000 samples, 20 centres, 5 bins, radius
+    0.1, 0.2, 0.3, 0.6 and 1.0.
 
     Args:
-        encode: Takes factors (n, factor), int64, on the device of `rng`, and gives codes
-            (n, latent), a tensor on any device or an array: render, then encode, with the mean and
-            not a draw. Called without gradients, on at most `batch_size` rows at a time.
-        factor_sizes: (factor,), the number of values of each factor.
-        radius: The reach in shares of a factor's number of values, above 0.
-        metrics: By name, functions of codes (samples, latent), float64, and factors
-            (samples, factor), int64, both NumPy, that return what `float()` takes, or several such
-            by names of their own. None: `local_metrics()`, MIG and modularity with 5 bins. Scores
-            over active axes too: `local_metrics(active=mask)`.
+        factor_sizes: (factor,).
+        radius: Share of a factor's number of values, above 0.
+        metrics: By name, functions of codes (samples, latent), float64, and factors (samples,
+            factor), int64, both NumPy, that return a number, or several by names of their own.
+            None: `local_metrics()`, MIG and modularity with 5 bins.
         samples: Samples around each centre.
-        centres: How many centres.
+        centres: The number of centres.
         continuity_cutoff: The least number of values of a factor that is drawn around the centre.
-        batch_size: The most rows given to `encode` at once.
-        rng: The source of randomness; None is torch's global one.
-        progress: Called after each centre with the number done and `centres`.
+        batch_size: The most rows for `encode` at once.
 
     Returns:
-        For each metric, its value around each centre, with mean and deviation.
+        For each metric, its value around each centre, with mean and standard deviation.
 
     Raises:
-        TypeError: `samples`, `centres`, `batch_size` or `factor_sizes` are not integers.
-        ValueError: One of these is below 1; `factor_sizes` is empty; `radius` is negative or not
-            finite, or so small that no factor would vary; `metrics` is empty; `encode` gives codes
-            that are not finite or of another number of rows; or what a metric raises.
+        ValueError: `radius` is so small that no factor varies, `metrics` is empty, or a metric's
+            own.
 
     Example:
         >>> scores = local_scores(lambda factors: factors, (64, 64), 0.1, samples=500, centres=3)
@@ -188,18 +159,7 @@ def local_scores(
 def local_mig(
     encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
 ) -> LocalScore:
-    """Measures the local mutual information gap alone: see `mig`.
-
-    Args:
-        encode: Factors (n, factor) to codes (n, latent).
-        factor_sizes: (factor,), the number of values of each factor.
-        radius: The reach in shares of a factor's number of values, above 0.
-        bins: Equal-width bins for each code, at least 2.
-        options: Other arguments of `local_scores`, which raises what this does.
-
-    Returns:
-        The gap around each centre, from 0 to 1.
-    """
+    """Measures the local mutual information gap alone: `local_scores` with `mig`."""
     metrics = {"mig": partial(mig, bins=bins)}
     return local_scores(encode, factor_sizes, radius, metrics, **options)["mig"]
 
@@ -207,7 +167,7 @@ def local_mig(
 def local_modularity(
     encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
 ) -> LocalScore:
-    """Measures local modularity alone: see `modularity`, and `local_mig` for the arguments."""
+    """Measures local modularity alone: `local_scores` with `modularity`."""
     metrics = {"modularity": partial(modularity, bins=bins)}
     return local_scores(encode, factor_sizes, radius, metrics, **options)["modularity"]
 
@@ -228,7 +188,7 @@ def _uniform(low: int, high: int, samples: int, rng: torch.Generator | None) -> 
 
 
 def _reaches(sizes: Sequence[int], radius: float, continuity_cutoff: int) -> list[int]:
-    """Returns how far each factor may be from the centre, in values."""
+    """Returns the largest distance of each factor from the centre, in values."""
     if not (math.isfinite(radius) and radius >= 0):
         raise ValueError(f"radius must be finite and at least 0, got {radius}")
     # The margin makes 0.29 · 100, which rounds to 28.999…, reach 29.

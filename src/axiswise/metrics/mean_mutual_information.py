@@ -16,7 +16,7 @@ class MeanMutualInformation(Score):
 
     Attributes:
         score: The mean of `mutual_information` off its diagonal, nats, at least 0.
-        mutual_information: (latent, latent), nats; the diagonal holds the entropies.
+        mutual_information: (latent, latent), nats; entropies on the diagonal.
     """
 
     mutual_information: FloatArray
@@ -24,24 +24,16 @@ class MeanMutualInformation(Score):
 
 @metric("mean_mutual_information")
 def mean_mutual_information(codes: ArrayLike, bins: int = 20) -> MeanMutualInformation:
-    """Measures the mutual information between discretised codes, mean over pairs.
+    """Measures the mutual information between discretised codes, nats, mean over pairs.
 
-    It also sees dependence that is not linear. The estimate is biased upwards where samples are few
-    for bins² cells, so that independent codes score above 0. A single code has no pairs: 0.
+    It also detects dependence that is not linear. The estimate is biased upwards where samples are
+    few for bins² cells, so that independent codes score above 0. A single code scores 0.
 
-    Source: the unsupervised scores of disentanglement_lib (Locatello et al., ICML 2019,
-    arXiv 1811.12359), 10,000 samples, 20 bins.
+    Source: the unsupervised scores of disentanglement_lib, with 10,000 samples.
 
     Args:
-        codes: (samples, latent), finite; the means of an encoder.
-        bins: Equal-width bins for each code (see `discretize`), at least 2.
-
-    Returns:
-        The score, and the information of each pair.
-
-    Raises:
-        TypeError: `codes` are not real numbers, or `bins` is not an integer.
-        ValueError: `codes` are empty, not a matrix or not finite, or `bins` is below 2.
+        codes: (samples, latent).
+        bins: See `discretize`.
 
     Example:
         >>> import numpy as np

@@ -30,28 +30,18 @@ class MIG(Score):
 def mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> MIG:
     """Measures whether each factor is known from one code alone.
 
-    For each factor, the mutual information of the code that knows most about it less that of the
-    runner-up, over the factor's entropy; then the mean over factors. 1: each factor's value is
-    known from one code, and from no second one. With fewer bins than a factor has values, even
-    ideal codes stay below 1.
+    For each factor, the largest mutual information of a code less the second largest, over the
+    factor's entropy; mean over factors that vary, from 0 to 1. With fewer bins than a factor has
+    values, even ideal codes stay below 1. A single axis has a runner-up of 0, so that constant axes
+    never change the score.
 
     Source: Chen et al., NeurIPS 2018, arXiv 1802.04942, section 4, as in disentanglement_lib: codes
-    discretised (the paper integrates over the encoder's distribution instead). Factors of a single
-    value have no gap and are left out. Where there is one axis only, its runner-up counts as
-    knowing nothing, so that adding or removing axes that are constant never changes the score.
+    are discretised, where the paper integrates over the encoder's distribution.
 
     Args:
-        codes: (samples, latent), finite; to score some axes only, pass `codes[:, active]`.
+        codes: (samples, latent).
         factors: (samples, factor), integers.
-        bins: Equal-width bins for each code, at least 2; JL1-VAE's local scores use 5.
-
-    Returns:
-        The score with what it was made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
-            `factors` hold fractions, every factor has a single value, or `bins` is below 2.
+        bins: See `discretize`; JL1-VAE's local scores use 5.
 
     Example:
         >>> import numpy as np

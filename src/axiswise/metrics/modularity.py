@@ -28,30 +28,19 @@ class Modularity(Score):
 def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modularity:
     """Measures whether each code informs about one factor alone.
 
-    With m_f a code's mutual information with factor f, and θ the largest of them, the code scores
-    1 − Σ_{others} m_f² / (θ² (factors − 1)): 1 if it informs about one factor only, 0 if about all
-    alike. A code that informs about no factor at all (a constant one) scores 0. The mean is over
-    all codes and all factors count, those of a single value too.
+    With m_f a code's mutual information with factor f, and θ the largest of them, the code scores 1
+    − Σ_{others} m_f² / (θ² (factors − 1)): 1 if it informs about one factor only, 0 if about all
+    equally or about none. The mean is over all codes; all factors count, those of a single value
+    too. Noise scores high, since what it seems to know is chance: score active axes apart,
+    `modularity(codes[:, active], factors)`.
 
-    A code of noise is not constant: what it seems to know is chance, often of one factor more than
-    of the others, and it scores high. So look at active axes apart: `modularity(codes[:, active],
-    factors)`.
-
-    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib (the paper
-    does not say what a code that informs about nothing scores).
+    Source: Ridgeway & Mozer, NeurIPS 2018, arXiv 1802.05312, as in disentanglement_lib; the paper
+    gives no score for a code without information.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         factors: (samples, factor), integers, two factors or more.
-        bins: Equal-width bins for each code, at least 2; JL1-VAE's local scores use 5.
-
-    Returns:
-        The score with what it was made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
-            `factors` hold fractions or fewer than two factors, or `bins` is below 2.
+        bins: See `discretize`; JL1-VAE's local scores use 5.
 
     Example:
         >>> import numpy as np

@@ -16,23 +16,19 @@ from axiswise.metrics._inputs import (
 def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
     """Puts each code's values into equal-width bins between its own minimum and maximum.
 
-    A value on the edge between two bins belongs to the upper one; the maximum belongs to the last.
-    This is `np.digitize(code, np.histogram(code, bins)[1][:-1]) - 1`, as in disentanglement_lib
-    (Locatello et al., ICML 2019, arXiv 1811.12359), for every value of a code that varies, those on
-    edges included. Codes are taken to float64 first, as edges in float32 would depend on its
-    rounding. A constant code, or one whose range is too small to split, falls into a single bin.
+    A value on the edge between two bins belongs to the upper one, the maximum to the last bin:
+    `np.digitize(code, np.histogram(code, bins)[1][:-1]) - 1` in float64, as in disentanglement_lib.
+    A constant code, or one whose range is too small to split, falls into a single bin.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         bins: The number of bins, at least 2.
 
     Returns:
         The bins (samples, latent), integers from 0 to bins − 1.
 
     Raises:
-        TypeError: `codes` are not real numbers, or `bins` is not an integer.
-        ValueError: `codes` are empty, not a matrix, not finite or overflow float64 in their range;
-            or `bins` is below 2.
+        ValueError: The range of a code overflows float64.
     """
     bins = as_count(bins, "bins", 2)
     columns = np.ascontiguousarray(as_codes(codes).T)
@@ -50,25 +46,19 @@ def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
 
 
 def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> FloatArray:
-    """Measures what each discretised code knows about each factor.
+    """Measures the mutual information of each discretised code and each factor.
 
-    The plug-in estimate from the joint histogram of a code's bins and a factor's values, biased
-    upwards where samples are few for the cells of the histogram. It is exactly 0 where a code or a
-    factor is constant.
+    The plug-in estimate from their joint histogram, biased upwards where samples are few for its
+    cells. It is exactly 0 where a code or a factor is constant.
 
     Args:
-        codes: (samples, latent), finite.
-        factors: (samples, factor), integers; which integers stand for the values does not matter.
-        bins: Equal-width bins for each code (see `discretize`), at least 2. disentanglement_lib
-            uses 20, the local scores of JL1-VAE (arXiv 2106.02923) 5.
+        codes: (samples, latent).
+        factors: (samples, factor), integers.
+        bins: See `discretize`; 20 in disentanglement_lib, 5 in JL1-VAE's local scores (arXiv
+            2106.02923).
 
     Returns:
         The mutual information (latent, factor) in nats, at least 0.
-
-    Raises:
-        TypeError: `codes` are not real numbers, `factors` or `bins` not integers.
-        ValueError: `codes` or `factors` are empty or not a matrix, their numbers of samples
-            differ, `codes` are not finite, `factors` hold fractions, or `bins` is below 2.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     binned = discretize(checked_codes, bins)
@@ -84,18 +74,7 @@ def mutual_information(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> 
 
 
 def factor_entropies(factors: ArrayLike) -> FloatArray:
-    """Measures the entropy of each factor's observed values.
-
-    Args:
-        factors: (samples, factor), integers.
-
-    Returns:
-        The entropies (factor,) in nats, at least 0, exactly 0 for a constant factor.
-
-    Raises:
-        TypeError: `factors` are not integers.
-        ValueError: `factors` are empty, not a matrix, or hold fractions.
-    """
+    """Measures the entropy of each factor's values, (factor,), nats; 0 for a constant factor."""
     cells, starts = _factor_cells(as_factors(factors))
     counts = np.bincount(cells.ravel(), minlength=starts[-1])
     samples = cells.shape[1]
@@ -105,10 +84,7 @@ def factor_entropies(factors: ArrayLike) -> FloatArray:
 
 
 def _factor_cells(factors: IntArray) -> tuple[IntArray, IntArray]:
-    """Gives each value of each factor a cell of its own in one row of cells.
-
-    Returns the cells (factor, samples), and where each factor's cells start, with the end last.
-    """
+    """Numbers the values of all factors in one row: cells (factor, samples), each one's start."""
     numbered = np.stack([_number_values(column) for column in factors.T])
     starts = np.concatenate(([0], np.cumsum(numbered.max(axis=1) + 1)))
     return numbered + starts[:-1, None], starts

@@ -1,4 +1,4 @@
-"""Perceptual path length: how far an image travels while its latents walk a short way."""
+"""Perceptual path length: how much an image changes while its latents change a little."""
 
 import math
 from collections.abc import Callable
@@ -30,36 +30,24 @@ def perceptual_path_length(
 ) -> float:
     """Measures how fast images change along paths between latents.
 
-    Between pairs of standard-normal latents runs a path that turns at constant speed from one
-    direction to the other, while the length goes evenly from one to the other. At a uniform place t
-    of each, the distance between the images at t and t + epsilon, over epsilon²; then the mean,
-    without the smallest and the largest.
+    A path between a pair of standard-normal latents turns at constant speed from one direction to
+    the other, and its length changes linearly. At a uniform place t of each, the distance between
+    the images at t and t + epsilon, over epsilon²; mean without the smallest and the largest.
 
-    Source: full paths in z of Karras et al., CVPR 2019, arXiv 1812.04948 (100,000 samples), whose
-    generators look at the direction of the latents only; so `distance` is a squared one, such as
-    LPIPS. The path is computed in float64, since its steps are small; images are float32, so that
-    an epsilon below 1e-5 loses more than it gains.
+    Source: full paths in z of Karras et al., CVPR 2019, arXiv 1812.04948, with 100,000 samples. The
+    path is computed in float64, images in float32: an epsilon below 1e-5 loses more than it gains.
 
     Args:
-        generator: Latents (batch, latent), float32, on the device of `rng`, to images
-            (batch, channel, height, width) in [0, 1]. Both ends of a step are in the same batch.
-        latent_dim: Number of latents, at least 2.
-        distance: Takes two batches of images and gives a squared distance for each pair, (batch,):
-            see `axiswise.metrics.features`.
-        samples: How many places, on as many paths.
+        generator: Latents to images; both ends of a step are in the same batch.
+        latent_dim: The number of latents, at least 2.
+        distance: Takes two batches of images, returns a squared distance for each pair, (batch,),
+            such as LPIPS: see `axiswise.metrics.features`.
+        samples: The number of paths, each with one place.
         epsilon: The step along the path, whose length is 1, above 0.
         discard: The share that is left out at each end, from 0 to below 0.5.
-        rng: The source of randomness; None is torch's global one.
-        batch_size: The most steps computed at once.
-        progress: Called after each batch with the number of steps done and `samples`.
 
     Returns:
         The length, at least 0.
-
-    Raises:
-        TypeError: `latent_dim`, `samples` or `batch_size` are not integers.
-        ValueError: An argument is out of range, `generator` does not give one image for each row of
-            latents, or `distance` not one number for each pair.
 
     Example:
         >>> import torch

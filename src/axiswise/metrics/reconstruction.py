@@ -7,10 +7,10 @@ _IMAGES = 1000
 
 @metric("reconstruction", usual="always", needs=["autoencoder"])
 def reconstruction(run: Subject) -> dict[str, float]:
-    """Measures how well images come back: negative log-likelihood and absolute error.
+    """Measures the error of reconstructions: negative log-likelihood and absolute error.
 
-    Of a thousand images, decoded from the means of their codes; nats by the likelihood that the run
-    was trained with, summed over an image; the error is the mean over pixels.
+    Of 1,000 images, decoded from the means of their codes: nats, by the likelihood of training,
+    summed over an image; the absolute error is the mean over pixels.
     """
     images = run.images(_IMAGES)
     decoded, likelihood = run.reconstruct(images)

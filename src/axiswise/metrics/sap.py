@@ -20,7 +20,7 @@ class SAP(Score):
 
     Attributes:
         score: The mean of `gaps` over factors that vary, from 0 to 1.
-        gaps: (factor,), from 0 to 1; NaN for a factor with a single value in the training part.
+        gaps: (factor,), from 0 to 1; NaN for a factor that does not vary in the training part.
         predictability: (latent, factor), from 0 to 1: the accuracy on the test part, or R² on the
             training part; NaN where the gap is.
     """
@@ -39,42 +39,24 @@ def sap(
     c: float = 0.01,
     progress: Progress = no_progress,
 ) -> SAP:
-    """Measures how much better the best code alone predicts a factor than the runner-up.
+    """Measures how much better the best code alone predicts a factor than the second best.
 
-    How well one code predicts one factor is, for a discrete factor, the accuracy of a linear
-    support vector classifier, classes weighted by how rare they are, on the test part; for a
-    continuous one, R² of a straight line on the training part. The score is the mean over factors
-    of the best code's less the runner-up's. Where there is one axis only, its runner-up counts as
-    predicting nothing. A straight line does not see what is not monotonous, and a linear classifier
-    of one code cannot separate the middle one of many values: so ideal codes score 1 by R², and
-    below 1 for discrete factors of many values. The classifier's penalty depends on the codes'
-    scale; R² does not.
+    The predictability of a discrete factor is the accuracy of a linear support vector classifier of
+    one code, with balanced classes, on the test part; that of a continuous one is R² of a straight
+    line on the training part. The score is the best less the second (0 for a single axis), mean
+    over factors that vary in the training part. A linear classifier of one code cannot separate the
+    middle one of many values, so ideal codes score 1 by R² only. The classifier depends on the
+    codes' scale; R² does not.
 
-    The first samples train and the last ones test; so samples have to come in random order. Factors
-    with a single value in the training part are left out.
-
-    Source: Kumar et al., ICLR 2018, arXiv 1711.00848, section 3, as in disentanglement_lib
-    (Locatello et al., ICML 2019, arXiv 1811.12359), which treats all factors as discrete by
-    default, and takes 10,000 samples to train and 5,000 to test.
+    Source: Kumar et al., ICLR 2018, arXiv 1711.00848, section 3, as in disentanglement_lib, where
+    all factors are discrete by default, with 10,000 samples to train and 5,000 to test.
 
     Args:
-        codes: (samples, latent), finite.
+        codes: (samples, latent).
         factors: (samples, factor), integers.
         continuous: Whether factors are continuous: one for all, or (factor,).
         train_share: The share of the samples that train, above 0 and below 1.
-        c: The inverse of the support vector classifiers' penalty, above 0, as scikit-learn's C.
-        progress: Called after each discrete factor with the number of factors done, continuous ones
-            first, and of those that vary.
-
-    Returns:
-        The score with what it was made of.
-
-    Raises:
-        TypeError: `codes` are not real numbers, `factors` not integers, or `continuous` not
-            boolean.
-        ValueError: `codes` or `factors` are no matrices of as many samples, `codes` are not finite,
-            `factors` hold fractions, no factor varies in the training part, `continuous` has
-            another length, `c` is not above 0, or `train_share` leaves a part with no samples.
+        c: The inverse of the classifiers' penalty, above 0, as scikit-learn's C.
 
     Example:
         >>> import numpy as np

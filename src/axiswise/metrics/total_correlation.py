@@ -9,25 +9,15 @@ from axiswise.metrics.declaration import metric
 
 @metric("total_correlation")
 def total_correlation(codes: ArrayLike) -> float:
-    """Measures how far codes are from independent, as if they were Gaussian.
+    """Measures the dependence of codes, as if they were Gaussian.
 
-    The total correlation of a Gaussian with the codes' covariance: −½ log det of the matrix of
-    their correlations. It is 0 for codes that do not correlate, and infinite where one code is a
-    linear function of others (its variance given them is too small for float64). Constant codes are
-    independent of all others and count for nothing.
+    −½ log det of the matrix of their correlations, nats: 0 for codes that do not correlate,
+    infinite where one code is a linear function of others. Constant codes count for nothing.
 
-    Source: the unsupervised scores of disentanglement_lib (Locatello et al., ICML 2019,
-    arXiv 1811.12359), 10,000 samples.
+    Source: the unsupervised scores of disentanglement_lib, with 10,000 samples.
 
     Args:
-        codes: (samples, latent), finite, two samples or more; the means of an encoder.
-
-    Returns:
-        The total correlation in nats, at least 0.
-
-    Raises:
-        TypeError: `codes` are not real numbers.
-        ValueError: `codes` have fewer than two rows or no columns, are not a matrix, or not finite.
+        codes: (samples, latent), two samples or more.
 
     Example:
         >>> import numpy as np

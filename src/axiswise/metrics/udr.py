@@ -18,8 +18,8 @@ class UDR:
 
     Attributes:
         per_model: (model,), from 0 to 1: the median of a model's pairs.
-        pairs: (model, model), from 0 to 1: how alike the axes of two models are; the diagonal is
-            NaN. Entry (i, j) explains the axes of j by those of i.
+        pairs: (model, model), from 0 to 1: the similarity of the axes of two models; (i, j)
+            explains the axes of j by those of i. NaN on the diagonal.
     """
 
     per_model: FloatArray
@@ -35,36 +35,25 @@ def udr(
     similarity: Literal["lasso", "spearman"] = "lasso",
     alpha: float = 0.1,
 ) -> UDR:
-    """Measures how alike the axes of several models are, each model against all others.
+    """Measures how similar the axes of several models are, each model against all others.
 
-    A model whose axes are disentangled finds, up to order and sign, those that others find, and an
-    entangled one some mixture of its own. For two models, each axis of one is compared with each of
-    the other: by the sizes of the weights of a Lasso regression that explains the standardised
-    codes of the one by all of the other's, or by Spearman's rank correlation. Only informative axes
-    take part. The largest similarity of an axis, squared, over the sum of its similarities is 1 for
-    an axis with one equal and small for a mixture; the pair's score is its mean over the axes of
-    the one and of the other. A model's score is the median over its pairs (as the one explained).
-    A pair in which a model has no informative axis scores 0, and so does an axis like no other.
+    Disentangled models find the same axes, up to order and sign. Each informative axis of one model
+    is compared with each of the other: by the absolute weights of a Lasso regression of the
+    standardised codes, or by Spearman's rank correlation. An axis scores its largest similarity,
+    squared, over the sum of its similarities: 1 for one equal axis, little for a mixture. A pair of
+    models scores the mean over the axes of both; 0 if one of them has no informative axis. A model
+    scores the median over its pairs (as the one explained).
 
     Source: Duan et al., ICLR 2020, arXiv 1905.12614, section 4 (UDR_L and UDR_S), as in
     disentanglement_lib: 1,000 images, α 0.1, axes of more than 0.01 nat.
 
     Args:
         codes: For each of two models or more, which differ in their seeds alone, the codes
-            (samples, latent) of the same images in the same order, finite.
-        informative: For each model, (latent,): a boolean mask of its informative axes, or the KL
-            divergence of each axis from the prior in nats, of which more than 0.01 is informative.
+            (samples, latent) of the same images in the same order.
+        informative: For each model, (latent,): a boolean mask, or the KL divergence of each axis
+            from the prior in nats, of which more than 0.01 is informative.
         similarity: "lasso" or "spearman".
         alpha: The weight of the Lasso's L1 norm, above 0.
-
-    Returns:
-        Each model's score, and that of each pair.
-
-    Raises:
-        TypeError: `codes` are not real numbers.
-        ValueError: There are fewer than two models, not as many masks, codes of different numbers
-            of samples, too small, or not finite, a mask of another length than its model has axes,
-            or `similarity` or `alpha` is none of those allowed.
 
     Example:
         >>> import numpy as np
@@ -116,7 +105,7 @@ def _spearman(one: FloatArray, other: FloatArray) -> FloatArray:
 
 
 def _strength(alike: FloatArray) -> float:
-    """How far each axis has one equal: the mean over both sides of the matrix."""
+    """The mean score of axes, over both sides of the matrix of similarities."""
     return float(np.mean([_one_side(alike), _one_side(alike.T)]))
 
 

@@ -27,13 +27,12 @@ _AT_ONCE = 500  # pairs that are classified at once
 
 @dataclass(frozen=True)
 class VPProtocol:
-    """How pairs are shown to the classifier, and how it learns.
+    """What the classifier sees of pairs, and how it learns.
 
     Attributes:
-        combination: "difference" shows the second image less the first, "concatenation" both, as
+        combination: "difference": the second image less the first; "concatenation": both, as
             channels.
-        train_share: The share of the pairs that the classifier learns from, above 0 and below 1;
-            it is tested on all others.
+        train_share: The share of the pairs that the classifier learns from, above 0 and below 1.
         batch_size: Pairs in a step.
         learning_rate: Adam's.
         epochs: Passes over the training part.
@@ -59,11 +58,7 @@ VP_PROTOCOLS: Mapping[str, VPProtocol] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False)
 class VPScore(RepeatedScore):
-    """A Variation Predictability score; `float()` gives the mean.
-
-    Attributes:
-        values: (repeat,), the accuracy on the test part of each repeat, from 0 to 1.
-    """
+    """A Variation Predictability score: accuracy (repeat,), from 0 to 1; `float()` is the mean."""
 
 
 def vp_pairs(
@@ -81,28 +76,19 @@ def vp_pairs(
     All latents of the first image are uniform in [-2, 2]; in the second, one of them, chosen
     uniformly, is drawn anew. The images are rounded to 256 levels, as in a file.
 
-    Source: Zhu, Xu & Tao, ECCV 2020, arXiv 2007.12885; 10,000 pairs as OroJaR's authors take
-    (arXiv 2108.07668).
+    Source: Zhu, Xu & Tao, ECCV 2020, arXiv 2007.12885; 10,000 pairs as OroJaR's authors take (arXiv
+    2108.07668).
 
     Args:
-        generator: Latents (batch, latent), float32, on the device of `rng`, to images
-            (batch, channel, height, width) in [0, 1]; what lies outside is cut off.
-        latent_dim: Number of latents.
-        pairs: How many pairs.
+        generator: Latents to images; values outside of [0, 1] are clipped.
+        latent_dim: The number of latents.
+        pairs: The number of pairs.
         latents: The latents one of which is drawn anew, such as the most active ones (see
-            `activeness`); None for all. The others vary from pair to pair, never within one.
-        rng: The source of randomness; None is torch's global one.
-        batch_size: The most pairs made at once.
-        progress: Called after each batch with the number of pairs done and `pairs`.
+            `activeness`); None for all. The others differ between pairs, never within one.
 
     Returns:
         The images, (pair, 2, channel, height, width), uint8, and the labels, (pair,), int64: the
         index into `latents` of the latent that was drawn anew. Both on the generator's device.
-
-    Raises:
-        TypeError: `latent_dim`, `pairs`, `latents` or `batch_size` are not integers.
-        ValueError: One of these is too small or `latents` name none, one twice or one that is not
-            there; or `generator` does not give one finite image for each row of latents.
     """
     latent_dim = as_count(latent_dim, "latent_dim", 1)
     pairs = as_count(pairs, "pairs", 1)
@@ -144,36 +130,23 @@ def vp_score(
     """Measures whether a classifier recognises which latent made the difference.
 
     A convolutional network learns, from few pairs, which latent was drawn anew in each; the score
-    is its accuracy on all other pairs after the last epoch. Chance is one over the number of
-    latents. Each repeat splits the pairs anew and starts from new weights.
-
-    A latent that changes nothing cannot be recognised, and lowers the score as an entangled one
-    does: OroJaR's authors score the most active latents only (`latents` of `vp_pairs`).
+    is its accuracy on all other pairs after the last epoch, from chance (one over the number of
+    latents) to 1. Each repeat splits the pairs anew and starts from new weights. A latent that
+    changes nothing lowers the score as an entangled one does: OroJaR's authors score the most
+    active latents only (`latents` of `vp_pairs`).
 
     Source: Zhu, Xu & Tao, ECCV 2020, arXiv 2007.12885, with the settings of Wei et al., ICCV 2021,
-    arXiv 2108.07668: on dSprites ("dsprites") the difference of the images, 1 % of the pairs to
-    learn from, batches of 32, Adam at 5e-4, 300 epochs; on CLEVR ("clevr") both images as channels
-    and 10 %, with 40 epochs, which is ours. The classifier has the layers of Zhu's code and a
-    quarter of its channels: about as accurate on drawn sprites, in a sixth of the time. That code
-    tests after each epoch and keeps the best, which is a look at the test part that this one does
-    not take.
+    arXiv 2108.07668. "dsprites": the difference of the images, 1 % of the pairs to learn from,
+    batches of 32, Adam at 5e-4, 300 epochs; "clevr": both images as channels and 10 %; its 40
+    epochs are ours. The classifier has the layers of Zhu's code and a quarter of its channels. That
+    code keeps the best epoch on the test part; this one keeps the last.
 
     Args:
         images: Pairs, (pair, 2, channel, height, width), uint8.
         labels: (pair,), int64, 0 … number of latents − 1: see `vp_pairs`.
-        protocol: "dsprites", "clevr", or one of your own.
-        repeats: How many classifiers are trained.
-        rng: The source of randomness; None is torch's global one. Splits and weights come from it,
-            on its device; the classifier is trained where the images are.
-        progress: Called after each epoch with the number of epochs done and their total.
-
-    Returns:
-        The accuracy of each repeat.
-
-    Raises:
-        TypeError: `images` are not uint8, `labels` not int64, or `repeats` is not an integer.
-        ValueError: A shape or range is another, `protocol` is unknown, or leaves no pairs to learn
-            from or to test on.
+        protocol: "dsprites", "clevr", or a `VPProtocol`.
+        repeats: The number of classifiers.
+        rng: Of splits and weights; the classifier is trained where the images are.
 
     Example:
         >>> import torch

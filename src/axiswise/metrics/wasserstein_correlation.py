@@ -1,4 +1,4 @@
-"""Wasserstein correlation: how far codes are from independent; finite for duplicated ones."""
+"""Wasserstein correlation: the dependence of codes; finite for duplicated ones."""
 
 from dataclasses import dataclass
 
@@ -27,22 +27,14 @@ class WassersteinCorrelation(Score):
 def wasserstein_correlation(codes: ArrayLike) -> WassersteinCorrelation:
     """Measures the distance of codes from independent ones, as if they were Gaussian.
 
-    The squared 2-Wasserstein distance from a Gaussian with the codes' covariance Σ to the one with
-    their variances D alone: 2 tr D − 2 tr (D^½ Σ D^½)^½. Unlike the total correlation it stays
-    finite for duplicated codes. It has the units of the codes; `normalised` does not.
+    The squared 2-Wasserstein distance between Gaussians with the codes' covariance Σ and with their
+    variances D alone: 2 tr D − 2 tr (D^½ Σ D^½)^½. Unlike the total correlation it is finite for
+    duplicated codes.
 
-    Source: the unsupervised scores of disentanglement_lib (Locatello et al., ICML 2019,
-    arXiv 1811.12359), 10,000 samples.
+    Source: the unsupervised scores of disentanglement_lib, with 10,000 samples.
 
     Args:
-        codes: (samples, latent), finite, two samples or more; the means of an encoder.
-
-    Returns:
-        The distance, and its share of the total variance.
-
-    Raises:
-        TypeError: `codes` are not real numbers.
-        ValueError: `codes` have fewer than two rows or no columns, are not a matrix, or not finite.
+        codes: (samples, latent), two samples or more.
 
     Example:
         >>> import numpy as np
