@@ -232,9 +232,9 @@ def test_images_unpacked_from_another_file_are_not_taken(
         (
             "imgs",
             IMAGES[:, :32],
-            r"240 images of 64 × 64 uint8, .* \(240, 32, 64\) of uint8",
+            r"uint8 of shape \(240, 64, 64\), got uint8 of \(240, 32, 64\)",
         ),
-        ("imgs", IMAGES.astype(np.int64), r"got shape \(240, 64, 64\) of int64"),
+        ("imgs", IMAGES.astype(np.int64), r"got int64 of \(240, 64, 64\)"),
         ("imgs", 255 * IMAGES, "imgs must be whole, and of 0 and 1"),
     ],
 )

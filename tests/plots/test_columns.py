@@ -1,13 +1,16 @@
 """The grid of Jacobian columns: order, scale, labels."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
 from matplotlib.colors import Normalize
 
-from axiswise.plots import jacobian_columns
+from axiswise import plots
 from axiswise.plots._tiles import GAP
 
+jacobian_columns = partial(plots.jacobian_columns, active_above=0.01)
 ACTIVITY = [0.5, 0.002, 3.0, 1.5]
 
 

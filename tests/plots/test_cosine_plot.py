@@ -1,10 +1,13 @@
 """The matrix of column cosines."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 
-from axiswise.plots import column_cosines
+from axiswise import plots
 
+column_cosines = partial(plots.column_cosines, active_above=0.01)
 ACTIVITY = [0.5, 0.002, 3.0]
 COSINES = np.array([[1.0, 0.1, 0.4], [0.1, 1.0, 0.2], [0.4, 0.2, 1.0]])
 

@@ -1,5 +1,7 @@
 """Stills and films of traversals."""
 
+from functools import partial
+
 import imageio.v3 as imageio
 import numpy as np
 import pytest
@@ -7,9 +9,11 @@ import torch
 from matplotlib.colors import to_hex
 from PIL import Image
 
-from axiswise.plots import traversal_video, traversals
+from axiswise import plots
 from axiswise.plots._tiles import GAP
 
+traversal_video = partial(plots.traversal_video, active_above=0.01)
+traversals = partial(plots.traversals, active_above=0.01)
 ACTIVITY = [0.5, 0.002, 3.0]
 LEVELS = np.array([0.2, 0.5, 0.8])  # grey of axis 0, 1, 2 at the first step
 

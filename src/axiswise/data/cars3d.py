@@ -8,10 +8,15 @@ import tarfile
 import zlib
 from typing import IO, ClassVar
 
-import numpy as np
-
 from axiswise.data.family import data_set
-from axiswise.data.stored import Pixels, PublishedFile, Stored, unpacking
+from axiswise.data.stored import (
+    Pixels,
+    PublishedFile,
+    Stored,
+    check_layout,
+    read_matlab,
+    unpacking,
+)
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress
 
@@ -32,10 +37,7 @@ class Cars3D(Stored):
     turn) and model (183, in the order of the files' names). Images are RGB; the published 128 × 128
     pixels are averaged down to 64 × 64 by default.
 
-    The published archive, `nips2015-analogy-data.tar.gz`, is taken from `data_dir`, or downloaded
-    into it, by `load` or at first use. Its MD5 checksum is verified and the images are unpacked
-    into a second file beside it (0.9 GB), which is mapped into memory from then on: the archive is
-    then not looked at again.
+    The published archive is `nips2015-analogy-data.tar.gz`, verified by MD5; unpacked: 0.9 GB.
     """
 
     _names: ClassVar = ("elevation", "azimuth", "model")
@@ -55,7 +57,7 @@ class Cars3D(Stored):
                 cars = [member for member in archive if _CAR.fullmatch(member.name)]
                 if len(cars) != models:
                     raise UnreadableFileError(
-                        f"{path} must hold {models} files data/cars/*.mat, got {len(cars)}"
+                        f"{path} must contain {models} files data/cars/*.mat, got {len(cars)}"
                     )
                 by_car = images.reshape(models, elevations, azimuths, *images.shape[1:])
                 order = sorted(car.name for car in cars)
@@ -70,20 +72,8 @@ class Cars3D(Stored):
 
 
 def _read(file: IO[bytes], name: str, shape: tuple[int, ...]) -> Pixels:
-    """One of all cars, whose shape is given: (elevation, azimuth, height, width, channel)."""
-    from scipy.io import loadmat
-
-    try:
-        published = loadmat(io.BytesIO(file.read()), variable_names=["im"])["im"]
-    except Exception as error:  # damaged files make the reader raise almost anything
-        raise UnreadableFileError(
-            f"{name} contains no images `im` that can be read: {error}"
-        ) from error
+    """One car, (elevation, azimuth, height, width, channel); `shape` is that of all cars."""
+    published = read_matlab(io.BytesIO(file.read()), name, "im")
     _, elevations, azimuths, *image = shape
-    expected = (*image, azimuths, elevations)
-    if published.shape != expected or published.dtype != np.uint8:
-        raise UnreadableFileError(
-            f"{name}: im must be uint8 of shape {expected}, got {published.dtype} of "
-            f"{published.shape}"
-        )
-    return np.asarray(published.transpose(4, 3, 0, 1, 2))
+    check_layout(f"{name}: im", published.shape, published.dtype, (*image, azimuths, elevations))
+    return published.transpose(4, 3, 0, 1, 2)

@@ -29,7 +29,7 @@ class DownloadError(OSError):
 
 
 def default_data_dir() -> Path:
-    """Where downloaded data sets lie: the folder AXISWISE_DATA names, or ~/.cache/axiswise."""
+    """The folder of downloaded data: that which AXISWISE_DATA names, or ~/.cache/axiswise."""
     return Path(os.environ.get("AXISWISE_DATA") or "~/.cache/axiswise").expanduser()
 
 
@@ -41,30 +41,25 @@ def fetch(
     md5: str | None = None,
     progress: Progress = no_progress,
 ) -> None:
-    """Have a file in place: as it is where its checksum is right, or from the network.
+    """Fetch a file, unless it is at `path` already with the right checksum.
 
-    What has come is kept in `NAME.part` beside `path`, from which an interrupted transfer resumes,
-    in this call or a later one. It takes its name when its checksum is right. A web page in place
-    of the file, one cut short and one with other content are each fetched once more. A file at
-    `path` with another checksum is replaced once the right one is there, and kept as `NAME.wrong`;
-    a warning says so. Several processes may fetch the same file: one does, the others wait for it.
+    An interrupted transfer resumes from `NAME.part`, in this call or a later one. The file takes
+    its name when its checksum is right; a wrong one is fetched once more. A file at `path` with
+    another checksum is kept as `NAME.wrong`, with a warning. Of several processes that fetch the
+    same file one does, and the others wait.
 
-    Some files are published without a checksum. With neither, any file at `path` counts as the
-    right one, and one from the network does if it has the length that the server announced and is
-    no web page. The caller then checks the layout of the file.
+    Without a checksum, any file at `path` is right, and one from the network is if it has the
+    length that the server announced and is no web page; the caller then checks its layout.
 
     Args:
-        url: Where from, http or https.
-        path: Where to. Its folder is made if need be.
-        sha256: The file's checksum, 64 hexadecimal digits in lower case.
-        md5: The same by MD5, 32 digits, where that is all that is known: it shows damage, not
-            malice.
-        progress: Called with the number of bytes that have come and of all; the latter is None
-            where the server does not say.
+        url: http or https address.
+        path: The file; its folder is made if need be.
+        sha256: Its checksum, 64 hexadecimal digits in lower case.
+        md5: The same by MD5, 32 digits: it shows damage, not malice.
+        progress: Called with the bytes that have come and all, None where the server does not say.
 
     Raises:
-        DownloadError: There is no way to `url`, or what came is not the file. It names `url`,
-            `path`, what is wrong, and the two ways to get the file.
+        DownloadError: `url` cannot be reached, or sends another file; with two ways to get it.
         OSError: The folder cannot be written or the disk is full.
     """
     right = _Right("sha256", sha256) if sha256 is not None else _Right("md5", md5)
@@ -100,7 +95,7 @@ class _Right:
 
 
 def _fill(file: BufferedRandom, url: str, right: _Right, progress: Progress) -> str | None:
-    """Make `file` the whole file. Returns what is in the way, if something is."""
+    """Make `file` the whole file, or return what is wrong."""
     problem = None
     for _ in range(_ATTEMPTS):
         try:
@@ -120,7 +115,7 @@ class _UnreachableError(Exception):
 
 
 def _transfer(file: BufferedRandom, url: str, progress: Progress) -> str | None:
-    """Append what is missing. Returns what is wrong with the answer, if something is."""
+    """Append what is missing, or return what is wrong with the answer."""
     there = file.seek(0, os.SEEK_END)
     request = Request(url, headers={"Range": f"bytes={there}-"} if there else {})
     try:
@@ -160,7 +155,7 @@ class _BrokenError(Exception):
 
 
 def _blocks(response: HTTPResponse) -> Iterator[bytes]:
-    """What comes, as it comes: an error while reading is no error in writing, and loses nothing."""
+    """The response block by block; an error in reading it is a _BrokenError."""
     try:
         while block := response.read1(_BLOCK):
             yield block
@@ -169,7 +164,7 @@ def _blocks(response: HTTPResponse) -> Iterator[bytes]:
 
 
 def _fault(file: BufferedRandom, right: _Right) -> str | None:
-    """What is wrong with a file that has come in full, if something is; then it is emptied."""
+    """What is wrong with a file that has come in full, which is then emptied; None if nothing."""
     file.seek(0)
     start = file.read(100).lstrip().lower()
     is_page = start.startswith((b"<!doctype html", b"<html"))
@@ -188,10 +183,7 @@ def _fault(file: BufferedRandom, right: _Right) -> str | None:
 
 
 def _checksum(path: Path, algorithm: str) -> str | None:
-    """A file's checksum, None where there is no file.
-
-    Opened without looking first: another process may move it between the look and the opening.
-    """
+    """A file's checksum, None where there is no file."""
     try:
         with naming(path), path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest()

@@ -12,12 +12,10 @@ from axiswise.data.factors import KnownFactors, check_factors
 
 
 class Chunked(Protocol):
-    """Tables that say how many images they draw in one go."""
+    """Tables with the number of images to draw in one go."""
 
     @property
-    def chunk(self) -> int:
-        """At least 1."""
-        ...
+    def chunk(self) -> int: ...  # noqa: D102
 
 
 Tables = TypeVar("Tables", bound=Chunked)
@@ -37,24 +35,13 @@ class Drawn(KnownFactors, Generic[Tables]):
         return {**self.__dict__, "_tables": {}}
 
     def render(self, factors: Tensor) -> Tensor:
-        """Draw the images that have these factors, on the device of `factors`.
+        """Draw the images that have these factors, in bounded memory beside the result.
 
-        Any number is drawn in bounded memory beside the result. On a CUDA device the call waits for
-        the device (to check the factors, among others), so it cannot be captured in a CUDA graph.
-
-        Args:
-            factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
-
-        Returns:
-            (n, *shape), float32 in [0, 1].
-
-        Raises:
-            TypeError: `factors` is not a tensor of integers.
-            ValueError: `factors` has another shape, or a value out of range.
+        The call waits for a CUDA device, so that it cannot be captured in a CUDA graph.
         """
         factors = check_factors(factors, self.factor_sizes).contiguous()
         images = _empty((len(factors), *self.shape), factors.device)
-        with torch.inference_mode():  # it spares each operation a little; the images are not of it
+        with torch.inference_mode():  # saves time in each operation; `images` is not of it
             tables = self._tables.get(factors.device)
             if tables is None:
                 tables = self._tables[factors.device] = self._make_tables(factors.device)

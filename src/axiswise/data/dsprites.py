@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from axiswise.data.family import data_set
-from axiswise.data.stored import UNPACKED, PublishedFile, Stored, array_layout, unpacking
+from axiswise.data.stored import PublishedFile, Stored, check_header, copy_into, unpacking
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress
 
@@ -39,10 +40,7 @@ class DSprites(Stored):
     like the first), x (32, to the right) and y (32, downwards). :class:`axiswise.data.Sprites` is
     much the same with nothing to download.
 
-    The published file (26 MB) is taken from `data_dir`, or downloaded into it, by `load` or at
-    first use. Its SHA-256 is verified and its images are unpacked, at one bit for each pixel, into
-    a second file beside it (377 MB), which is mapped into memory from then on: the published file
-    is then not looked at again.
+    The published file (26 MB) is verified by SHA-256; unpacked, at one bit a pixel: 377 MB.
 
     Args:
         data_dir: Folder of the published file, where it is or is to go; None is the one that the
@@ -66,7 +64,6 @@ class DSprites(Stored):
 
     @property
     def _array_path(self) -> Path:
-        # Only verified images are unpacked, and whole: a file of this name vouches for itself.
         return self.data_dir / f"{Path(_NAME).stem}.{str(self._file.sha256)[:8]}.bits.npy"
 
     @property
@@ -99,19 +96,15 @@ class DSprites(Stored):
                 members.open("imgs.npy") as member,
                 unpacking(self._array_path, self._array_shape) as bits,
             ):
-                layout = array_layout(member)
-                if layout != ((count, _SIDE, _SIDE), False, np.dtype(np.uint8)):
-                    raise UnreadableFileError(
-                        f"{path}: imgs must be {count} images of {_SIDE} × {_SIDE} uint8, "
-                        f"got shape {layout[0]} of {layout[2]}"
-                    )
-                for start in range(0, count, UNPACKED):  # all of it at once would take 3 GB
-                    part = bits[start : start + UNPACKED]
-                    pixels = np.frombuffer(member.read(len(part) * _SIDE**2), np.uint8)
-                    if len(pixels) != len(part) * _SIDE**2 or pixels.max() > 1:
+                check_header(member, f"{path}: imgs", (count, _SIDE, _SIDE))
+
+                def read(_: int, number: int) -> npt.ArrayLike:
+                    pixels = np.frombuffer(member.read(number * _SIDE**2), np.uint8)
+                    if len(pixels) != number * _SIDE**2 or pixels.max() > 1:
                         raise UnreadableFileError(f"{path}: imgs must be whole, and of 0 and 1")
-                    part[:] = np.packbits(pixels).reshape(part.shape)
-                    progress(start + len(part), count)
+                    return np.packbits(pixels).reshape(number, -1)
+
+                copy_into(bits, read, progress)
 
 
 @lru_cache

@@ -1,7 +1,6 @@
-"""What the rest of the library asks of a data set, and what ours share.
+"""What the library asks of data: an :class:`ImageSource` to train on, or :class:`FactorData`.
 
-A training loop needs an :class:`ImageSource`; metrics that know the truth need :class:`FactorData`.
-Both are protocols: a class of your own that has these members works, with nothing to inherit.
+Both are protocols: your own class needs these members and no base class.
 """
 
 from __future__ import annotations
@@ -122,12 +121,7 @@ class Source:
 
 
 class KnownFactors(Source):
-    """`sample_factors` and `draw` of data sets whose factors are uniform and independent.
-
-    Attributes:
-        factor_sizes: Number of values of each factor.
-        factor_names: A name for each factor.
-    """
+    """`sample_factors` and `draw` of data sets whose factors are uniform and independent."""
 
     factor_sizes: tuple[int, ...]
     factor_names: tuple[str, ...]
@@ -171,9 +165,7 @@ def uniform_integers(high: int, n: int, rng: torch.Generator | None = None) -> T
 
 
 def check_factors(factors: Tensor, factor_sizes: Sequence[int]) -> Tensor:
-    """Check the factors that a caller gives to `render`.
-
-    On a CUDA device this waits for the device, to read the smallest and largest values.
+    """Check the factors that a caller gives to `render`; this waits for a CUDA device.
 
     Args:
         factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.

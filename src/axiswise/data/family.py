@@ -18,13 +18,7 @@ YOURS = "yours"
 
 @dataclass(frozen=True)
 class DataSet:
-    """A declared data set.
-
-    Attributes:
-        licence: What its page says, or where to look.
-        variants: Name in the list → a function that makes it, without reading anything; empty
-            where only a user can say which file or folder it is.
-    """
+    """A declared data set, as by :func:`data_set`."""
 
     licence: str
     variants: Mapping[str, Make]
@@ -38,8 +32,8 @@ def data_set(
     Args:
         name: The class's name.
         licence: What its page says, or where to look.
-        variants: Name in the list → a function that makes it; None lists the class with its
-            default arguments, an empty mapping says that a user must name a file or folder.
+        variants: Name in the list → a function that makes it without reading anything; None lists
+            the class with its default arguments; empty where a user must name a file or folder.
     """
 
     def declare(kind: Kind) -> Kind:

@@ -86,18 +86,7 @@ class Grid(KnownFactors):
         load(self.dataset, progress)
 
     def render(self, factors: Tensor) -> Tensor:
-        """Draw the images that have these factors, in bounded memory beside the result.
-
-        Args:
-            factors: (n, factor), any integer type, column i in 0 ... factor_sizes[i] − 1.
-
-        Returns:
-            (n, *shape), float32 in [0, 1], on the device of `factors`.
-
-        Raises:
-            TypeError: `factors` is not a tensor of integers.
-            ValueError: `factors` has another shape, or a value out of range.
-        """
+        """Draw the images that have these factors, in bounded memory beside the result."""
         factors = check_factors(factors, self.factor_sizes)
         images = torch.empty((len(factors), *self.shape), device=factors.device)
         channels, height, width = self.dataset.shape

@@ -35,7 +35,7 @@ class ImageFolder(Indexed):
 
     Images are decoded once, by `load` or at first use, into uint8 in the CPU's memory, 16 GiB at
     most. A file that cannot be read is skipped: it is listed with the reason in `skipped`, and one
-    warning names such files. Pickles hold no images; they are decoded again.
+    warning names such files. Pickles contain no images; they are decoded again.
 
     With `flip`, `draw` gives numbers below 2·len(self): i + len(self) is the mirror image of i.
 
@@ -49,7 +49,7 @@ class ImageFolder(Indexed):
 
     Attributes:
         files: The image files found, in the order of their paths.
-        skipped: After loading, the files among them that could not be read, each with the reason.
+        skipped: After loading, those that could not be read, each with the reason.
 
     Raises:
         FileNotFoundError: There is no `path`.
@@ -94,12 +94,11 @@ class ImageFolder(Indexed):
         return len(self) * (2 if self.flip else 1)
 
     def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
-        # Copied to the device as uint8, a quarter of the bytes.
-        images = self.load().index_select(0, rows % len(self)).to(device)
+        images = super()._look_up(rows % len(self), device)
         if self.flip:
             mirrored = (rows >= len(self)).to(device)
             images = torch.where(mirrored.view(-1, 1, 1, 1), images.flip(3), images)
-        return images.to(torch.float32).div_(255)
+        return images
 
     def _read(self, progress: Progress) -> Tensor:
         """Decode the files that can be read, in their order."""
@@ -121,7 +120,8 @@ class ImageFolder(Indexed):
                 f"can be read; at least one must; the first, {file}: {reason}"
             )
         self.skipped = skipped
-        self._warn_of_skipped()
+        if skipped:
+            self._warn_of_skipped()
         return images[: each * (len(self.files) - len(skipped))]
 
     def _decode(self, file: Path) -> list[Tensor]:
@@ -133,8 +133,6 @@ class ImageFolder(Indexed):
         return [to_square(image, self.size)]
 
     def _warn_of_skipped(self) -> None:
-        if not self.skipped:
-            return
         named = [f"{file} ({reason})" for file, reason in self.skipped[:_NAMED]]
         if len(self.skipped) > _NAMED:
             named.append(f"and {len(self.skipped) - _NAMED} more")
@@ -168,14 +166,8 @@ def _find_images(path: Path) -> list[Path]:
 def open_image(file: Path, channels: int, enough: int | None = None) -> Image:
     """Decode a PNG or JPEG file: upright, 8 bits for each channel, on white where transparent.
 
-    Args:
-        file: The file.
-        channels: 1 for grey, 3 for RGB.
-        enough: With a number of pixels, a JPEG many times as large may come reduced, its shorter
-            side at least that long: decoding is faster by far.
-
-    Raises:
-        Exception: Of almost any kind, where the file is damaged.
+    A JPEG many times as large as `enough` pixels may be decoded at a smaller size, its shorter side
+    at least that long, which is much faster. A damaged file raises almost any exception.
     """
     from PIL import Image, ImageOps
 

@@ -18,35 +18,11 @@ class Numbered(Source):
     """Images drawn by their number. A subclass has `_choices` and `_look_up`."""
 
     def draw(self, n: int, rng: torch.Generator | None = None) -> Tensor:
-        """Choose `n` images at random, each one as likely as any other, with replacement.
-
-        Args:
-            n: Number of images, 0 or more.
-            rng: Source of the randomness; None is torch's global generator on the CPU.
-
-        Returns:
-            (n,), int64, on the device of `rng`.
-
-        Raises:
-            ValueError: `n` is negative.
-            OSError, ImportError, ValueError: The images cannot be read, as by `load`.
-        """
+        """Choose the numbers of `n` images, uniformly and with replacement: (n,), int64."""
         return uniform_integers(self._choices(), n, rng)
 
     def render(self, index: Tensor) -> Tensor:
-        """Look up images.
-
-        Args:
-            index: (n,), any integer type, numbers as `draw` gives them.
-
-        Returns:
-            (n, *shape), float32 in [0, 1], on the device of `index`.
-
-        Raises:
-            TypeError: `index` is not a tensor of integers.
-            ValueError: `index` has another shape or a value out of range.
-            OSError, ImportError, ValueError: The images cannot be read, as by `load`.
-        """
+        """Look up the images of these numbers, (n,): (n, *shape), float32 in [0, 1]."""
         check_integers("index", index)
         if index.ndim != 1:
             raise ValueError(f"index must have shape (n,), got {tuple(index.shape)}")
@@ -70,7 +46,7 @@ class Numbered(Source):
 class Indexed(Numbered):
     """Images of one shape, a byte for each pixel and channel, read at first use.
 
-    A subclass sets `shape` and has `_read`. Pickles hold no images.
+    A subclass sets `shape` and has `_read`. Pickles contain no images.
     """
 
     def __init__(self) -> None:
@@ -83,19 +59,7 @@ class Indexed(Numbered):
         return len(self.load())
 
     def load(self, progress: Progress = no_progress) -> Tensor:
-        """Read all images, if that has not been done.
-
-        Args:
-            progress: Called with the number of images or files read and of all.
-
-        Returns:
-            (image, channel, height, width), uint8, on the CPU. This is the data set's own memory:
-            do not write to it.
-
-        Raises:
-            OSError: The images cannot be read.
-            ValueError: They are too many for memory.
-        """
+        """Read all images, if that has not been done: (image, *shape), uint8, not to be changed."""
         if self._images is None:
             self._images = self._read(progress)
         return self._images

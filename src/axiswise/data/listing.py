@@ -16,13 +16,7 @@ _STEPS = 16  # images of a factor's range at most
 
 
 def data_rows() -> list[list[str]]:
-    """All data sets as a table of text, a header first.
-
-    Returns:
-        Rows of name, image size, factors with their numbers of values, licence, and whether the
-        data set is here: "yes" or "no", "drawn" where there is no file, "yours" where you say
-        which file.
-    """
+    """All data sets as a table of text, a header first."""
     rows = [["data", "image", "factors", "licence", "here"]]
     for name in DATA_SETS.names():
         declared = DATA_SETS.find(name)
@@ -56,16 +50,7 @@ def listed() -> dict[str, Make]:
 
 
 def open_data(name: str) -> ImageSource:
-    """Make a data set with its default arguments; nothing is read or downloaded yet.
-
-    Args:
-        name: As the list has it, or the import path of a class of yours.
-
-    Raises:
-        ValueError: There is no such data set, or it cannot be made without arguments.
-        ImportError: There is nothing at the import path.
-        TypeError: What is there is no data set.
-    """
+    """Make a listed data set, or one by import path, with its default arguments; read nothing."""
     variants = listed()
     if name not in variants and name not in DATA_SETS.names() and not is_import_path(name):
         raise ValueError(
@@ -95,15 +80,10 @@ def open_data(name: str) -> ImageSource:
 
 
 def factor_strips(source: FactorData, rng: torch.Generator) -> dict[str, Tensor]:
-    """One image, with one factor after another taken over its range.
-
-    Args:
-        source: The data set.
-        rng: Chooses the image.
+    """One image that `rng` chooses, with each factor in turn from its first to its last value.
 
     Returns:
-        Factor's name → images, (value, channel, height, width), from the first value to the last,
-        16 of them at most, evenly apart; the other factors stay.
+        Factor's name → images, (value, channel, height, width), 16 evenly spaced values at most.
     """
     centre = source.sample_factors(1, rng)
     strips = {}

@@ -10,18 +10,19 @@ import struct
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
+import numpy.typing as npt
 
 from axiswise.data.family import data_set
 from axiswise.data.grid import Grid
 from axiswise.data.stored import (
-    UNPACKED,
     Pixels,
     PublishedFile,
     Stored,
-    array_layout,
+    check_header,
+    copy_into,
     map_images,
     unpacking,
 )
@@ -63,14 +64,10 @@ class MPI3D(Stored):
     the published order: colour (6 values; of complex 4), shape (likewise), size (2), camera height
     (3), background (3), and the arm's horizontal and vertical axis (40 each).
 
-    The published archive is taken from `data_dir`, or downloaded into it, by `load` or at first
-    use: 12.7 GB, of complex 5.7 GB. No checksum is known for certain, so what is checked is the
-    length that the server announces, and that all images are in the archive in the right layout. As
-    published, the images in it are not compressed, and are mapped into memory where they lie. Of an
-    archive that somebody has compressed, they are unpacked into a second file beside it.
-
-    The archive of "complex" is known by the name `real3d_complicated_shapes_ordered.npz`, but no
-    address that has it: it must be fetched by hand.
+    The archives take 12.7 GB, that of complex 5.7 GB. No checksum is known for certain: what is
+    checked is the length that the server announces, and the layout. Images that are not compressed,
+    as in the published archives, are mapped where they are; others are unpacked first. No address
+    is known for the archive of "complex", `real3d_complicated_shapes_ordered.npz`.
 
     Args:
         version: "toy", "realistic", "real" or "complex".
@@ -134,7 +131,7 @@ class MPI3D(Stored):
         """The images mapped where they lie; None where they are compressed."""
         member = archive.getinfo(_MEMBER)
         with archive.open(member) as file:
-            self._check_layout(file, path)
+            check_header(file, f"{path}: images", self._array_shape)
             header = file.tell()
         if member.compress_type != zipfile.ZIP_STORED:
             return None
@@ -144,18 +141,6 @@ class MPI3D(Stored):
         start = member.header_offset + 30 + sum(lengths) + header
         return np.asarray(np.memmap(path, np.uint8, "r", start, self._array_shape))
 
-    def _check_layout(self, file: IO[bytes], path: Path) -> None:
-        """Read the header of the array; what follows are its bytes."""
-        try:
-            layout = array_layout(file)
-        except ValueError as error:
-            raise UnreadableFileError(f"{path}: {_MEMBER} is no NumPy array: {error}") from error
-        if layout != (self._array_shape, False, np.dtype(np.uint8)):
-            raise UnreadableFileError(
-                f"{path}: images must be uint8 of shape {self._array_shape}, got {layout[2]} of "
-                f"{layout[0]}"
-            )
-
     def _unpack(self, progress: Progress) -> None:
         path = self._files[self.version].have(self.data_dir, progress)
         each = self._side**2 * self._channels
@@ -164,9 +149,11 @@ class MPI3D(Stored):
             archive.open(_MEMBER) as file,
             unpacking(self._array_path, self._array_shape) as images,
         ):
-            self._check_layout(file, path)
-            for start in range(0, len(images), UNPACKED):
-                part = images[start : start + UNPACKED]
-                content = file.read(len(part) * each)
-                part[:] = np.frombuffer(content, np.uint8).reshape(part.shape)
-                progress(start + len(part), len(images))
+            check_header(file, f"{path}: images", self._array_shape)
+
+            def read(_: int, number: int) -> npt.ArrayLike:
+                return np.frombuffer(file.read(number * each), np.uint8).reshape(
+                    number, *images.shape[1:]
+                )
+
+            copy_into(images, read, progress)

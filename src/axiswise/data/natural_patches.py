@@ -20,6 +20,7 @@ from axiswise.data.download import default_data_dir
 from axiswise.data.family import data_set
 from axiswise.data.image_folder import open_image
 from axiswise.data.indexed import Numbered, check_size
+from axiswise.data.stored import read_matlab
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress, no_progress
 
@@ -31,15 +32,8 @@ _REACH = 5  # standard deviations from grey to black or white
 # The photographs of the papers' kind that come inside the packages, with nothing to download.
 _PHOTOGRAPHS = {
     ("skimage", "data"): (
-        "astronaut.png",
-        "brick.png",
-        "camera.png",
-        "chelsea.png",
-        "coffee.png",
-        "grass.png",
-        "gravel.png",
-        "motorcycle_left.png",
-        "rocket.jpg",
+        *("astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "grass.png"),
+        *("gravel.png", "motorcycle_left.png", "rocket.jpg"),
     ),
     ("sklearn", "datasets/images"): ("china.jpg", "flower.jpg"),
 }
@@ -71,7 +65,10 @@ class NaturalPatches(Numbered):
             former where it is.
 
     Raises:
-        ValueError: `size` is below 1, or `pictures` is none of these.
+        ValueError: `size` is below 1, or `pictures` is none of these. When the pictures are read:
+            some picture is smaller than a patch.
+        FileNotFoundError, UnreadableFileError: When read: there is no `IMAGES.mat`, or it is none.
+        ImportError: When read: scikit-image is not installed.
     """
 
     def __init__(
@@ -105,27 +102,17 @@ class NaturalPatches(Numbered):
         return self._choices()
 
     def is_here(self) -> bool:
-        """Whether the pictures that are wanted are there."""
+        """Whether the pictures are there."""
         packages = all(importlib.util.find_spec(package) for package, _ in _PHOTOGRAPHS)
         return self._takes_published() or (self.pictures != "olshausen" and packages)
 
     def load(self, progress: Progress = no_progress) -> None:
-        """Read and whiten the pictures, if that has not been done.
-
-        Args:
-            progress: Called after each picture with the number of pictures done and of all.
-
-        Raises:
-            FileNotFoundError: `pictures` is "olshausen" and `data_dir` has no `IMAGES.mat`.
-            ImportError: The photographs are wanted and scikit-image is not installed.
-            UnreadableFileError: `IMAGES.mat` is damaged, or is no stack of square pictures.
-            ValueError: Some picture is smaller than a patch.
-        """
+        """Read and whiten the pictures, if that has not been done."""
         if self._album is None:
             self._album = _make_album(self._whitened(progress), self.size)
 
     def _choices(self) -> int:
-        return self._loaded().count
+        return int(self._loaded().ends[-1])
 
     def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
         return self._loaded().patches(rows, self.size).to(device)
@@ -150,16 +137,9 @@ class NaturalPatches(Numbered):
 
 
 def whiten(picture: _Picture) -> _Picture:
-    """Flatten the spectrum of a natural picture, up to a cut-off (Olshausen & Field 1996).
+    """Multiply the amplitude at frequency f by f·exp(−(f/f₀)⁴): (height, width), of mean 0.
 
-    The amplitude at spatial frequency f is multiplied by f·exp(−(f/f₀)⁴), f₀ = 200 / 512 cycles a
-    pixel: f undoes the 1/f of natural images, the rest keeps noise and aliases out.
-
-    Args:
-        picture: (height, width), grey values on any scale.
-
-    Returns:
-        (height, width), of mean 0, on the filter's scale.
+    The factor f undoes the 1/f of natural images, the rest removes noise (Olshausen & Field 1996).
     """
     height, width = picture.shape
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width))
@@ -169,26 +149,13 @@ def whiten(picture: _Picture) -> _Picture:
 
 @dataclass(frozen=True)
 class _Album:
-    """All pictures in one row of pixels.
+    """All pictures in one row of pixels, and numbers of each picture."""
 
-    Attributes:
-        pixels: (pixel,) float32 in [0, 1], one picture after another.
-        starts: (picture,), the first pixel of each.
-        widths: (picture,), pixels in a row of each.
-        across: (picture,), patches side by side in each.
-        ends: (picture,), how many patches there are up to its end.
-    """
-
-    pixels: Tensor
-    starts: Tensor
-    widths: Tensor
-    across: Tensor
-    ends: Tensor
-
-    @property
-    def count(self) -> int:
-        """Patches in all."""
-        return int(self.ends[-1])
+    pixels: Tensor  # (pixel,) float32 in [0, 1], one picture after another
+    starts: Tensor  # its first pixel
+    widths: Tensor  # pixels in a row
+    across: Tensor  # patches side by side
+    ends: Tensor  # number of patches up to its end
 
     def patches(self, index: Tensor, size: int) -> Tensor:
         """Those of these numbers, (n,): (n, 1, size, size)."""
@@ -231,19 +198,13 @@ def _read_published(path: Path) -> list[_Picture]:
             f"(Bruno Olshausen, rctn.org) by hand and put it into {path.parent}, or take "
             "pictures='photographs', which need no file"
         )
-    from scipy.io import loadmat
-
-    try:
-        stack = np.asarray(loadmat(path, variable_names=["IMAGES"])["IMAGES"], np.float64)
-    except Exception as error:  # damaged files make the reader raise almost anything
+    stack = read_matlab(path, str(path), "IMAGES")
+    if stack.ndim != 3 or stack.dtype.kind not in "iuf" or not np.isfinite(stack).all():
         raise UnreadableFileError(
-            f"{path} contains no pictures IMAGES that can be read: {error}"
-        ) from error
-    if stack.ndim != 3 or not np.isfinite(stack).all():
-        raise UnreadableFileError(
-            f"{path}: IMAGES must be finite and (height, width, picture), got shape {stack.shape}"
+            f"{path}: IMAGES must be finite and (height, width, picture), got {stack.dtype} of "
+            f"{stack.shape}"
         )
-    return list(stack.transpose(2, 0, 1))
+    return list(stack.transpose(2, 0, 1).astype(np.float64))
 
 
 def _photographs() -> list[Path]:

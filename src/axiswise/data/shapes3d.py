@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from axiswise.data.family import data_set
-from axiswise.data.stored import UNPACKED, PublishedFile, Stored, unpacking
+from axiswise.data.stored import PublishedFile, Stored, check_layout, copy_into, unpacking
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress
 
@@ -26,10 +25,8 @@ class Shapes3D(Stored):
     from 0.75 to 1.25), shape (cube, cylinder, sphere, capsule) and orientation (15, from −30 to 30
     degrees). Images are RGB, 64 × 64 pixels.
 
-    The published file, `3dshapes.h5` (268 MB), is taken from `data_dir`, or downloaded into it, by
-    `load` or at first use. Its MD5 checksum is verified and its images are unpacked into a second
-    file beside it (5.9 GB), which is mapped into memory from then on: the published file is then
-    not looked at again. Unpacking needs h5py (`pip install 'axiswise[data]'`).
+    The published file, `3dshapes.h5` (268 MB), is verified by MD5; unpacked: 5.9 GB. Unpacking
+    needs h5py (`pip install 'axiswise[data]'`).
     """
 
     _names: ClassVar = ("floor hue", "wall hue", "object hue", "scale", "shape", "orientation")
@@ -38,29 +35,19 @@ class Shapes3D(Stored):
 
     def _unpack(self, progress: Progress) -> None:
         path = self._file.have(self.data_dir, progress)
-        h5py = _h5py(path)
+        try:
+            import h5py
+        except ImportError as error:
+            raise ImportError(
+                f"to read {path} 3D Shapes needs the package h5py: pip install 'axiswise[data]'"
+            ) from error
         try:
             file = h5py.File(path, "r")
         except OSError as error:
             raise UnreadableFileError(f"{path} is no HDF5 file: {error}") from error
         with file, unpacking(self._array_path, self._array_shape) as images:
             published = file.get("images")
-            if published is None or published.shape != images.shape or published.dtype != "uint8":
-                found = None if published is None else (published.shape, str(published.dtype))
-                raise UnreadableFileError(
-                    f"{path}: images must be uint8 of shape {images.shape}, got {found}"
-                )
-            for start in range(0, len(images), UNPACKED):
-                part = slice(start, start + UNPACKED)
-                images[part] = published[part]
-                progress(min(part.stop, len(images)), len(images))
-
-
-def _h5py(path: Path) -> Any:
-    try:
-        import h5py
-    except ImportError as error:
-        raise ImportError(
-            f"to read {path} 3D Shapes needs the package h5py: pip install 'axiswise[data]'"
-        ) from error
-    return h5py
+            if published is None:
+                raise UnreadableFileError(f"{path} must have an array images, got {list(file)}")
+            check_layout(f"{path}: images", published.shape, published.dtype, images.shape)
+            copy_into(images, lambda start, n: published[start : start + n], progress)

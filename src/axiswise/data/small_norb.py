@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from axiswise.data.family import data_set
-from axiswise.data.stored import PublishedFile, Stored, unpacking
+from axiswise.data.stored import PublishedFile, Stored, check_layout, unpacking
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress
 
@@ -52,10 +52,7 @@ class SmallNORB(Stored):
     sets, of five instances each, are taken together. disentanglement_lib hides the instance and
     draws it at random; here it is a factor like the others.
 
-    The six published files (`smallnorb-…mat.gz`, from two halves) are taken from `data_dir`, or
-    downloaded into it, by `load` or at first use. Their MD5 checksums are verified and the images
-    are unpacked into another file beside them (448 MB), which is mapped into memory from then on:
-    the published files are then not looked at again.
+    The six published files (`smallnorb-…mat.gz`) are verified by MD5; unpacked: 448 MB.
     """
 
     _names: ClassVar = ("category", "instance", "elevation", "azimuth", "lighting")
@@ -79,18 +76,15 @@ class SmallNORB(Stored):
         with unpacking(self._array_path, self._array_shape) as images:
             for half in halves:
                 pairs = read_matrix(half["dat"])
-                if pairs.shape[1:] != (2, self._side, self._side) or pairs.dtype != np.uint8:
-                    raise UnreadableFileError(
-                        f"{half['dat']} must hold pairs of {self._side} × {self._side} bytes, got "
-                        f"{pairs.dtype} of shape {pairs.shape}"
-                    )
+                allowed = (*pairs.shape[:1], 2, self._side, self._side)
+                check_layout(str(half["dat"]), pairs.shape, pairs.dtype, allowed)
                 rows = self._rows(half, len(pairs))
                 images[rows] = pairs[:, 0, :, :, None]
                 found[rows] = True
                 progress(int(found.sum()), count)
             if not found.all():
                 raise UnreadableFileError(
-                    f"the files in {self.data_dir} must hold each of {count} combinations of "
+                    f"the files in {self.data_dir} must have each of {count} combinations of "
                     f"factors, got {int(found.sum())}"
                 )
 
@@ -99,7 +93,7 @@ class SmallNORB(Stored):
         category, info = read_matrix(half["cat"]), read_matrix(half["info"])
         if category.shape != (count,) or info.shape != (count, 4):
             raise UnreadableFileError(
-                f"{half['cat']} and {half['info']} must hold 1 and 4 numbers for each of {count} "
+                f"{half['cat']} and {half['info']} must have 1 and 4 numbers for each of {count} "
                 f"images, got shapes {category.shape} and {info.shape}"
             )
         factors = np.column_stack([category, info]).astype(np.int64).T
@@ -108,23 +102,18 @@ class SmallNORB(Stored):
             rows = np.ravel_multi_index(tuple(factors), self.factor_sizes)
         except ValueError as error:
             raise UnreadableFileError(
-                f"{half['cat']} and {half['info']} must hold factors within {self.factor_sizes}"
+                f"{half['cat']} and {half['info']} must have factors within {self.factor_sizes}"
             ) from error
         return np.asarray(rows, np.int64)
 
 
 def read_matrix(path: Path) -> npt.NDArray[Any]:
-    """A matrix in the format that NORB's page describes: bytes or 32-bit integers, gzipped.
-
-    Raises:
-        UnreadableFileError: It is damaged or something else.
-        OSError: It cannot be read.
-    """
+    """A matrix in the format of NORB's page: bytes or 32-bit integers, gzipped."""
     try:
         with gzip.open(path) as file:
             content = file.read()
         magic, dimensions = struct.unpack_from("<Ii", content)
-        # Three sizes are there at least; beyond the dimensions they say nothing.
+        # Three sizes are there at least; those beyond the dimensions have no meaning.
         sizes = struct.unpack_from(f"<{max(3, dimensions)}i", content, 8)
         values: npt.NDArray[Any] = np.frombuffer(content, _TYPES[magic], offset=8 + 4 * len(sizes))
         return values.reshape(sizes[:dimensions])

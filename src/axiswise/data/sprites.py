@@ -62,7 +62,26 @@ class Sprites(Drawn["_Table"]):
         return f"Sprites(size={self.size}, antialiased={self.antialiased})"
 
     def _make_tables(self, device: torch.device) -> _Table:
-        return _make_table(self, device)
+        size = self.size
+        # In 128ths of a pixel: integers, so that equal places within a pixel are found exactly.
+        centres = size * (_FIRST + _STEP * torch.arange(_POSITIONS, device="cpu"))
+        first, last = centres - _REACH * size, centres + _REACH * size - 1
+        side = int((last // _PARTS - first // _PARTS).max()) + 1
+        corners = (first // _PARTS).clamp(max=size - side)
+        places, phases = (centres - _PARTS * corners).unique(return_inverse=True)
+        y, x = torch.meshgrid([torch.arange(side, device="cpu")] * 2, indexing="ij")
+        squares = _sprites(places / _PARTS, side, size * _REACH / _PARTS)
+        if not self.antialiased:
+            squares = (squares >= 0.5).to(squares)
+        return _Table(
+            size=size,
+            chunk=max(1, _CHUNK // size**2),
+            corners=corners.to(device),
+            phases=phases.to(device),
+            phase_count=len(places),
+            pixels=(y * size + x).flatten().to(device),
+            sprites=squares.flatten(0, -3).flatten(1).to(device),
+        )
 
     def _draw(self, factors: Tensor, images: Tensor, tables: _Table) -> None:
         _, shape, scale, orientation, x, y = factors.unbind(1)
@@ -75,60 +94,23 @@ class Sprites(Drawn["_Table"]):
 
 @dataclass(frozen=True)
 class _Table:
-    """What drawing looks up on one device. A sprite's square is the part of the image it can touch.
+    """What drawing looks up on one device. A sprite covers a square of the image at most."""
 
-    Attributes:
-        size: Height and width of the images.
-        chunk: How many images to draw in one go.
-        corners: (position,), the first pixel of the squares, in x and in y.
-        phases: (position,), which of the places of a centre within its pixel a position has.
-        phase_count: How many such places there are.
-        pixels: (side·side,), positions in an image of the pixels of its first square.
-        sprites: (sprite · phase in y · phase in x, side·side) float32, the finished squares.
-    """
-
-    size: int
-    chunk: int
-    corners: Tensor
-    phases: Tensor
-    phase_count: int
-    pixels: Tensor
-    sprites: Tensor
-
-
-def _make_table(data: Sprites, device: torch.device) -> _Table:
-    size = data.size
-    # In 128ths of a pixel: integers, so that equal places within a pixel are found exactly.
-    centres = size * (_FIRST + _STEP * torch.arange(_POSITIONS, device="cpu"))
-    first, last = centres - _REACH * size, centres + _REACH * size - 1
-    side = int((last // _PARTS - first // _PARTS).max()) + 1
-    corners = (first // _PARTS).clamp(max=size - side)
-    places, phases = (centres - _PARTS * corners).unique(return_inverse=True)
-    y, x = torch.meshgrid([torch.arange(side, device="cpu")] * 2, indexing="ij")
-    squares = _sprites(places / _PARTS, side, size * _REACH / _PARTS)
-    if not data.antialiased:
-        squares = (squares >= 0.5).to(squares)
-    return _Table(
-        size=size,
-        chunk=max(1, _CHUNK // size**2),
-        corners=corners.to(device),
-        phases=phases.to(device),
-        phase_count=len(places),
-        pixels=(y * size + x).flatten().to(device),
-        sprites=squares.flatten(0, -3).flatten(1).to(device),
-    )
+    size: int  # of the images
+    chunk: int  # images to draw in one go
+    corners: Tensor  # (position,), the first pixel of the squares, in x and in y
+    phases: Tensor  # (position,), which of the places of a centre within its pixel it has
+    phase_count: int  # of such places
+    pixels: Tensor  # (side·side,), positions in an image of the pixels of its first square
+    sprites: Tensor  # (sprite · phase in y · phase in x, side·side) float32, the finished squares
 
 
 def _sprites(offsets: Tensor, side: int, reach: float) -> Tensor:
-    """All sprites at all places in a pixel.
+    """All sprites at all places in a pixel: the covered share of the pixels of their squares.
 
-    Args:
-        offsets: (phase,), coordinate of a centre in its square, in pixels.
-        side: Height and width of the squares.
-        reach: Radius in pixels of a sprite of scale 1.
-
-    Returns:
-        (shape, scale, orientation, phase in y, phase in x, side, side) float32, the covered share.
+    `offsets` are (phase,), coordinates of a centre in its square, and `reach` the radius of a
+    sprite of scale 1, in pixels; returned is (shape, scale, orientation, phase in y, phase in x,
+    side, side).
     """
     samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device="cpu")
     samples = (samples + 0.5) / _SAMPLES

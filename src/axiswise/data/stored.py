@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from torch import Tensor
 from axiswise.data.download import DownloadError, default_data_dir, fetch
 from axiswise.data.drawn import Drawn
 from axiswise.data.resizing import shrink
-from axiswise.support.files import naming
+from axiswise.support.checks import check_count
+from axiswise.support.files import UnreadableFileError, naming
 from axiswise.support.progress import Progress, no_progress
 
-UNPACKED = 4096  # images that are unpacked in one go
+_UNPACKED = 4096  # images that are unpacked in one go
 _CHUNK = 2**22  # floats that each step of drawing may handle at once
 
 Pixels = npt.NDArray[np.uint8]
@@ -29,15 +30,7 @@ Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A file of a data set.
-
-    Attributes:
-        name: Its name in the data folder.
-        url: Its address; None where no address is known to answer.
-        page: The page where its users find out more.
-        md5: Its checksum; None where none is known beyond doubt.
-        sha256: The same by SHA-256.
-    """
+    """A file of a data set; a checksum or address that is not known for certain is None."""
 
     name: str
     url: str | None
@@ -46,12 +39,7 @@ class PublishedFile:
     sha256: str | None = None
 
     def have(self, folder: Path, progress: Progress) -> Path:
-        """Its path in the data folder, fetched from the network if need be.
-
-        Raises:
-            DownloadError: It is neither there nor to be had; the message says how else to get it.
-            OSError: The folder cannot be written or the disk is full.
-        """
+        """Its path in the data folder, fetched from the network if need be."""
         path = folder / self.name
         if self.url is not None:
             try:
@@ -71,10 +59,17 @@ class Stored(Drawn["_Rows"]):
     """Published images of known factors, read from the disk by their place in one large array.
 
     A subclass sets the class attributes below, and has `_unpack`. Images are read and copied to the
-    factors' device as bytes, and become floats and smaller there. Pickles hold none.
+    factors' device as bytes, and become floats and smaller there. Pickles contain none.
 
-    `draw`, `render` and `load` raise DownloadError where a file is neither there nor to be had; the
-    message names the two ways to get it.
+    Published files are taken from `data_dir`, or downloaded into it, by `load` or at first use.
+    They are checked and the images are unpacked into a second file beside them, which is mapped
+    into memory from then on; the published files are not read again. The progress of `load` counts
+    bytes of each download, then images unpacked.
+
+    `draw`, `render` and `load` raise DownloadError where a file is neither there nor on the network
+    (the message names two ways to get it), UnreadableFileError where it is damaged or has another
+    layout, ImportError where a package that reads it is missing, and OSError where `data_dir`
+    cannot be written.
 
     Args:
         data_dir: Folder of the published files, where they are or are to go; None is the one that
@@ -95,8 +90,7 @@ class Stored(Drawn["_Rows"]):
     _file: ClassVar[PublishedFile]
 
     def __init__(self, data_dir: str | Path | None = None, size: int = 64) -> None:
-        if not 1 <= size <= self._side:
-            raise ValueError(f"size must be in 1 ... {self._side}, got {size}")
+        check_count("size", size, 1, self._side)
         super().__init__()
         self.data_dir = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
         self.size = size
@@ -117,24 +111,13 @@ class Stored(Drawn["_Rows"]):
         return self._array_path.exists() or all(path.exists() for path in published)
 
     def load(self, progress: Progress = no_progress) -> None:
-        """Make the images ready, if that has not been done: download, check, unpack, map.
-
-        Args:
-            progress: Called with the bytes of each download that have come, then with the images
-                that are unpacked.
-
-        Raises:
-            DownloadError: A file is neither there nor to be had.
-            UnreadableFileError: A file is damaged or not in the published layout.
-            ImportError: A package that reads the files is missing; the message has the pip line.
-            OSError: `data_dir` cannot be written or the disk is full.
-        """
+        """Make the images ready, if that has not been done: download, check, unpack, map."""
         if self._images is None:
             self._images = self._open(progress)
 
     @property
     def _array_path(self) -> Path:
-        """The file of unpacked images: one that is there is whole and right."""
+        """The file of unpacked images, which is written whole and verified."""
         return self.data_dir / f"{type(self).__name__.lower()}.images.npy"
 
     @property
@@ -183,29 +166,28 @@ class Stored(Drawn["_Rows"]):
 
 @dataclass(frozen=True)
 class _Rows:
-    """What drawing looks up on one device.
+    """What drawing looks up on one device."""
 
-    Attributes:
-        chunk: How many images to draw in one go.
-        images: Of `_array_shape`, uint8, mapped from the disk.
-        strides: (factor,), how many images further the next value of a factor is.
-    """
-
-    chunk: int
-    images: Pixels
-    strides: Tensor
+    chunk: int  # images to draw in one go
+    images: Pixels  # of `_array_shape`, mapped from the disk
+    strides: Tensor  # (factor,), distance in images between neighbouring values of a factor
 
 
 def array_layout(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of an .npy stream: shape, whether columns come first, and type.
-
-    Raises:
-        ValueError: It is no such stream.
-    """
+    """Read the header of an .npy stream: shape, whether columns come first, and type."""
     version = np.lib.format.read_magic(stream)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)
+
+
+def check_header(stream: IO[bytes], what: str, allowed: tuple[int, ...]) -> None:
+    """Read the header of an .npy stream and refuse another layout; the array's bytes follow."""
+    try:
+        shape, columns_first, kind = array_layout(stream)
+    except ValueError as error:
+        raise UnreadableFileError(f"{what} is no NumPy array: {error}") from error
+    check_layout(what, shape, f"{kind}, columns first," if columns_first else kind, allowed)
 
 
 def map_images(path: Path, shape: tuple[int, ...]) -> Pixels | None:
@@ -222,14 +204,7 @@ def map_images(path: Path, shape: tuple[int, ...]) -> Pixels | None:
 
 @contextmanager
 def unpacking(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
-    """Fill a large .npy file, which takes its name only once it is whole.
-
-    Yields:
-        The array to fill, uint8, mapped to a temporary file.
-
-    Raises:
-        OSError: The folder cannot be written or the disk is full.
-    """
+    """An array to fill, uint8, mapped to a temporary file that takes its name once it is whole."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with naming(temporary), temporary.open("wb") as file:
@@ -248,3 +223,31 @@ def unpacking(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
             temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def copy_into(
+    images: Pixels, read: Callable[[int, int], npt.ArrayLike], progress: Progress
+) -> None:
+    """Fill `images` part by part, as all at once may not fit; `read` takes start and number."""
+    for start in range(0, len(images), _UNPACKED):
+        part = images[start : start + _UNPACKED]
+        part[:] = read(start, len(part))
+        progress(start + len(part), len(images))
+
+
+def check_layout(what: str, shape: tuple[int, ...], kind: object, allowed: tuple[int, ...]) -> None:
+    """Refuse an array of a published file that is not uint8 of the shape that is allowed."""
+    if shape != allowed or str(kind) != "uint8":
+        raise UnreadableFileError(f"{what} must be uint8 of shape {allowed}, got {kind} of {shape}")
+
+
+def read_matlab(file: Path | IO[bytes], what: str, name: str) -> npt.NDArray[Any]:
+    """An array of a MATLAB file, which errors call `what`."""
+    from scipy.io import loadmat
+
+    try:
+        return np.asarray(loadmat(file, variable_names=[name])[name])
+    except Exception as error:  # damaged files make the reader raise almost anything
+        raise UnreadableFileError(
+            f"{what} has no array {name} that can be read: {error}"
+        ) from error

@@ -82,7 +82,37 @@ class ThreeDots(Drawn["_Tables"]):
         )
 
     def _make_tables(self, device: torch.device) -> _Tables:
-        return _make_tables(self, device)
+        size, radius, values = self.size, self.radius, self.values
+        side = min(math.ceil(2 * radius) + 1, size)
+        steps = torch.arange(values, dtype=torch.float64, device="cpu") / (values - 1)
+        centres = (size * (steps + _PAPER_SHIFT / _PAPER_SIZE)).to(device, torch.float32)
+        corners = (centres - radius).floor().clamp(0, size - side)
+        pixels = torch.arange(side, device=device)
+        y, x = torch.meshgrid(pixels, pixels, indexing="ij")
+        samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device=device) + 0.5
+        farthest = (2 * (radius + _RIM)) ** 2
+        reach = torch.full((self.dots,) * 2, farthest, dtype=torch.float32, device=device)
+        fits = (values * side) ** 2 <= _TABLE_LIMIT
+        # The largest tensors that drawing an image may need: positions, light, distances to rims.
+        floats = (
+            size**2,
+            self.dots * side**2 * (1 if fits else _SAMPLES**2),
+            (self.dots * side) ** 2,
+        )
+        return _Tables(
+            size=size,
+            radius=radius,
+            chunk=max(1, _CHUNK // max(floats)),
+            centres=centres,
+            corners=corners.to(torch.int32),
+            light=_light_table(centres - corners, radius, samples) if fits else None,
+            square=(y * size + x).flatten().to(torch.int32),
+            pixels=torch.stack((x, y)).flatten(1).to(torch.float32),
+            middles=pixels.to(torch.float32) + 0.5,
+            samples=samples,
+            samples_of_pixel=samples[:_SAMPLES],
+            reach=reach.triu(diagonal=1).unsqueeze(2),
+        )
 
     def _draw(self, factors: Tensor, images: Tensor, tables: _Tables) -> None:
         n = factors.shape[0]
@@ -98,70 +128,24 @@ class ThreeDots(Drawn["_Tables"]):
 
 @dataclass(frozen=True)
 class _Tables:
-    """What drawing looks up on one device. A dot's square is the part of the image it can touch.
+    """What drawing looks up on one device. A dot's square is the part of the image it can cover."""
 
-    Attributes:
-        size: Height and width of the images.
-        radius: Radius of the dots.
-        side: Height and width of the squares, at most `size`.
-        chunk: How many images to draw in one go.
-        centres: (value,) float32, the coordinate of a dot's centre in the image.
-        corners: (value,) int32, the first pixel of its square; squares lie within the image.
-        light: (value of y · values + value of x, side·side) float32, the uncovered share of the
-            pixels of a square with one dot; None where the table would be too large.
-        square: (side·side,) int32, the positions in an image of the pixels of its first square.
-        pixels: (x and y, side·side) float32, the coordinates of the corners of these pixels.
-        middles: (side,) float32, the coordinates of the middles of a row of pixels.
-        samples: (side·sample,) float32, the coordinates of a row of samples, in their distance.
-        samples_of_pixel: (sample,), the first pixel's among them.
-        reach: (dot, dot, 1) float32, the squared distance within which the rims of two dots can
-            share a pixel; 0 unless the first comes before the second, so that pairs count once.
-    """
-
-    size: int
+    size: int  # of the images
     radius: float
-    side: int
-    chunk: int
-    centres: Tensor
-    corners: Tensor
+    chunk: int  # images to draw in one go
+    centres: Tensor  # (value,) float32, coordinate of a dot's centre in the image
+    corners: Tensor  # (value,) int32, the first pixel of its square, which is within the image
+    # (value of y · values + value of x, side·side) float32, the uncovered share of the pixels of a
+    # square with one dot; None where the table would be too large.
     light: Tensor | None
-    square: Tensor
-    pixels: Tensor
-    middles: Tensor
-    samples: Tensor
-    samples_of_pixel: Tensor
+    square: Tensor  # (side·side,) int32, positions in an image of the pixels of its first square
+    pixels: Tensor  # (x and y, side·side) float32, coordinates of the corners of these pixels
+    middles: Tensor  # (side,) float32, coordinates of the middles of a row of pixels
+    samples: Tensor  # (side·sample,) float32, coordinates of a row of samples, in their distance
+    samples_of_pixel: Tensor  # (sample,), those of the first pixel
+    # (dot, dot, 1) float32, the squared distance within which the rims of two dots can share a
+    # pixel; 0 unless the first comes before the second, so that pairs count once.
     reach: Tensor
-
-
-def _make_tables(data: ThreeDots, device: torch.device) -> _Tables:
-    size, radius, values = data.size, data.radius, data.values
-    side = min(math.ceil(2 * radius) + 1, size)
-    steps = torch.arange(values, dtype=torch.float64, device="cpu") / (values - 1)
-    centres = (size * (steps + _PAPER_SHIFT / _PAPER_SIZE)).to(device, torch.float32)
-    corners = (centres - radius).floor().clamp(0, size - side)
-    pixels = torch.arange(side, device=device)
-    y, x = torch.meshgrid(pixels, pixels, indexing="ij")
-    samples = torch.arange(side * _SAMPLES, dtype=torch.float32, device=device) + 0.5
-    farthest = (2 * (radius + _RIM)) ** 2
-    reach = torch.full((data.dots,) * 2, farthest, dtype=torch.float32, device=device)
-    fits = (values * side) ** 2 <= _TABLE_LIMIT
-    # The largest tensors that drawing an image may need: positions, light, distances to rims.
-    floats = (size**2, data.dots * side**2 * (1 if fits else _SAMPLES**2), (data.dots * side) ** 2)
-    return _Tables(
-        size=size,
-        radius=radius,
-        side=side,
-        chunk=max(1, _CHUNK // max(floats)),
-        centres=centres,
-        corners=corners.to(torch.int32),
-        light=_light_table(centres - corners, radius, samples) if fits else None,
-        square=(y * size + x).flatten().to(torch.int32),
-        pixels=torch.stack((x, y)).flatten(1).to(torch.float32),
-        middles=pixels.to(torch.float32) + 0.5,
-        samples=samples,
-        samples_of_pixel=samples[:_SAMPLES],
-        reach=reach.triu(diagonal=1).unsqueeze(2),
-    )
 
 
 def _light_table(offsets: Tensor, radius: float, samples: Tensor) -> Tensor:
@@ -178,15 +162,9 @@ def _light_table(offsets: Tensor, radius: float, samples: Tensor) -> Tensor:
 def _light(centres: Tensor, radius: float, samples: Tensor) -> Tensor:
     """The share of each pixel of a square that a disc, or several together, leave uncovered.
 
-    A sample stands for the cell around it, and the discs' edge for a straight one across the cell.
-
-    Args:
-        centres: (x and y, dot, square), in pixels from the square's corner.
-        radius: Radius of the discs, in pixels.
-        samples: (side·samples a side of a pixel,), coordinates in units of their distance.
-
-    Returns:
-        (side, side, square) in [0, 1].
+    A sample represents the cell around it, which a disc's edge crosses as a straight line.
+    `centres` is (x and y, dot, square), in pixels from the square's corner; `samples` is
+    (side·samples a side of a pixel,), in units of their distance; returned is (side, side, square).
     """
     distances = _squared_distances(samples, centres * _SAMPLES).amin(dim=2).sqrt_()
     light = distances.sub_(_SAMPLES * radius - 0.5).clamp_(0, 1)  # (sample, sample, square)
@@ -215,13 +193,8 @@ def _draw_meeting_rims(
     """Rewrite the pixels through which the rims of two or more dots pass.
 
     Any other pixel is right already: it is white, black, or partly covered by a single dot.
-
-    Args:
-        canvas: (n·size·size,), written in place.
-        factors: (n, 2·dot).
-        corners: (n·dot, x and y), the first pixel of each dot's square.
-        starts: (n·dot,), the same as a position in an image.
-        tables: Those of this device.
+    `canvas` is (n·size·size,), written in place; `corners` (n·dot, x and y), the first pixel of
+    each dot's square; `starts` (n·dot,), the same as a position in an image.
     """
     # Images and squares come last from here on: vectors run along them, as the dots are few.
     n, dots = factors.shape[0], factors.shape[1] // 2
@@ -247,11 +220,7 @@ def _draw_meeting_rims(
 
 
 def _shared_rims(centres: Tensor, tables: _Tables) -> Tensor:
-    """Which pixels of each square may be partly covered by two dots or more.
-
-    Of all dots' centres, (x and y, dot, square), in pixels from the square's corner: booleans,
-    (side·side, square).
-    """
+    """Which pixels, (side·side, square), may be partly covered by two or more of all dots."""
     nearest = max(tables.radius - _RIM, 0.0) ** 2
     farthest = (tables.radius + _RIM) ** 2
     distances = _squared_distances(tables.middles, centres).sub_((nearest + farthest) / 2)

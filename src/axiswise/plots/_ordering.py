@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Required, TypedDict
 
 import numpy as np
 
 from axiswise.plots._inputs import ArrayLike, as_floats
 from axiswise.support.checks import check_count
-
-ACTIVE_ABOVE = 0.01
-"""Activity (KL, in nats) above which an axis counts as active; the project's convention."""
 
 MAX_AXES = 16
 """Axes shown at most, so that a cell stays large enough to look at."""
@@ -20,37 +17,27 @@ class AxisOptions(TypedDict, total=False):
     """How the pictures of axes choose and label them.
 
     Attributes:
-        names: A name for each latent, in the latents' own order; default z0, z1, ….
+        active_above: An axis is active where its activity is larger than this.
+        names: A name for each latent, in the order of the latents; default z0, z1, ….
         max_axes: Axes drawn at most, the most active ones; default 16.
-        active_above: An axis is active where its activity is larger than this; default 0.01.
         activity_name: What the activity is called in the labels; default "KL".
     """
 
+    active_above: Required[float]
     names: Sequence[str] | None
     max_axes: int
-    active_above: float
     activity_name: str
 
 
 @dataclass(frozen=True)
 class Ordering:
-    """The axes shown, most active first.
+    """The axes shown, most active first."""
 
-    Attributes:
-        indices: Latent index of each axis shown; the inactive ones come last.
-        names: Name of each, in that order.
-        activities: Activity of each as short text, such as "KL 2.1", in that order.
-        active: How many of those shown are active.
-        total: Number of latents there are.
-        activity_name: What the activity is called.
-        active_above: Activity above which an axis is active.
-    """
-
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # of latents; the inactive ones come last
     names: tuple[str, ...]
-    activities: tuple[str, ...]
-    active: int
-    total: int
+    activities: tuple[str, ...]  # short text, such as "KL 2.1"
+    active: int  # how many of those shown are active
+    total: int  # number of latents there are
     activity_name: str
     active_above: float
 
@@ -79,17 +66,12 @@ def order_axes(
     activity: ArrayLike,
     latents: int,
     *,
+    active_above: float,
     names: Sequence[str] | None = None,
     max_axes: int = MAX_AXES,
-    active_above: float = ACTIVE_ABOVE,
     activity_name: str = "KL",
 ) -> Ordering:
-    """Order axes by descending activity, (latent,), and keep the first `max_axes`; `AxisOptions`.
-
-    Raises:
-        TypeError: `activity` does not hold real numbers.
-        ValueError: Wrong shape or length, not finite, or `max_axes` below 1.
-    """
+    """Order axes by descending activity, (latent,), and keep the first `max_axes` of them."""
     values = as_floats(activity, "activity", ["latent"])
     check_count("`max_axes`", max_axes)
     all_names = [f"z{i}" for i in range(latents)] if names is None else list(names)

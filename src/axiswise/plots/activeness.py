@@ -42,7 +42,10 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
     if not models:
         raise ValueError(f"`models` must hold at least one model, got {models}")
     values = {model: _checked(given, f"models[{model!r}]") for model, given in models.items()}
-    orders = {model: order_axes(v, len(v), max_axes=MAX_BARS) for model, v in values.items()}
+    orders = {
+        model: order_axes(v, len(v), active_above=0, max_axes=MAX_BARS)
+        for model, v in values.items()
+    }
     bars = max(order.shown for order in orders.values())
     pitch = max(_NARROWEST_BAR, min(_WIDEST_BAR, 480 / bars))
     panel_width = max(_LEAST_BARS, pitch * bars)
