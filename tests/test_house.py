@@ -20,7 +20,7 @@ spec.loader.exec_module(house)
     [
         ("runs.evaluate", "training.recipe", None),
         ("runs.sweeps.plan", "runs.run", None),
-        ("jacobian.forward", "jacobian.checks", None),
+        ("jacobian.push", "jacobian.checks", None),
         ("", "cli", None),
         ("training.loop", "runs.folder", "training.loop imports runs.folder"),
         ("runs.compare", "runs.sweeps.plan", "runs.compare imports runs.sweeps.plan"),

@@ -12,13 +12,7 @@ from axiswise.jacobian.checks import Generator, Outputs
 
 
 class Pass:
-    """One pass of a generator, of which one part is differentiated and one is kept.
-
-    Args:
-        generator: As in `Jacobian`.
-        then: As in `Jacobian`.
-        layers: As in `Jacobian`.
-    """
+    """One pass of a generator, of which one part is differentiated and one is kept."""
 
     def __init__(
         self,

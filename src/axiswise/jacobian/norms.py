@@ -20,9 +20,7 @@ class NormsForJacobians(TorchFunctionMode):
     variance in those for constants: without a word, gradients of the Jacobian and second
     derivatives come out wrong (pytorch/pytorch#196699). Written in plain arithmetic they are right.
     Values and first derivatives of PyTorch's own are right, and faster.
-
-    Args:
-        values_only: Whether nothing is differentiated in forward mode, as by finite differences.
+    With `values_only` nothing is differentiated in forward mode, as by finite differences.
     """
 
     def __init__(self, values_only: bool = False) -> None:

@@ -15,6 +15,7 @@ from axiswise.jacobian.checks import (
     check_probes,
     check_settings,
 )
+from axiswise.jacobian.differentiation import pull
 from axiswise.jacobian.layers import Pass, reattached
 from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.jacobian.operators import (
@@ -31,7 +32,6 @@ from axiswise.jacobian.operators import (
     Pulled,
 )
 from axiswise.jacobian.push import in_chunks, push
-from axiswise.jacobian.reverse import pull
 
 
 class JacobianOptions(TypedDict, total=False):
@@ -129,8 +129,8 @@ class Jacobian(JacobianOperator):
     def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
         """Products Jv with probes v, (probe, batch, *latent) → (probe, batch, *output).
 
-        A tuple of such where the generator returns several tensors. `step` is that of finite
-        differences where the Jacobian has no epsilon of its own.
+        A tuple of such where the generator returns several tensors. `step` is of finite differences
+        where the Jacobian has no epsilon.
         """
         return self._pushed(probes, 1, step)
 
@@ -168,14 +168,7 @@ class Jacobian(JacobianOperator):
         return pulled
 
     def along(self, directions: Directions) -> Along:
-        """The Jacobian of w ↦ G(z + wA) at w = 0, differentiable in A.
-
-        Args:
-            directions: A, (direction, *latent).
-
-        Returns:
-            A Jacobian of which the latents are the directions' weights w, (batch, direction).
-        """
+        """The Jacobian of w ↦ G(z + wA) at w = 0, differentiable in A, (direction, *latent)."""
         return Along(self, directions)
 
     @property
@@ -218,11 +211,7 @@ class Jacobian(JacobianOperator):
 def as_jacobian(
     generator: Generator | JacobianOperator, z: Tensor | None, options: JacobianOptions
 ) -> JacobianOperator:
-    """A Jacobian as it was given, or that of the generator at z, for a single question.
-
-    Raises:
-        TypeError: If z or an option is given beside a Jacobian, or a generator without z.
-    """
+    """A Jacobian as it was given, or that of the generator at z, for a single question."""
     if isinstance(generator, JacobianOperator):
         if z is not None or options:
             name = "z" if z is not None else next(iter(options))
@@ -245,8 +234,7 @@ def jacobian_columns(
     """Columns of the generator's Jacobian: what an infinitesimal change of each latent does.
 
     Args:
-        generator: Callable (batch, *latent) → (batch, *output), or a tuple or list of such; or a
-            `Jacobian`, without z and options.
+        generator: As in `Jacobian`; or a `Jacobian`, without z and options.
         z: Latents, (batch, *latent), floating.
         columns: Indices of the wanted columns in C order, (k,), or (batch, k) for each sample its
             own; None for all.

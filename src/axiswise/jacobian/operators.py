@@ -73,7 +73,11 @@ class JacobianOperator(ABC):
         Returns:
             (batch, k, *output); a tuple of such where the generator returns several tensors.
         """
-        products = self.products(self.unit_probes(self.checked_index(index)), step=step)
+        return self.columns_at(self.checked_index(index), step=step)
+
+    def columns_at(self, index: Int[Tensor, "batch k"] | None, *, step: float = 1e-3) -> Columns:
+        """The same for indices that are known to be right; None for all."""
+        products = self.products(self.unit_probes(index), step=step)
         return each(products, lambda product: product.transpose(0, 1))
 
     def gram(self) -> Grams:
@@ -121,10 +125,10 @@ class Along(JacobianOperator):
         pulled = self.jacobian.transposed_products(probes)
         return pulled.flatten(2) @ self.directions.flatten(1).T
 
-    def columns(self, index: Index | None = None, *, step: float = 1e-3) -> Columns:
-        """See `JacobianOperator.columns`."""
-        probes = self.chosen(self.checked_index(index))
-        return each(self.jacobian.products(probes, step=step), lambda p: p.transpose(0, 1))
+    def columns_at(self, index: Int[Tensor, "batch k"] | None, *, step: float = 1e-3) -> Columns:
+        """See `JacobianOperator.columns_at`."""
+        products = self.jacobian.products(self.chosen(index), step=step)
+        return each(products, lambda product: product.transpose(0, 1))
 
     def along(self, directions: Directions) -> "Along":
         """See `JacobianOperator.along`."""
@@ -192,17 +196,16 @@ class KnownJacobian(JacobianOperator):
             "pbo,blo->pbl", flat_outputs(u.to(self._columns)), flat_outputs(self._columns)
         )
 
-    def columns(
+    def columns_at(
         self,
-        index: Tensor | Sequence[int] | None = None,
+        index: Int[Tensor, "batch k"] | None,
         *,
         step: float = 1e-3,  # noqa: ARG002
-    ) -> Tensor:
-        """See `JacobianOperator.columns`."""
-        chosen = self.checked_index(index)
-        if chosen is None:
+    ) -> Columns:
+        """See `JacobianOperator.columns_at`."""
+        if index is None:
             return self._columns
-        return self._columns[torch.arange(self.batch, device=self.device)[:, None], chosen]
+        return self._columns[torch.arange(self.batch, device=self.device)[:, None], index]
 
     def along(self, directions: Directions) -> "KnownJacobian":
         """See `JacobianOperator.along`."""
@@ -236,15 +239,7 @@ def gram(columns: Float[Tensor, "batch k ..."]) -> Float[Tensor, "batch k k"]:
 
 
 def flat_outputs(derivatives: Float[Tensor, "a b ..."]) -> Float[Tensor, "a b output"]:
-    """All axes of the output in one, of length 1 if there was none.
-
-    Args:
-        derivatives: (probe, batch, *output) or (batch, k, *output).
-
-    Returns:
-        (probe, batch, output) or (batch, k, output), the output's entries in the order that the
-        memory has them in: penalties do not depend on it.
-    """
+    """All axes of the output in one, of length 1 if there was none, in the memory's order."""
     if derivatives.dim() == 5 and derivatives.stride(2) == 1:  # channels last
         derivatives = derivatives.movedim(2, 4)
     return derivatives.flatten(2) if derivatives.dim() > 2 else derivatives[..., None]

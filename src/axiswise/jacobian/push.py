@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from axiswise.jacobian.checks import Method, checked_activations
-from axiswise.jacobian.finite import finite
-from axiswise.jacobian.forward import Pushed, forward
+from axiswise.jacobian.differentiation import Pushed, finite, forward
 from axiswise.jacobian.layers import Pass
 from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.jacobian.stack import calls, plain_layers, push_forward
@@ -40,19 +39,7 @@ def push(
     conditioning: dict[str, Any],
     keep: bool,
 ) -> Found:
-    """Derivatives along probes, (probe, batch, *latent): what all else is made of.
-
-    Args:
-        part: What is differentiated.
-        z: Latents, (batch, *latent).
-        probes: Directions, (probe, batch, *latent).
-        order: 1 for d/dt G(z + tv) at t = 0, 2 for the second derivative in t.
-        method: "forward", or "finite".
-        epsilon: Step of the finite differences.
-        chunk_size: Bound on the rows in flight, or None.
-        conditioning: Keyword arguments for the generator.
-        keep: Whether the generator's outputs are wanted.
-    """
+    """d/dt G(z + tv) at t = 0, or the second derivative in t, for each probe v; outputs if kept."""
     several: list[bool] = []
     plain = _plain_stack(part) if method == "forward" and not conditioning else None
 
@@ -111,30 +98,25 @@ def in_chunks(
     conditioning: dict[str, Any],
     chunk_size: int | None,
 ) -> Pushed:
-    """Run on slices of the batch and of the probes, and put together what comes of them.
+    """Run on slices of the batch and of the probes, each (probe, batch, …), and join the results.
 
-    Args:
-        run: Of latents, probes and conditioning.
-        z: Latents, (batch, *latent).
-        probes: Each (probe, batch, …).
-        conditioning: Keyword arguments for the generator.
-        chunk_size: Bound on the batch times probes of a run; None for a single run.
+    `chunk_size` bounds the batch times probes of a run; None for a single run.
     """
+    if chunk_size is None or len(z) * len(probes[0]) <= chunk_size:
+        return run(z, probes, conditioning)
     chunks = list(_chunks(z, probes, conditioning, chunk_size))
-    if len(chunks) == 1 and len(chunks[0]) == 1:
-        return run(*chunks[0][0])
     if torch.is_grad_enabled():
         run = functools.partial(checkpoint, run, use_reentrant=False)
     return _joined([[run(*chunk) for chunk in row] for row in chunks])
 
 
 def _chunks(
-    z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any], chunk_size: int | None
+    z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any], chunk_size: int
 ) -> Iterator[list[Chunk]]:
     """Rows of chunks: one row for each slice of the batch, in it one chunk for some probes."""
     batch = z.shape[0]
-    rows = min(batch, chunk_size or batch)
-    together = max(1, chunk_size // rows) if chunk_size else probes[0].shape[0]
+    rows = min(batch, chunk_size)
+    together = chunk_size // rows
     for start in range(0, batch, rows):
         part = slice(start, start + rows)
         given = {

@@ -60,18 +60,10 @@ def calls(stack: nn.Module) -> list[tuple[nn.Module, int]]:
 def push_forward(
     layers: list[nn.Module], z: Tensor, probes: Tensor, wanted: Sequence[int], order: int = 1
 ) -> tuple[list[Tensor], list[Tensor]]:
-    """The latents and what each layer of a plain stack makes of them; derivatives along probes.
+    """The latents and what each layer makes of them; derivatives along probes after some layers.
 
-    Args:
-        layers: What `plain_layers` returned.
-        z: Latents, (batch, latent).
-        probes: Directions, (probe, batch, latent).
-        wanted: After how many layers derivatives are wanted; no layer beyond is differentiated.
-        order: 1 for products of the Jacobian with the probes, 2 for second derivatives along them.
-
-    Returns:
-        (batch, latent), then (batch, *output) of each layer; and for each of `wanted`, the
-        derivatives of that part of the stack, (probe, batch, *output).
+    `wanted` says after how many layers; no layer beyond is differentiated. Order 1 is for products
+    of the Jacobian with the probes, 2 for second derivatives along them.
     """
     activations = [z]
     rules: list[Rule] = []
@@ -83,9 +75,9 @@ def push_forward(
         activations.append(_value(layer, activations[-1]))
 
     together = max(1, _ROWS // z.shape[0])
+    if len(probes) <= together:
+        return activations, _derivatives(rules, probes, wanted, order)
     parts = [_derivatives(rules, part, wanted, order) for part in probes.split(together)]
-    if len(parts) == 1:
-        return activations, parts[0]
     return activations, [torch.cat(derivatives) for derivatives in zip(*parts, strict=True)]
 
 

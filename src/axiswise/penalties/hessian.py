@@ -39,22 +39,17 @@ def hessian_penalty(
     `orojar_penalty` has, on vᵀHw instead of vᵀJᵀJw. Reduced over batch and outputs together.
 
     Args:
-        generator: Callable (batch, *latent) → (batch, *output), or a tuple or list of such; or its
-            `Jacobian`, without z and options.
+        generator: As in `jl1_penalty`; or its `Jacobian`, without z and options.
         z: Latents, (batch, *latent), floating.
-        probes: Number k ≥ 2 of Rademacher probes (the paper has 2), or probes of your own,
-            (k, batch, *latent).
-        groups: Number of groups, 2…latent, or probes of your own, (group, batch, *latent).
+        probes: As in `orojar_penalty`.
+        groups: As in `orojar_penalty`.
         reduction: "mean" or "max" over batch and outputs; None for each sample's mean over
             outputs.
         rng: Source of randomness; None for torch's global one.
-        **options: Of the `Jacobian`: method, where "finite" is the published central differences
-            (G(z + εv) − 2G(z) + G(z − εv))/ε²; epsilon (0.1 as published), detach, chunk_size,
-            layers, then, conditioning.
+        **options: Of the `Jacobian`; epsilon is 0.1 as published, with central differences.
 
     Returns:
-        A scalar ≥ 0; with reduction=None a tensor (batch,), or (activation, batch) for a
-        generator that returns several activations.
+        A scalar ≥ 0, or values, as `jl1_penalty`.
 
     Raises:
         ValueError: On fewer than two probes or groups, on both at once, or on bad arguments as

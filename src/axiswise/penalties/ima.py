@@ -40,7 +40,7 @@ def ima_contrast(
         zero_columns: What becomes of a column of length zero: "error", or "drop" to leave it out
             (for that sample).
         reduction: "mean" or "max" over the batch; None for a value for each sample.
-        **options: Of the `Jacobian`, as in `jl1_penalty`.
+        **options: Of the `Jacobian`.
 
     Returns:
         As `jl1_penalty`; very large or infinite where columns are linearly dependent.

@@ -94,7 +94,7 @@ def _summed(
     reduction: Reduction,
 ) -> Tensor:
     """The sum of lengths (batch, k) over the columns, scaled up to all of them."""
-    found = jacobian.columns(columns_of(jacobian, columns, rng))
+    found = jacobian.columns_at(columns_of(jacobian, columns, rng))
 
     def total(column: Tensor) -> Tensor:
         products = column.transpose(0, 1)  # as they lie in memory

@@ -57,8 +57,7 @@ def orojar_penalty(
     of the highest variance, but the one form that can be sampled scale-free.
 
     Args:
-        generator: Callable (batch, *latent) → (batch, *output), or a tuple or list of such; or its
-            `Jacobian`, without z and options.
+        generator: As in `jl1_penalty`; or its `Jacobian`, without z and options.
         z: Latents, (batch, *latent), floating.
         probes: Number k ≥ 2 of Rademacher probes (the paper has 2), or probes of your own,
             (k, batch, *latent).
@@ -76,12 +75,10 @@ def orojar_penalty(
         reduction: "mean" over the batch; "max", which the paper's GAN code has and its published
             GAN weights belong to; None for a value for each sample.
         rng: Source of randomness; None for torch's global one.
-        **options: Of the `Jacobian`: method, epsilon (0.1 as published), detach, chunk_size,
-            layers, then, conditioning.
+        **options: Of the `Jacobian`; epsilon is 0.1 as published.
 
     Returns:
-        A scalar ≥ 0; with reduction=None a tensor (batch,), or (activation, batch) for a
-        generator that returns several activations.
+        A scalar ≥ 0, or values, as `jl1_penalty`.
 
     Raises:
         ValueError: On fewer than two probes, groups or columns, on two of these at once, on
@@ -139,7 +136,7 @@ def _of_columns(
         if count < 2:
             raise ValueError(f"columns must be at least 2, of which pairs are made, got {count}")
         scale = latent * (latent - 1) / (count * (count - 1))
-    found = jacobian.columns(index, step=_EPSILON)
+    found = jacobian.columns_at(index, step=_EPSILON)
     return reduced(found, lambda column: scale * orthogonality(column, normalize), reduction)
 
 

@@ -78,9 +78,9 @@ def sample_groups(
         batch: Number of samples.
         latent: Number of latents.
         groups: Number of groups, 2…latent; their sizes differ by one at most.
-        rng: Source of randomness; None for torch's global one.
-        device: Where the probes go; the draw itself is made on the rng's device.
-        dtype: Their type; None for torch's default.
+        rng: As in `rademacher`.
+        device: As in `rademacher`.
+        dtype: As in `rademacher`.
 
     Returns:
         (group, batch, latent), entries 0 or ±1, each latent in exactly one group.
@@ -133,10 +133,8 @@ def groups_of(
 ) -> Tensor:
     """Probes of at least two groups, (group, batch, *latent), drawn or given."""
     if isinstance(groups, int):
-        batch, latent = jacobian.batch, jacobian.latent
-        flat = sample_groups(
-            batch, latent, groups, rng=rng, device=jacobian.device, dtype=jacobian.dtype
-        )
+        size, like = (jacobian.batch, jacobian.latent, groups), jacobian
+        flat = sample_groups(*size, rng=rng, device=like.device, dtype=like.dtype)
         drawn: Tensor = flat.unflatten(2, jacobian.shape[1:])
         return drawn
     if groups.shape[0] < 2:

@@ -1,0 +1,144 @@
+"""Three ways to differentiate a pass: forward mode, differences as published, reverse mode."""
+
+import functools
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from axiswise.jacobian.checks import checked_activations
+from axiswise.jacobian.layers import Pass
+from axiswise.jacobian.norms import NormsForJacobians
+from axiswise.support.precision import exact_convolutions
+
+# Derivatives, one tensor for each activation, and the outputs of the generator that are kept.
+Pushed = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
+# Of latents; the generator's outputs are not kept if keep=False.
+Activations = Callable[..., Pushed]
+
+# What PyTorch says of a custom function without the rules that jvp, or jvp under vmap, needs.
+_NO_RULE = ("forward AD", "forward-mode", "autograd.Function", "does not have vmap support")
+
+
+def forward(
+    activations: Activations, z: Tensor, probes: Tensor, order: int, _epsilon: float
+) -> Pushed:
+    """The first or second derivative of t ↦ G(z + tv) at t = 0 for each probe v."""
+
+    def along(probe: Tensor) -> Pushed:
+        differentiated = activations
+        for _ in range(order):
+            differentiated = functools.partial(_directional, differentiated, probe)
+        return differentiated(z)
+
+    if not torch.compiler.is_compiling():
+        _load_forward_rules()
+    try:
+        if probes.shape[0] == 1:  # vmap over one probe costs time and gains nothing
+            products, kept = along(probes[0])
+            return tuple(product[None] for product in products), kept
+        return torch.func.vmap(along, out_dims=(0, None), randomness="same")(  # type: ignore[arg-type]
+            probes
+        )
+    except NotImplementedError as error:
+        raise NotImplementedError(_no_forward_derivative(error)) from error
+    except RuntimeError as error:
+        if "would mutate a captured Tensor" in str(error):
+            raise ValueError(
+                "generator must leave the tensors that it holds as they are, but changes one in "
+                "place (batch norm in train mode does: call .eval() first)"
+            ) from error
+        if not any(phrase in str(error) for phrase in _NO_RULE):
+            raise
+        raise NotImplementedError(_no_forward_derivative(error)) from error
+
+
+def finite(
+    activations: Activations, z: Tensor, probes: Tensor, order: int, epsilon: float
+) -> Pushed:
+    """(G(z + εv) − G(z))/ε for order 1, (G(z + εv) − 2G(z) + G(z − εv))/ε² for order 2."""
+    # Differences of numbers rounded to bfloat16 would be mostly rounding.
+    with torch.autocast(z.device.type, enabled=False), exact_convolutions():
+        here, kept = activations(z)
+        differences = []
+        for probe in probes:
+            ahead, _ = activations(z + epsilon * probe, keep=False)
+            if order == 1:
+                pairs = zip(ahead, here, strict=True)
+                differences.append([(a - h) / epsilon for a, h in pairs])
+            else:
+                behind, _ = activations(z - epsilon * probe, keep=False)
+                triples = zip(ahead, here, behind, strict=True)
+                differences.append([(a - 2 * h + b) / epsilon**2 for a, h, b in triples])
+        return tuple(torch.stack(parts) for parts in zip(*differences, strict=True)), kept
+
+
+def pull(part: Pass, z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any]) -> Pushed:
+    """Products Jᵀu at z, (probe, batch, *latent); u (probe, batch, *output) of an activation."""
+    recorded = torch.is_grad_enabled()
+    with torch.inference_mode(False), torch.enable_grad(), NormsForJacobians():
+        here = z if z.requires_grad else z.detach().clone().requires_grad_()
+        outputs = part.differentiated(here.clone(), **conditioning)  # which may work in place
+        activations = checked_activations(outputs, z.shape[0])
+        _check_pulled(probes, activations)
+        pairs = [pair for pair in zip(activations, probes, strict=True) if pair[0].requires_grad]
+        if not pairs:
+            raise ValueError(
+                "generator must record gradients for transposed products, but its output has no "
+                "way back to z: call it without torch.no_grad() and .detach()"
+            )
+        pulled = [
+            torch.autograd.grad(
+                [activation for activation, _ in pairs],
+                here,
+                [probe[row].to(activation) for activation, probe in pairs],
+                create_graph=recorded,
+                retain_graph=True,
+                materialize_grads=True,
+            )[0]
+            for row in range(len(probes[0]))
+        ]
+        return (torch.stack(pulled),), ()
+
+
+def _check_pulled(probes: tuple[Tensor, ...], activations: tuple[Tensor, ...]) -> None:
+    if len(probes) != len(activations):
+        raise ValueError(
+            f"probes must be one for each of the generator's {len(activations)} tensors, "
+            f"got {len(probes)}"
+        )
+    for probe, activation in zip(probes, activations, strict=True):
+        if probe.shape[1:] != activation.shape or len(probe) == 0:
+            raise ValueError(
+                "probes must be (probe, batch, *output) = (≥ 1, "
+                f"{', '.join(map(str, activation.shape))}), got {tuple(probe.shape)}"
+            )
+
+
+def _directional(function: Activations, probe: Tensor, z: Tensor) -> Pushed:
+    result = torch.func.jvp(function, (z,), (probe,), has_aux=True)
+    return result[1], result[2]  # type: ignore[misc]  # declared without has_aux
+
+
+@functools.cache
+def _load_forward_rules() -> None:
+    """Call jvp once with warnings off: PyTorch's first one calls what PyTorch deprecates."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
+
+
+def _no_forward_derivative(error: Exception) -> str:
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    owners = (frame.f_locals.get("cls") for frame in frames)
+    custom = [c.__name__ for c in owners if isinstance(c, type(torch.autograd.Function))]
+    name = f" {custom[0]}" if custom else ""
+    return (
+        f"the generator uses an operation{name} without a forward-mode derivative (or without one "
+        "that torch.func.vmap can batch); use method='finite', or replace the operation (fused "
+        "attention: run it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)). PyTorch says: "
+        + str(error).splitlines()[0]
+    )
