@@ -31,14 +31,13 @@ def check_settings(method: str, epsilon: float | None, chunk_size: int | None) -
         raise ValueError(f"chunk_size must be at least 1, got {chunk_size}")
 
 
-def check_probes(probes: Tensor, shape: torch.Size) -> None:
-    """Refuse probes that are not (probe, *shape), shape (batch, *latent)."""
-    if probes.dim() != 1 + len(shape) or probes.shape[1:] != shape or probes.shape[0] == 0:
-        latent = "latent" if len(shape) == 2 else "*latent"
-        raise ValueError(
-            f"probes must be (probe, batch, {latent}) = (≥ 1, {', '.join(map(str, shape))}), "
-            f"got {tuple(probes.shape)}"
-        )
+def check_rows(
+    rows: Tensor, shape: torch.Size, what: str = "probes must be (probe, batch, *latent)"
+) -> None:
+    """Refuse what is not (row, *shape), at least one row."""
+    if rows.shape[1:] != shape or len(rows) == 0:
+        sizes = ", ".join(map(str, shape))
+        raise ValueError(f"{what} = (≥ 1, {sizes}), got {tuple(rows.shape)}")
 
 
 def checked_columns(

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from axiswise.jacobian.checks import checked_activations
+from axiswise.jacobian.checks import check_rows, checked_activations
 from axiswise.jacobian.layers import Pass
 from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.support.precision import exact_convolutions
@@ -111,11 +111,7 @@ def _check_pulled(probes: tuple[Tensor, ...], activations: tuple[Tensor, ...]) -
             f"got {len(probes)}"
         )
     for probe, activation in zip(probes, activations, strict=True):
-        if probe.shape[1:] != activation.shape or len(probe) == 0:
-            raise ValueError(
-                "probes must be (probe, batch, *output) = (≥ 1, "
-                f"{', '.join(map(str, activation.shape))}), got {tuple(probe.shape)}"
-            )
+        check_rows(probe, activation.shape, "probes must be (probe, batch, *output)")
 
 
 def _directional(function: Activations, probe: Tensor, z: Tensor) -> Pushed:

@@ -12,7 +12,7 @@ from axiswise.jacobian.checks import (
     Method,
     Outputs,
     check_latents,
-    check_probes,
+    check_rows,
     check_settings,
 )
 from axiswise.jacobian.differentiation import pull
@@ -184,7 +184,7 @@ class Jacobian(JacobianOperator):
         return self._output
 
     def _pushed(self, probes: Tensor, order: Literal[1, 2], step: float) -> Derivatives:
-        check_probes(probes, self.shape)
+        check_rows(probes, self.shape)
         here = self.z.detach() if self._detach else self.z
         if self._keeps and self._detach and self.z.requires_grad:
             here.requires_grad_()  # the output needs a way back to z even if the penalty has none

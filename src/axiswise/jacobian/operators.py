@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from axiswise.jacobian.checks import check_probes, checked_columns
+from axiswise.jacobian.checks import check_rows, checked_columns
 from axiswise.support.precision import full_precision
 
 Derivatives = Tensor | tuple[Tensor, ...]
@@ -106,7 +106,7 @@ class Along(JacobianOperator):
     """
 
     def __init__(self, jacobian: JacobianOperator, directions: Directions) -> None:
-        check_directions(directions, jacobian.shape)
+        _check_directions(directions, jacobian.shape)
         self.jacobian = jacobian
         self.directions = directions.to(jacobian.device, jacobian.dtype)
         self.shape = torch.Size((jacobian.batch, len(directions)))
@@ -132,7 +132,7 @@ class Along(JacobianOperator):
 
     def along(self, directions: Directions) -> "Along":
         """See `JacobianOperator.along`."""
-        check_directions(directions, self.shape)
+        _check_directions(directions, self.shape)
         return Along(
             self.jacobian, torch.tensordot(directions.to(self.directions), self.directions, 1)
         )
@@ -144,7 +144,7 @@ class Along(JacobianOperator):
         return self.directions[index.T]
 
     def _combined(self, probes: Tensor) -> Tensor:
-        check_probes(probes, self.shape)
+        check_rows(probes, self.shape)
         flat = probes.to(self.directions) @ self.directions.flatten(1)
         combined: Tensor = flat.unflatten(2, self.jacobian.shape[1:])
         return combined
@@ -182,7 +182,7 @@ class KnownJacobian(JacobianOperator):
         step: float = 1e-3,  # noqa: ARG002
     ) -> Float[Tensor, "probe batch ..."]:
         """See `JacobianOperator.products`."""
-        check_probes(probes, self.shape)
+        check_rows(probes, self.shape)
         return torch.einsum("pbl,bl...->pb...", probes.to(self._columns), self._columns)
 
     def curvatures(self, probes: Probes, *, step: float = 0.1) -> Products:  # noqa: ARG002
@@ -209,18 +209,13 @@ class KnownJacobian(JacobianOperator):
 
     def along(self, directions: Directions) -> "KnownJacobian":
         """See `JacobianOperator.along`."""
-        check_directions(directions, self.shape)
+        _check_directions(directions, self.shape)
         moved = torch.einsum("ds,bs...->db...", directions.to(self._columns), self._columns)
         return KnownJacobian(moved.transpose(0, 1))
 
 
-def check_directions(directions: Tensor, shape: torch.Size) -> None:
-    """Refuse what is not (direction, *latent) for latents of the shape (batch, *latent)."""
-    if directions.dim() != len(shape) or directions.shape[1:] != shape[1:] or not len(directions):
-        raise ValueError(
-            f"directions must be (direction, *latent) = (≥ 1, {', '.join(map(str, shape[1:]))}), "
-            f"got {tuple(directions.shape)}"
-        )
+def _check_directions(directions: Tensor, shape: torch.Size) -> None:
+    check_rows(directions, shape[1:], "directions must be (direction, *latent)")
 
 
 def each(derivatives: Derivatives, of_one: Callable[[Tensor], Tensor]) -> Derivatives:

@@ -10,9 +10,9 @@ from axiswise.penalties.hessian import hessian_penalty
 from axiswise.penalties.ima import cosine_contrast, ima_contrast
 from axiswise.penalties.jl1 import jl1_penalty, jl2_penalty
 from axiswise.penalties.orojar import orojar_penalty
-from axiswise.penalties.reduction import Reduction
 from axiswise.penalties.sampling import rademacher, sample_columns, sample_groups
 from axiswise.penalties.scores import (
+    Reduction,
     column_cosines,
     l1_lengths,
     off_diagonal_energy,

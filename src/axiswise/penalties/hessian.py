@@ -15,8 +15,8 @@ from axiswise.jacobian import (
     as_jacobian,
 )
 from axiswise.penalties.family import penalty
-from axiswise.penalties.reduction import Reduction, reduced_with_outputs
 from axiswise.penalties.sampling import check_one_of, groups_of, probes_of, split_chance
+from axiswise.penalties.scores import Reduction, reduced_with_outputs
 from axiswise.support.precision import full_precision
 
 

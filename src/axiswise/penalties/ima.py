@@ -16,8 +16,7 @@ from axiswise.jacobian import (
     gram,
 )
 from axiswise.penalties.family import penalty
-from axiswise.penalties.reduction import Reduction, reduced
-from axiswise.penalties.scores import column_cosines
+from axiswise.penalties.scores import Reduction, column_cosines, reduced
 
 
 @penalty("ima")

@@ -16,9 +16,8 @@ from axiswise.jacobian import (
     as_jacobian,
 )
 from axiswise.penalties.family import penalty
-from axiswise.penalties.reduction import Reduction, reduced
 from axiswise.penalties.sampling import columns_of
-from axiswise.penalties.scores import l1_lengths, squared_lengths
+from axiswise.penalties.scores import Reduction, l1_lengths, reduced, squared_lengths
 
 
 @penalty("jl1")

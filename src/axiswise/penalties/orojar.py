@@ -17,7 +17,6 @@ from axiswise.jacobian import (
     as_jacobian,
 )
 from axiswise.penalties.family import penalty
-from axiswise.penalties.reduction import Reduction, reduced
 from axiswise.penalties.sampling import (
     check_one_of,
     columns_of,
@@ -25,7 +24,7 @@ from axiswise.penalties.sampling import (
     probes_of,
     split_chance,
 )
-from axiswise.penalties.scores import orthogonality, squared_lengths
+from axiswise.penalties.scores import Reduction, orthogonality, reduced, squared_lengths
 
 _EPSILON = 0.1  # of the published differences
 
@@ -59,8 +58,7 @@ def orojar_penalty(
     Args:
         generator: As in `jl1_penalty`; or its `Jacobian`, without z and options.
         z: Latents, (batch, *latent), floating.
-        probes: Number k ≥ 2 of Rademacher probes (the paper has 2), or probes of your own,
-            (k, batch, *latent).
+        probes: Number k ≥ 2 (the paper has 2), or probes of your own, (k, batch, *latent).
         groups: Number of groups, 2…latent, or probes of your own, (group, batch, *latent), as
             `sample_groups` draws them.
         columns: Number k of random columns for each sample, 2…latent, or indices of your own, (k,)
@@ -72,8 +70,8 @@ def orojar_penalty(
             the right expectation.
         normalize: The scale-free form 2·Σ_{i≠j} cos²(J_i, J_j), which shrinking J does not lower;
             exact or over columns; pairs with a column of length zero count 0.
-        reduction: "mean" over the batch; "max", which the paper's GAN code has and its published
-            GAN weights belong to; None for a value for each sample.
+        reduction: "mean" or "max" over the batch; the paper's GAN code and published GAN weights
+            have "max". None for a value for each sample.
         rng: Source of randomness; None for torch's global one.
         **options: Of the `Jacobian`; epsilon is 0.1 as published.
 
@@ -104,22 +102,11 @@ def orojar_penalty(
         products = jacobian.products(probes_of(jacobian, probes, rng), step=_EPSILON)
         return reduced(products, lambda product: squared_lengths(product).var(0), reduction)
     if groups is not None:
-        return _grouped(jacobian, groups, rng, reduction)
+        drawn = groups_of(jacobian, groups, rng)
+        split = split_chance(drawn.shape[0], jacobian.latent)
+        products = jacobian.products(drawn, step=_EPSILON)
+        return reduced(products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction)
     return _of_columns(jacobian, columns, normalize, rng, reduction)
-
-
-def _grouped(
-    jacobian: JacobianOperator,
-    groups: int | Probes,
-    rng: torch.Generator | None,
-    reduction: Reduction,
-) -> Tensor:
-    drawn = groups_of(jacobian, groups, rng)
-    split = split_chance(drawn.shape[0], jacobian.latent)
-    products = jacobian.products(drawn, step=_EPSILON)
-    return reduced(
-        products, lambda product: orthogonality(product.transpose(0, 1)) / split, reduction
-    )
 
 
 def _of_columns(
