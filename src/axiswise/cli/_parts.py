@@ -11,12 +11,6 @@ def given(options: argparse.Namespace, *names: str) -> dict[str, Any]:
     return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
-def refuse(options: argparse.Namespace, kind: str, *names: str) -> None:
-    """Refuse options that are for folders of another kind."""
-    for name in given(options, *names):
-        raise ValueError(f"--{name} is for folders of {kind}, which this is not")
-
-
 def print_table(rows: list[list[str]]) -> None:
     """Print rows, of which the first is the header."""
     from rich.console import Console

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from axiswise.cli._parts import Commands, print_table, refuse
+from axiswise.cli._parts import Commands, print_table
 
 
 def add(commands: Commands) -> None:
@@ -27,43 +27,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Compare, and print the table and where it is."""
-    from axiswise.runs.discover import holds_directions
-
-    kinds = {holds_directions(source) for source in options.sources}
-    if len(kinds) > 1:
-        raise ValueError("FOLDER … must be runs or directions, and not both")
-    print_table((_directions if kinds.pop() else _runs)(options))
-    print(options.out)
-
-
-def _directions(options: argparse.Namespace) -> list[list[str]]:
-    from axiswise.runs.compare_directions import compare_directions, write_agreement
-
-    refuse(options, "runs", "scores", "udr")
-    agreement = compare_directions(options.sources)
-    write_agreement(agreement, options.sources, options.out)
-    return agreement.rows
-
-
-def _runs(options: argparse.Namespace) -> list[list[str]]:
     from axiswise.cli.progress import bars
-    from axiswise.runs.compare import (
-        choose_scores,
-        comparison_rows,
-        group_by_recipe,
-        read_evaluations,
-        write_comparison,
-    )
+    from axiswise.runs.dispatch import compare
 
-    evaluations = read_evaluations(options.sources)
-    if options.udr:
-        from axiswise.runs.udr import SIMILARITIES, add_udr
-
-        # A wrong name is to cost no encoding.
-        choose_scores(evaluations, [s for s in options.scores or () if s not in SIMILARITIES])
-        with bars() as start_bar:
-            evaluations = add_udr(evaluations, start_bar)
-    if options.scores:
-        evaluations = choose_scores(evaluations, options.scores)
-    write_comparison(evaluations, options.sources, options.out)
-    return comparison_rows(group_by_recipe(evaluations))
+    with bars() as start_bar:
+        rows = compare(options.sources, options.out, options.scores, options.udr, start_bar)
+    print_table(rows)
+    print(options.out)

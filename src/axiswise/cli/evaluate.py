@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from axiswise.cli._parts import Commands, print_table, refuse
+from axiswise.cli._parts import Commands, print_table
 from axiswise.support.family import declared_names
 
 
@@ -33,34 +33,11 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Score, and print the scores and where they are."""
-    from axiswise.runs.discover import holds_directions
+    from axiswise.cli.progress import bars
+    from axiswise.runs.dispatch import evaluate
 
-    (_directions if holds_directions(options.folder) else _run)(options)
+    own = {name: getattr(options, name) for name in ("radius", "features", "generator")}
+    with bars() as start_bar:
+        rows = evaluate(options.folder, options.metrics, options.seed, start_bar, **own)
+    print_table(rows)
     print(Path(options.folder) / "evaluation.json")
-
-
-def _directions(options: argparse.Namespace) -> None:
-    from axiswise.cli.progress import bars
-    from axiswise.runs.evaluate_directions import evaluate_directions, score_table
-
-    refuse(options, "runs", "radius", "features")
-    with bars() as start_bar:
-        result = evaluate_directions(
-            options.folder, options.generator, options.metrics, options.seed, start_bar
-        )
-    print_table(score_table(result["scores"]))
-
-
-def _run(options: argparse.Namespace) -> None:
-    from axiswise.cli.progress import bars
-    from axiswise.runs.evaluate import evaluate_run
-    from axiswise.runs.run import load_run
-    from axiswise.runs.show import score_rows
-
-    refuse(options, "directions", "generator")
-    run = load_run(options.folder)
-    with bars() as start_bar:
-        result = evaluate_run(
-            run, options.metrics, options.radius, options.seed, start_bar, options.features
-        )
-    print_table(score_rows(result["scores"]))

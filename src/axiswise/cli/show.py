@@ -1,9 +1,8 @@
 """`axiswise show`: draw pictures of a run, or of directions."""
 
 import argparse
-from pathlib import Path
 
-from axiswise.cli._parts import Commands, given, refuse
+from axiswise.cli._parts import Commands
 
 
 def add(commands: Commands) -> None:
@@ -20,33 +19,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Draw, and print where the report is."""
-    from axiswise.runs.discover import holds_directions
-
-    print((_directions if holds_directions(options.folder) else _run)(options))
-
-
-def _directions(options: argparse.Namespace) -> Path:
     from axiswise.cli.progress import bars
-    from axiswise.runs.discover import open_directions
-    from axiswise.runs.show_directions import show_directions
+    from axiswise.runs.dispatch import show
 
-    _, generator, _ = open_directions(options.folder, options.generator)
+    own = {name: getattr(options, name) for name in ("generator", "only", "extent", "samples")}
     with bars() as start_bar:
-        return show_directions(
-            Path(options.folder),
-            generator,
-            seed=options.seed,
-            start_bar=start_bar,
-            **given(options, "only", "extent", "samples"),
-        )
-
-
-def _run(options: argparse.Namespace) -> Path:
-    from axiswise.cli.progress import bars
-    from axiswise.runs.run import load_run
-    from axiswise.runs.show import show_run
-
-    refuse(options, "directions", "only", "extent", "samples", "generator")
-    run = load_run(options.folder)
-    with bars() as start_bar:
-        return show_run(run, options.seed, start_bar)
+        report = show(options.folder, options.seed, start_bar, **own)
+    print(report)

@@ -19,10 +19,42 @@ from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import flat_config
 from axiswise.runs.table import TABLE, TableRow, read_table
 from axiswise.support.files import write_atomically
+from axiswise.support.progress import StartBar, no_bars
 from axiswise.training.recipe import read_keys
 
 # score → recipe → value of each seed
 Values = dict[str, dict[str, list[float]]]
+
+
+def compare_runs(
+    sources: Sequence[str],
+    out: Path,
+    scores: Sequence[str] | None = None,
+    udr: bool | None = None,
+    start_bar: StartBar = no_bars,
+) -> list[list[str]]:
+    """Compare runs, write the comparison to a folder, and return its table of text.
+
+    Args:
+        sources: What `read_evaluations` takes.
+        out: The folder.
+        scores: Names of the scores that are compared; all if None.
+        udr: Whether runs of one config are scored by each other too, by `add_udr`.
+        start_bar: Starts a progress bar.
+
+    It raises what `read_evaluations` and `choose_scores` raise.
+    """
+    evaluations = read_evaluations(sources)
+    if udr:
+        from axiswise.runs.udr import SIMILARITIES, add_udr
+
+        # A wrong name is found before images are encoded.
+        choose_scores(evaluations, [name for name in scores or () if name not in SIMILARITIES])
+        evaluations = add_udr(evaluations, start_bar)
+    if scores:
+        evaluations = choose_scores(evaluations, scores)
+    write_comparison(evaluations, sources, out)
+    return comparison_rows(group_by_recipe(evaluations))
 
 
 def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:

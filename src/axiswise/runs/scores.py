@@ -4,7 +4,7 @@ import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,12 +12,32 @@ from torch import Tensor
 from axiswise import metrics
 from axiswise.data import FactorData
 from axiswise.metrics import METRICS, Metric
+from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.runs.run import Run
 from axiswise.support.imports import is_import_path
 
 Scores = dict[str, Any]
 
 LOCAL = "local"  # by itself, those that the paper takes locally; local_NAME is one of any metric's
+
+
+class Scorable(Protocol):
+    """What decides which metrics fit: a `Run` has it, and a run that is not trained yet."""
+
+    @property
+    def autoencodes(self) -> bool:
+        """Whether its model encodes images and decodes codes."""
+        ...
+
+    @property
+    def factor_sizes(self) -> tuple[int, ...] | None:
+        """(factor,), how many values each has; None if no factors are known."""
+        ...
+
+    @property
+    def protocol(self) -> EvaluationProtocol:
+        """How it is scored."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -66,7 +86,7 @@ def choose(run: Run, names: Sequence[str] | None) -> list[Chosen]:
     return sorted(chosen, key=lambda one: (one.metric.of_run, one.local))
 
 
-def check_names(run: Run, names: Sequence[str]) -> list[Chosen]:
+def check_names(run: Scorable, names: Sequence[str]) -> list[Chosen]:
     """Find metrics as `choose` does, whatever is installed."""
     chosen: dict[str, Chosen] = {}
     for name in names:
@@ -79,7 +99,7 @@ def check_names(run: Run, names: Sequence[str]) -> list[Chosen]:
     return list(chosen.values())
 
 
-def _find(run: Run, name: str) -> list[Chosen]:
+def _find(run: Scorable, name: str) -> list[Chosen]:
     """The metrics that a name stands for."""
     if name == LOCAL:
         return [Chosen(metric, True) for metric in _declared() if metric.usual_locally]
@@ -99,7 +119,7 @@ def _declared() -> list[Metric]:
     return [METRICS.find(name) for name in METRICS.names()]
 
 
-def _usual(run: Run) -> list[str]:
+def _usual(run: Scorable) -> list[str]:
     """The papers' metrics for such a run, but for those that it cannot have."""
     kinds = ("always", "autoencoder" if run.autoencodes else "generator")
     usual = [metric for metric in _declared() if metric.usual in kinds]
@@ -117,18 +137,18 @@ def _possible(run: Run) -> list[str]:
     return [LOCAL, *names] if _all_local_fit(run) else names
 
 
-def _all_local_fit(run: Run) -> bool:
+def _all_local_fit(run: Scorable) -> bool:
     return all(_fits(run, found) for found in _find(run, LOCAL))
 
 
-def _fits(run: Run, chosen: Chosen) -> bool:
+def _fits(run: Scorable, chosen: Chosen) -> bool:
     """Whether a run can have a metric, and it means something."""
     if "two factors" in chosen.metric.needs:
         return not _missing(run, chosen) and sum(size > 1 for size in run.factor_sizes or ()) > 1
     return not _missing(run, chosen)
 
 
-def _missing(run: Run, chosen: Chosen) -> str:
+def _missing(run: Scorable, chosen: Chosen) -> str:
     """What a run lacks for a metric, whatever is installed; nothing if it lacks nothing."""
     metric, sizes = chosen.metric, run.factor_sizes
     if sizes is None and not metric.of_run:
@@ -142,7 +162,7 @@ def _missing(run: Run, chosen: Chosen) -> str:
     return "" if seen <= set(gives) else "features"
 
 
-def check_radius(run: Run) -> None:
+def check_radius(run: Scorable) -> None:
     """Refuse a radius within which no factor of the run's data has another value."""
     if run.factor_sizes is not None and not _varies_locally(run):
         raise ValueError(
@@ -150,11 +170,11 @@ def check_radius(run: Run) -> None:
         )
 
 
-def _varies_locally(run: Run) -> bool:
+def _varies_locally(run: Scorable) -> bool:
     return metrics.varies_locally(run.factor_sizes or (), min(run.protocol.radius))
 
 
-def _refuse(run: Run, chosen: Chosen) -> None:
+def _refuse(run: Scorable, chosen: Chosen) -> None:
     """Raise an error if a run cannot have a metric, whatever is installed."""
     missing = _missing(run, chosen)
     if missing == "features":
@@ -181,7 +201,7 @@ def _not_installed(run: Run, metric: Metric) -> ImportError | None:
     return None
 
 
-def _shown(run: Run) -> str:
+def _shown(run: Scorable) -> str:
     """The names of metrics that a run can have, for people."""
     fitting = [metric for metric in _declared() if _fits(run, Chosen(metric))]
     names = [metric.name for metric in fitting]

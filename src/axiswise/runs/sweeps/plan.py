@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from jsonargparse import ArgumentError
 
-from axiswise.runs.folder import RunFolder
-from axiswise.runs.protocol import read_settings
-from axiswise.runs.run import Run
+from axiswise.data import FactorData
+from axiswise.nets import Autoencoder
+from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.files import UnreadableFileError
@@ -177,13 +176,22 @@ def _checked(
     return config, digest[:8]
 
 
+@dataclass(frozen=True)
+class _Expected:
+    """What metrics need of a run, known before it trains."""
+
+    autoencodes: bool
+    factor_sizes: tuple[int, ...] | None
+    protocol: EvaluationProtocol
+
+
 def _check(settings: Settings, metrics: tuple[str, ...]) -> None:
     """Refuse a recipe whose networks do not fit, and scores that its runs do not have."""
     recipe, protocol = settings.build(), settings.section("evaluation")
-    model = start(recipe).model
+    model, data = start(recipe).model, recipe.data
     protocol.check(model.latent_dim)
-    run = Run(RunFolder(""), recipe, recipe.data, model, 0, torch.device("cpu"), protocol)
-    check_names(run, metrics)
+    sizes = data.factor_sizes if isinstance(data, FactorData) else None
+    check_names(_Expected(isinstance(model, Autoencoder), sizes, protocol), metrics)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
