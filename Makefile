@@ -1,4 +1,4 @@
-# Everything is set up in .venv, by plain pip; `constraints.txt` holds the tested versions.
+# Everything is set up in .venv, by plain pip, with the versions in constraints.txt.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

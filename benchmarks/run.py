@@ -1,6 +1,6 @@
 """Run every benchmark, one after the other, and write what they print to results/benchmarks.md.
 
-Run on an otherwise idle machine: python benchmarks/run.py, or python benchmarks/run.py NAME … for
+On a computer that does nothing else: python benchmarks/run.py, or python benchmarks/run.py NAME … for
 some of them.
 """
 

@@ -1,4 +1,4 @@
-"""The examples of CONTRIBUTING.md: each is used from the command line, as it says."""
+"""The examples of CONTRIBUTING.md, each by the commands below it."""
 
 import re
 import shlex

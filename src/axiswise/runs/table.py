@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,35 +16,21 @@ _BETWEEN = "status"
 
 @dataclass(frozen=True)
 class TableRow:
-    """A run, as the table has it.
+    """A run, as a row of the table."""
 
-    Attributes:
-        recipe: What the runs of its config are grouped by.
-        seed: Its seed.
-        folder: Its run folder.
-        config: Config key, dotted, and value, as text; lists are JSON.
-        status: "finished", "there", "failed", or "missing" if the sweep did not come to it.
-        scores: Score and value; local ones by radius, as "local_mig 0.1".
-    """
-
-    recipe: str
+    recipe: str  # the name that its scores are grouped by
     seed: int
     folder: str
-    config: dict[str, str]
-    status: str
-    scores: dict[str, float]
+    config: dict[str, str]  # by dotted key; lists are JSON
+    status: str  # "finished", "there", "failed", or "missing" if the sweep has not come to it
+    scores: dict[str, float]  # local ones by radius, as "local_mig 0.1"
 
 
 def write_table(rows: Sequence[TableRow], path: Path) -> None:
-    """Write a table, CSV, whole or not at all.
-
-    Columns: recipe, seed, folder; the config's keys, those first that differ between runs; status;
-    the scores. A run with no scores yet has empty cells.
-
-    Raises:
-        OSError: If it cannot be written.
-    """
-    keys = _varying_first([row.config for row in rows])
+    """Write a table as CSV, those keys first in which configs differ; cells may be empty."""
+    configs = [row.config for row in rows]
+    keys = list(dict.fromkeys(key for config in configs for key in config))
+    keys.sort(key=lambda key: len({config.get(key) for config in configs}) == 1)
     names = list(dict.fromkeys(name for row in rows for name in row.scores))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -58,7 +44,13 @@ def write_table(rows: Sequence[TableRow], path: Path) -> None:
 
 
 def read_table(path: str | Path) -> list[TableRow]:
-    """Read a table that `write_table` wrote.
+    """Read the table of a sweep.
+
+    Args:
+        path: Its sweep.csv.
+
+    Returns:
+        A row for each run.
 
     Raises:
         UnreadableFileError: If it is damaged or something else.
@@ -85,8 +77,3 @@ def _row(header: list[str], row: list[str], middle: int) -> TableRow:
         status=row[middle],
         scores={name: float(value) for name, value in cells[middle + 1 :] if value},
     )
-
-
-def _varying_first(configs: Sequence[Mapping[str, str]]) -> list[str]:
-    keys = dict.fromkeys(key for config in configs for key in config)
-    return sorted(keys, key=lambda key: len({config.get(key) for config in configs}) == 1)

@@ -1,4 +1,4 @@
-"""`axiswise reproduce`: runs are made once, pages hold our numbers and the paper's."""
+"""`axiswise reproduce`: runs are made once, pages have our numbers and the paper's."""
 
 import json
 import re

@@ -42,7 +42,7 @@ class Processes:
 def wait_until(
     condition: Callable[[], object], process: "subprocess.Popen[str] | None" = None
 ) -> None:
-    """Wait for something that comes in a minute on a machine at rest, while a process lives."""
+    """Wait for something that comes in a minute on an idle computer, while a process lives."""
     deadline = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < deadline, "it took too long"

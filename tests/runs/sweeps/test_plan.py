@@ -128,7 +128,7 @@ def test_resources_and_retries_are_read(tiny_recipe: Path) -> None:
         ({"grid": {"steps": [10, 20, 0]}}, "--steps=0: steps must be at least 1, got 0"),
         ({"grid": {"steps": []}}, "grid: steps must not be an empty list"),
         ({"grid": {"steps": 10}}, "grid: steps must be a list, got 10"),
-        ({"grid": [10]}, "grid must hold keys and values"),
+        ({"grid": [10]}, "grid must be keys and values"),
         ({"list": [{"steps": 10}, {"terms.jl1.weight": "heavy"}]}, "heavy"),
         ({"list": {"steps": 10}}, "list must be a list of keys and values"),
         ({"seeds": 3}, "seeds must be a list of whole numbers, got 3"),

@@ -1,4 +1,4 @@
-"""A planned run: what its folder says of how far it is."""
+"""A planned run: its progress, as read from its folder."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Sweeps on one machine: nothing twice, nothing lost, nothing left behind."""
+"""Sweeps on one computer: each run is trained once, none is lost, no process stays."""
 
 import csv
 import operator

@@ -1,4 +1,4 @@
-"""The papers' figures: which runs each takes, and the numbers that the paper shows."""
+"""The papers' figures: the runs of each, and the numbers that the paper shows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,43 +12,25 @@ _FOLDER = resources.files("axiswise") / "figures"
 
 @dataclass(frozen=True)
 class Scale:
-    """How much is spent on a figure.
+    """The runs of a figure, at one scale."""
 
-    Attributes:
-        seeds: Of each model's runs.
-        models: What a model is called in the figure, and its recipe.
-        settings: Keys of these recipes that are changed.
-    """
-
-    seeds: list[int]
-    models: dict[str, str]
-    settings: dict[str, Any] = field(default_factory=dict)
+    seeds: list[int]  # of each model
+    models: dict[str, str]  # name in the figure → recipe
+    settings: dict[str, Any] = field(default_factory=dict)  # keys of the recipes that change
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure of a paper.
-
-    Attributes:
-        title: What it is called here.
-        source: Paper and figure.
-        about: What it shows.
-        page: How its page is drawn: Jacobian columns, scores against radius, or methods side by
-            side; the first model is the one that others are compared with.
-        metrics: What its runs are scored by, as `axiswise evaluate --metrics` has it. Figures that
-            share runs ask for the same.
-        scores: Scores that a run must have to be shown.
-        scales: "fast" for two hours of two cores at most, "paper" for the paper's own budget.
-        published: Score → model → radius → the paper's number.
-    """
+    """A figure of a paper; its first model is the one that others are compared with."""
 
     title: str
-    source: str
+    source: str  # paper and figure
     about: str
     page: Literal["columns", "radius", "methods"]
-    metrics: list[str]
-    scores: list[str]
-    scales: dict[str, Scale]
+    metrics: list[str]  # for `axiswise evaluate`; figures that share runs take the same
+    scores: list[str]  # that a run must have to be shown
+    scales: dict[str, Scale]  # "fast": at most two hours of two cores; "paper": its own budget
+    # Score → model → radius → the paper's number.
     published: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
 
 
@@ -59,11 +41,7 @@ def figure_names() -> list[str]:
 
 
 def read_figure(name: str) -> Figure:
-    """The figure of a name.
-
-    Raises:
-        ValueError: If there is no such figure.
-    """
+    """Read a figure by its name; a ValueError if there is none."""
     if name not in figure_names():
         raise ValueError(f"FIGURE must be one of {', '.join(figure_names())}; got {name!r}")
     content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Makes a figure of a paper again: from its runs to a page with our numbers beside the paper's."""
+"""Reproduces a figure of a paper: trains its runs, and writes our numbers beside the paper's."""
 
 import json
 from collections.abc import Sequence
@@ -27,15 +27,10 @@ from axiswise.support.files import UnreadableFileError, write_atomically
 
 @dataclass(frozen=True)
 class Reproduction:
-    """A figure that was reproduced.
+    """A figure that was reproduced."""
 
-    Attributes:
-        page: The page, HTML.
-        missing: Runs whose scores it lacks, each with the reason, if it is known.
-    """
-
-    page: Path
-    missing: list[tuple[PlannedRun, str]]
+    page: Path  # HTML
+    missing: list[tuple[PlannedRun, str]]  # runs without scores, each with the reason
 
 
 def reproduce(
@@ -48,28 +43,23 @@ def reproduce(
     train: bool = True,
     bars: Bars = no_sweep_bars,
 ) -> Reproduction:
-    """Train what is missing for a figure, score it, and write its page.
-
-    Runs lie in `out`, each in a folder that its config and seed name, so that figures share them.
-    The scores of each are kept in `out`/scores: the run itself may then be deleted, unless the page
-    shows its Jacobian.
+    """Train and score the missing runs of a figure, and write its page.
 
     Args:
         name: One of `axiswise.runs.figures.figure.figure_names`.
         scale: "fast", or "paper" for the paper's own budget.
-        out: Folder of the runs; the page goes to `out`/NAME-SCALE.
+        out: Folder of the runs, which figures share, and of their scores, which stay when a run is
+            deleted; the page goes to `out`/NAME-SCALE.
         seeds: Of each model; the figure's own if None.
-        workers: Processes that train at once; as many as there are cores or GPUs if None.
-        train: Whether to train and score what is missing; else the page has what is there.
-        bars: Opens progress bars for that many runs.
+        workers: Number of runs at once; by the number of cores and GPUs if None.
+        train: Whether to train and score what is missing.
+        bars: Opens progress bars for a number of runs.
 
     Returns:
-        The page, and what it lacks.
+        The page, and the runs that it lacks.
 
     Raises:
         ValueError: On an unknown figure or scale, or no seeds.
-        KeyboardInterrupt: On Ctrl-C, after all that was trained is saved.
-        OSError: If something cannot be read or written.
     """
     figure = read_figure(name)
     if scale not in figure.scales:
@@ -109,7 +99,7 @@ def reproduce(
 
 
 def planned_runs(figure: Figure, scale: Scale, out: Path) -> dict[str, list[PlannedRun]]:
-    """Model → its runs, one for each seed, in the folder `out`."""
+    """Model → its runs in the folder `out`, one for each seed."""
     shared = {"settings": scale.settings, "seeds": scale.seeds, "metrics": figure.metrics}
     return {model: plan({"recipe": name, **shared}, out) for model, name in scale.models.items()}
 
@@ -124,7 +114,7 @@ class _Kept:
         return self.folder / f"{run.folder.name}.json"
 
     def has(self, run: PlannedRun) -> bool:
-        """Whether the scores are there that the figure shows."""
+        """Whether a run has the scores that the figure shows."""
         try:
             scores = self.read(run)["scores"]
         except (OSError, UnreadableFileError):
@@ -143,7 +133,7 @@ class _Kept:
             write_atomically(self.path(run), (json.dumps(found, indent=2) + "\n").encode())
 
     def watching(self, on_progress: OnProgress) -> OnProgress:
-        """Keeps the scores of each run as it ends, and calls `on_progress`."""
+        """Keep the scores of each run as it ends, and call `on_progress`."""
         seen = 0
 
         def watch(progress: SweepProgress) -> None:

@@ -1,8 +1,8 @@
-"""Runs on a Ray cluster, whose machines need not share a disk.
+"""Runs on a Ray cluster, whose computers need not share a disk.
 
-A run trains on the disk of the machine that it runs on, in a process as on one machine alone. What
-it writes comes back while it trains, each checkpoint as soon as it is there, and is sent along when
-the run starts again: so it goes on from its newest checkpoint, on any machine.
+A task trains its run in a local folder, by `LocalEngine`, and sends back what it writes, each
+checkpoint at once. A run that starts again is sent its files, and continues from its newest
+checkpoint on any computer.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ Files = dict[str, bytes]  # path, seen from the folder that the run's folder is 
 
 @dataclass(frozen=True)
 class _News:
-    """What a run sends: new or changed files, the names of all, and in the end its outcome."""
+    """New or changed files of a run, the names of all, and in the end its outcome."""
 
     files: Files
     there: frozenset[str]
@@ -33,16 +33,7 @@ class _News:
 
 
 class RayEngine:
-    """Trains runs as tasks of a Ray cluster (an `axiswise.runs.sweeps.run_all.Engine`).
-
-    Args:
-        workers: How many runs at once; as many as the cluster has room for if None.
-        resources: What one run takes.
-        retries: How often a run that was lost with its machine or process is started again.
-
-    Raises:
-        ImportError: If Ray is not installed.
-    """
+    """Trains runs as tasks of a Ray cluster (an `axiswise.runs.sweeps.run_all.Engine`)."""
 
     def __init__(self, workers: int | None, resources: Resources, retries: int) -> None:
         try:
@@ -67,7 +58,7 @@ class RayEngine:
 
     @property
     def free(self) -> int:
-        """How many more runs it takes now; in Ray, those wait that there is no room for."""
+        """How many more runs it takes now; Ray queues those that find no room."""
         return 1 if self._workers is None else self._workers - len(self._tasks)
 
     def running(self) -> list[PlannedRun]:
@@ -83,7 +74,7 @@ class RayEngine:
             self._submit(_Task(run, lock, self._retries))
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """What has ended; returns when something has come, or after that time."""
+        """Return the outcomes of runs that ended, when news comes or after that time."""
         busy, self._busy = self._busy, []
         if busy or not self._tasks:
             return busy
@@ -136,7 +127,7 @@ class _Task:
 
 
 def _perform(line: str, files: Files, cpus: int) -> Iterator[_News]:
-    """A run in a folder of the cluster's machine, and what is new of it while it trains."""
+    """Train a run in a temporary folder, and send what is new."""
     there = PlannedRun.from_json(line)
     with tempfile.TemporaryDirectory(prefix="axiswise-") as place:
         run = replace(there, folder=Path(place) / there.folder.name)
@@ -159,7 +150,7 @@ def _perform(line: str, files: Files, cpus: int) -> Iterator[_News]:
 
 
 def _stamps(run: PlannedRun) -> dict[str, tuple[int, int]]:
-    """The files of a run and, for each, what changes with its content."""
+    """Time and size of each file of a run."""
     stamps = {}
     for path in (run.log, run.record, *run.folder.rglob("*")):
         with contextlib.suppress(FileNotFoundError):
@@ -171,7 +162,7 @@ def _stamps(run: PlannedRun) -> dict[str, tuple[int, int]]:
 
 
 def _read(run: PlannedRun, names: Iterable[str]) -> Files:
-    """Contents of files, checkpoints before the table of metrics, which must not fall behind."""
+    """Contents of files, checkpoints first: the table of metrics must not be older."""
     contents = {}
     for name in sorted(names, key=lambda name: not _is_checkpoint(name)):
         with contextlib.suppress(FileNotFoundError):  # a checkpoint that a newer one has replaced
@@ -180,7 +171,7 @@ def _read(run: PlannedRun, names: Iterable[str]) -> Files:
 
 
 def _write(files: Files, run: PlannedRun) -> None:
-    """Put files where they belong, checkpoints last, each after its checksum."""
+    """Write files, checkpoints last, each after its checksum."""
     for name in sorted(files, key=lambda name: (_is_checkpoint(name), name.endswith(".pt"))):
         path = run.folder.parent / name
         path.parent.mkdir(parents=True, exist_ok=True)

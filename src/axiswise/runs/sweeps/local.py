@@ -1,4 +1,4 @@
-"""Runs in several processes on this machine, each with its share of cores."""
+"""Runs in several local processes, each with its share of cores."""
 
 import contextlib
 import json
@@ -18,12 +18,10 @@ _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 class LocalEngine:
-    """Trains runs in processes of this machine (an `axiswise.runs.sweeps.run_all.Engine`).
+    """Trains runs in local processes (an `axiswise.runs.sweeps.run_all.Engine`).
 
-    Each process is started with its first run, and again after a run that failed.
-
-    Args:
-        environments: For each process, what its environment has beyond this one's.
+    There is a process for each of `environments`, which are added to this process's. It is started
+    with its first run, and again after a run that failed.
     """
 
     def __init__(self, environments: Sequence[Mapping[str, str]]) -> None:
@@ -44,7 +42,7 @@ class LocalEngine:
         next(worker for worker in self._workers if worker.run is None).start(run)
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """What has ended; returns when something has, or after that time."""
+        """Return the outcomes of runs that ended, when one has or after that time."""
         try:
             event = self._events.get(timeout=seconds)
         except queue.Empty:
@@ -53,7 +51,7 @@ class LocalEngine:
         return [] if outcome is None else [outcome]
 
     def stop(self) -> None:
-        """End all processes, training after it has saved; Ctrl-C meanwhile ends them at once."""
+        """End all processes after training has saved; at once on Ctrl-C."""
         try:
             for worker in self._workers:
                 worker.ask_to_stop()
@@ -144,13 +142,7 @@ class _Worker:
 
 
 def environments(workers: int, resources: Resources, pin: bool) -> list[dict[str, str]]:
-    """What the environments of processes on this machine need: threads, and which GPU.
-
-    Args:
-        workers: How many processes.
-        resources: What one run takes.
-        pin: Whether each process sees one GPU alone, in turn.
-    """
+    """Threads and GPU of each local process; with `pin`, each sees one GPU alone, in turn."""
     threads = thread_limits(max(resources.cpus, cores() // workers))
     seen = _gpus() if pin else []
     if resources.gpus == 0:
@@ -162,18 +154,18 @@ def environments(workers: int, resources: Resources, pin: bool) -> list[dict[str
 
 
 def thread_limits(threads: int) -> dict[str, str]:
-    """The environment of a process that is to have so many threads, or this one's, if fewer."""
+    """The environment of a process with so many threads, or this one's number if fewer."""
     if os.environ.get("OMP_NUM_THREADS", "").isdigit():
         threads = min(threads, int(os.environ["OMP_NUM_THREADS"]))
     return dict.fromkeys(_THREADS, str(threads))
 
 
 def usual_workers(resources: Resources) -> int:
-    """How many runs fit this machine at once: by its cores, and by its GPUs, if runs use them."""
+    """How many runs fit here at once: by the cores, and by the GPUs if runs use them."""
     most = cores() // resources.cpus
     gpus = len(_gpus())
     if gpus and resources.gpus != 0:
-        # So many on each: a run does not spread over two GPUs.
+        # So many on each: a run does not use parts of two GPUs.
         share = 1 if resources.gpus is None else resources.gpus
         most = min(most, gpus * int(1 / share) if share <= 1 else int(gpus / share))
     return max(1, most)
@@ -196,7 +188,7 @@ def _gpus() -> list[str]:
 
 
 def _import_path() -> str:
-    """The import path of this process, a user's own modules included, for another one."""
+    """This process's import path, for another one to find a user's own modules."""
     return os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
 
 
@@ -226,6 +218,6 @@ def _crash(process: "subprocess.Popen[str]", run: PlannedRun) -> str:
 
 
 def _kill_group(process: "subprocess.Popen[str]") -> None:
-    """End what a process has left behind, such as helpers of a run on several devices."""
+    """End a process's children, such as helpers of a run on several devices."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

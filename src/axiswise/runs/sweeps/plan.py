@@ -28,44 +28,21 @@ _NOT_IN_DIGEST = ("seed", "name", "description", "source", "evaluation")
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep's file says.
+    """The content of a sweep's file (see docs/sweeps.md)."""
 
-    Attributes:
-        recipes: Shipped names or YAML files, at least one unless each entry names its own.
-        settings: Keys and values for every run.
-        grid: Keys, each with the values it takes: runs are made of all combinations.
-        entries: Keys and values that go together; each is combined with the whole grid. The key
-            "recipe" takes the place of `recipes`.
-        seeds: Of each run.
-        metrics: Names of the scores; the usual ones if None, none if empty.
-        resources: What one run takes.
-        retries: How often Ray starts a run again that was lost with its machine or process, ≥ 0.
-        base: The folder that recipes' paths are relative to.
-    """
-
-    recipes: tuple[str, ...]
+    recipes: tuple[str, ...]  # at least one, unless each entry names its own
     settings: Mapping[str, Any] = field(default_factory=dict)
     grid: Mapping[str, list[Any]] = field(default_factory=dict)
-    entries: tuple[Mapping[str, Any], ...] = ({},)
+    entries: tuple[Mapping[str, Any], ...] = ({},)  # the key "list"
     seeds: tuple[int, ...] = (0,)
-    metrics: tuple[str, ...] | None = None
+    metrics: tuple[str, ...] | None = None  # the usual ones if None, none if empty
     resources: Resources = field(default_factory=Resources)
     retries: int = 2
-    base: Path = Path()
+    base: Path = Path()  # the folder that recipes' paths are relative to
 
 
 def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
-    """Read what a sweep asks for; recipes and their keys are checked by `plan`.
-
-    Args:
-        spec: A YAML file, or a mapping of the same keys.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        UnreadableFileError: If it is no YAML file of keys and values.
-        ValueError: On an unknown key or an empty list.
-        TypeError: If a key holds another kind of value than it should.
-    """
+    """Read a sweep from its file or from a mapping; `plan` checks recipes and their keys."""
     if isinstance(spec, Mapping):
         values, where, base = dict(spec), "the sweep", Path()
     else:
@@ -95,16 +72,15 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
 
 
 def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[PlannedRun]:
-    """The runs that a sweep asks for: recipes × list × grid × seeds, each once.
+    """List the runs of a sweep: recipes × list × grid × seeds, each once.
 
-    Every config is parsed and, once for all its seeds, built, so that what is wrong with one is
-    reported before any is trained.
+    Every config is parsed, and built once for all its seeds: an error in one is reported before
+    any run is trained.
 
     Args:
-        spec: What `read_sweep` takes or returns.
-        out: Folder of the run folders. A run's is named by its name, a digest of its config and its
-            seed, so that the same config has the same folder, whoever asks for it. The digest
-            leaves out what the weights do not depend on: description, source, evaluation.
+        spec: The sweep's YAML file, or a mapping of the same keys.
+        out: Folder of the run folders, which are called NAME-DIGEST-seedS. The digest is of the
+            config without what the weights do not depend on: description, source, evaluation.
 
     Returns:
         The runs, seeds in turn.
@@ -112,7 +88,7 @@ def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[
     Raises:
         FileNotFoundError: If there is no such file or recipe.
         ValueError: On an unknown key or a value out of range; the message names the run.
-        TypeError: If a key holds another kind of value than it should.
+        TypeError: If a key has a value of the wrong type.
     """
     sweep = spec if isinstance(spec, Sweep) else read_sweep(spec)
     out = Path(out)
@@ -147,7 +123,7 @@ def _plain(name: str) -> str:
 
 
 def _found(recipe: Any, base: Path) -> str:
-    """A recipe's shipped name, or its file, seen from the folder that the sweep's file is in."""
+    """A recipe's shipped name, or the path of its file."""
     if not isinstance(recipe, str):
         raise TypeError(f"recipe must be a name or a path, got {recipe!r}")
     return recipe if recipe in recipe_names() else str(base / recipe)
@@ -161,7 +137,7 @@ def _word(key: str, value: Any) -> str:
 def _checked(
     recipe: str, overrides: tuple[str, ...], metrics: tuple[str, ...] | None
 ) -> tuple[Settings, str]:
-    """A config that is known to be good, and its digest."""
+    """A checked config, and its digest."""
     for word in overrides:
         if word.startswith(("--seed=", "--recipe=")):
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
@@ -211,7 +187,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def _mapping(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
     value = values.get(key) or {}
     if not isinstance(value, dict) or not all(isinstance(name, str) for name in value):
-        raise TypeError(f"{where}: {key} must hold keys and values, got {value!r}")
+        raise TypeError(f"{where}: {key} must be keys and values, got {value!r}")
     return value
 
 

@@ -1,4 +1,4 @@
-"""A run that a sweep asks for: where it will be, how far it is, how it ended."""
+"""A run of a sweep: its files, its progress, its outcome."""
 
 import json
 import sys
@@ -21,25 +21,15 @@ _SIDE = ".sweep"  # hidden, so that a folder's visible content is its runs and i
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A run that a sweep asks for.
+    """A run of a sweep, trained or not."""
 
-    Attributes:
-        name: What the runs of its config are grouped by.
-        recipe: The recipe's shipped name or file.
-        overrides: Command-line words that change it, as "--steps=100".
-        seed: Of everything random.
-        metrics: Names of the scores wanted; the usual ones if None, none if empty.
-        folder: Its run folder, OUT/NAME-DIGEST-seedS.
-        config: The resolved config, YAML.
-    """
-
-    name: str
-    recipe: str
-    overrides: tuple[str, ...]
+    name: str  # the name that scores are grouped by
+    recipe: str  # its shipped name or file
+    overrides: tuple[str, ...]  # command-line words, such as "--steps=100"
     seed: int
-    metrics: tuple[str, ...] | None
-    folder: Path
-    config: str
+    metrics: tuple[str, ...] | None  # the usual ones if None, none if empty
+    folder: Path  # OUT/NAME-DIGEST-seedS
+    config: str  # resolved, YAML
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -53,17 +43,17 @@ class PlannedRun:
 
     @property
     def log(self) -> Path:
-        """What its last attempt printed."""
+        """The file with what its last attempt printed."""
         return self._beside("log")
 
     @property
     def record(self) -> Path:
-        """Which scores were taken, JSON."""
+        """The JSON file that lists the scores taken."""
         return self._beside("json")
 
     @property
     def start(self) -> Path:
-        """The config that its training starts from, YAML."""
+        """The YAML file that its training starts from."""
         return self._beside("yaml")
 
     @property
@@ -99,11 +89,11 @@ class PlannedRun:
 
     @property
     def steps_done(self) -> int:
-        """Steps that its table of metrics has come to."""
+        """The last step in its table of metrics."""
         return self.steps if self.trained else self.files.last_step()
 
     def take(self) -> BinaryIO | None:
-        """Lock it until the file is closed or this process ends; None if another process has."""
+        """Lock it until the file is closed or this process ends; None if it is locked already."""
         lock = self._beside("lock").open("a+b")
         if sys.platform != "win32":
             import fcntl
@@ -116,12 +106,12 @@ class PlannedRun:
         return lock
 
     def write_record(self, scores: Mapping[str, Any]) -> None:
-        """Note that the wanted scores were taken, and which its evaluation holds now."""
+        """Note that the wanted scores were taken, and which its evaluation has now."""
         content = {"metrics": self._wanted, "scores": sorted(scores)}
         write_atomically(self.record, (json.dumps(content, indent=2) + "\n").encode())
 
     def to_json(self) -> str:
-        """Itself as a line of JSON."""
+        """A line of JSON that `from_json` reads."""
         return json.dumps({**asdict(self), "folder": str(self.folder)})
 
     @classmethod
@@ -142,20 +132,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Resources:
-    """What one run takes.
+    """The cores and GPUs of one run."""
 
-    Args:
-        cpus: Cores, ≥ 1. Of local runs, the least.
-        gpus: GPUs, ≥ 0; 0.25 puts four runs on one. If None, a local run takes a whole one where
-            there is any; on Ray, none.
-
-    Raises:
-        ValueError: On a number out of range.
-        TypeError: On something that is no number.
-    """
-
-    cpus: int = 1
-    gpus: float | None = None
+    cpus: int = 1  # ≥ 1; a local run may get more
+    gpus: float | None = None  # ≥ 0; None: a whole one where there is any, but none on Ray
 
     def __post_init__(self) -> None:
         if type(self.cpus) is not int:
@@ -170,40 +150,25 @@ class Resources:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt at a run ended.
-
-    Attributes:
-        run: The run.
-        state: "finished" by this call, "there" from an earlier one or by another process, "failed",
-            or "busy" where another process works on it.
-        reason: Why it failed, one line; else empty.
-        lost: Whether it failed because its process or machine has gone.
-    """
+    """How an attempt at a run ended."""
 
     run: PlannedRun
-    state: State
-    reason: str = ""
-    lost: bool = False
+    state: State  # "there": finished by an earlier call; "busy": another process works on it
+    reason: str = ""  # why it failed, one line
+    lost: bool = False  # whether it failed because its process or computer was lost
 
 
 @dataclass(frozen=True)
 class SweepProgress:
-    """How far a sweep is.
+    """The progress of a sweep."""
 
-    Attributes:
-        outcomes: Of the runs that have ended, in the order in which they did.
-        running: The runs that train now, each with its steps done.
-    """
-
-    outcomes: tuple[Outcome, ...]
-    running: tuple[tuple[PlannedRun, int], ...]
+    outcomes: tuple[Outcome, ...]  # in the order in which runs ended
+    running: tuple[tuple[PlannedRun, int], ...]  # each with its steps done
 
 
 def _covers(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
-    """Whether scores by one protocol are what another asks for; further radii do no harm.
-
-    A key that the evaluation does not know yet had its default.
-    """
+    """Whether scores by one protocol serve for another; further radii do no harm."""
+    # A key that an older evaluation lacks had its default.
     others = {key: value for key, value in wanted.items() if key in found and key != "radius"}
     same = all(found[key] == value for key, value in others.items())
     return same and set(wanted["radius"]) <= set(found["radius"])

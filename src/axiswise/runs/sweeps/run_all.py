@@ -1,4 +1,4 @@
-"""Trains and scores the runs of a sweep, on this machine or on a Ray cluster."""
+"""Trains and scores the runs of a sweep, on this computer or on a Ray cluster."""
 
 import contextlib
 import signal
@@ -35,11 +35,11 @@ class Engine(Protocol):
         ...
 
     def wait(self, seconds: float) -> list[Outcome]:
-        """What has ended; returns when something has, or after that time."""
+        """Return the outcomes of runs that ended, when one has or after that time."""
         ...
 
     def stop(self) -> None:
-        """End all that runs, saved where that is possible, and leave no process behind."""
+        """End all runs, saved where that is possible, and leave no process behind."""
         ...
 
 
@@ -51,23 +51,22 @@ def run_all(
     resources: Resources | None = None,
     retries: int = 2,
 ) -> list[Outcome]:
-    """Train and score what is missing of runs.
+    """Train and score those of some runs that are not finished.
 
-    A finished run is left alone. One that was interrupted goes on from its newest checkpoint. One
-    that another process works on is waited for, and taken over where that process ends. One that
-    fails is tried again by the next call. Ctrl-C and SIGTERM end all processes that were started,
-    training after it has saved; a second Ctrl-C ends them at once.
+    An interrupted run continues from its newest checkpoint. A run that another process works on is
+    waited for, and taken over if that process ends. A failed run is tried again by the next call.
+    Ctrl-C and SIGTERM end all runs after training has saved; a second Ctrl-C ends them at once.
 
     Args:
-        runs: What `plan` returned.
-        workers: How many runs at once, ≥ 1. If None, as many as there are cores and GPUs for (see
-            `Resources`). On one machine, each has an equal share of the cores: results repeat bit
-            for bit with the same number of workers only, as it sets the threads of each run.
-        engine: "local" for processes of this machine, "ray" for a Ray cluster: that of
-            `RAY_ADDRESS` or `ray start`, else one of this machine alone.
+        runs: The runs, from `plan`.
+        workers: Number of runs at once, ≥ 1; by the number of cores and GPUs if None. Local runs
+            have equal shares of the cores, and the number of threads changes the last bits of
+            results: they repeat exactly with the same number of workers only.
+        engine: "local" for processes of this computer, "ray" for a Ray cluster: that of
+            `RAY_ADDRESS` or `ray start`, else one of this computer alone.
         on_progress: Called when a run ends, and about twice a second.
-        resources: What one run takes; a core, and a GPU if there is one, if None.
-        retries: How often Ray starts a run again that was lost with its machine or process, ≥ 0.
+        resources: Cores and GPUs of one run; a core, and a GPU if there is one, if None.
+        retries: How often Ray starts a run again whose process or computer was lost, ≥ 0.
 
     Returns:
         How each run ended, in the order of `runs`.

@@ -14,7 +14,7 @@ from axiswise.runs.table import TABLE, TableRow, write_table
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.stops import TrainingStoppedError
 
-# Given the number of runs, what shows their progress while it is open.
+# Opens progress bars for a number of runs.
 Bars = Callable[[int], AbstractContextManager[OnProgress]]
 
 
@@ -30,25 +30,10 @@ def sweep(
     engine: Literal["local", "ray"] = "local",
     bars: Bars = no_sweep_bars,
 ) -> Path:
-    """Train and score the runs of a sweep that are missing, and write the table of all.
+    """Train and score the missing runs of a sweep's file, and return the path of their table.
 
-    Args:
-        file: The sweep's YAML file.
-        out: Folder of the runs and the table, sweep.csv; runs/NAME after the file's if None.
-        workers: How many runs at once; as many as there is room for if None.
-        engine: "local" or "ray".
-        bars: Opens progress bars for that many runs.
-
-    Returns:
-        Path of the table.
-
-    Raises:
-        FileNotFoundError: If there is no such file or recipe.
-        ValueError: If anything in the file is wrong; no run has started then.
-        TrainingStoppedError: If runs failed; all others were done, and the table is written.
-        KeyboardInterrupt: On Ctrl-C or SIGTERM; the table is written.
-        ImportError: If Ray is wanted and not installed.
-        OSError: If something cannot be read or written.
+    `out` is runs/NAME after the file's if None; `workers` and `engine` are those of `run_all`. The
+    table is written too when runs failed (a TrainingStoppedError) or after Ctrl-C.
     """
     settings = read_sweep(file)
     folder = Path("runs") / Path(file).stem if out is None else Path(out)
@@ -91,7 +76,7 @@ def table_rows(runs: Sequence[PlannedRun], outcomes: Sequence[Outcome]) -> list[
 
 
 def _scores(run: PlannedRun) -> dict[str, float]:
-    """The scores of a run, local ones by radius; none where it was not evaluated."""
+    """The scores of a run, none if it was not evaluated."""
     try:
         return flat_scores(read_evaluation_file(run.files.evaluation)["scores"])
     except (OSError, UnreadableFileError):

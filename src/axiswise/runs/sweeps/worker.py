@@ -1,9 +1,8 @@
 """A process that trains and scores one planned run after another.
 
-It reads runs from its standard input, a line of JSON each, and answers each with a line on its
-standard output; what the run itself prints goes to its log. It starts once for many runs, because
-importing takes as long as a small run. When the other end of its input is closed, by hand or
-because that process was killed, it stops as after Ctrl-C: training saves first.
+It reads a run from each line of its standard input, JSON, and answers with a line on its standard
+output; what the run prints goes to its log. One process does many runs, because importing takes as
+long as a small run. When its input ends, it stops as after Ctrl-C: training saves first.
 """
 
 import json
@@ -22,15 +21,10 @@ from axiswise.training.stops import InterruptedRunError
 
 
 def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> None:
-    """Train a run from its newest checkpoint on, and score it, as far as that is not done yet.
+    """Train a run from its newest checkpoint on, and score it, if that is not done yet.
 
-    Args:
-        run: The run.
-        stopping: Asked after training, which may end at the moment when it is asked to stop.
-
-    Raises:
-        InterruptedRunError: If it was stopped.
-        Exception: What `train_recipe`, `resume_run` and `evaluate_run` raise.
+    `stopping` is called after training, which may have ended when it was to be interrupted; if it
+    returns true, an InterruptedRunError is raised.
     """
     if not run.trained:
         _train(run)
@@ -64,9 +58,10 @@ def _evaluate(run: PlannedRun) -> None:
 
 
 def main() -> int:
-    """Answer until the input ends; the exit status is 0, or a helper's.
+    """Answer until the input ends.
 
-    A helper is a process that Fabric starts, with the same words, for a run on several devices.
+    Fabric starts further processes, with the same words, for a run on several devices: these have
+    a word, the run's folder, and help.
     """
     if len(sys.argv) > 1:
         return _help(sys.argv[1])
@@ -86,7 +81,7 @@ def main() -> int:
 
 
 def _help(folder: str) -> int:
-    """Take part in a run; what goes wrong is reported by the process that is helped."""
+    """Take part in a run; the process that is helped reports errors."""
     from axiswise.runs.train import resume_run
 
     try:
@@ -97,10 +92,9 @@ def _help(folder: str) -> int:
 
 
 def _lines(ended: threading.Event) -> Iterator[str]:
-    """Lines of the input, as they come; at its end, SIGTERM to this process and its helpers.
+    """Lines of the input; at its end, SIGTERM to this process and its helpers.
 
-    Training takes note of that signal at its next step. If there is none any more, the signal is
-    lost, and `ended` stops the run.
+    Training obeys that signal at its next step; after its last step, `ended` stops the run.
     """
     lines: queue.Queue[str | None] = queue.Queue()
 
@@ -137,7 +131,7 @@ def _attempt(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> t
 
 @contextmanager
 def _printing_to(run: PlannedRun) -> Iterator[None]:
-    """Have all that this process prints, by Python or not, go to the run's log."""
+    """Redirect all that this process prints, by Python or not, to the run's log."""
     with run.log.open("wb") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
