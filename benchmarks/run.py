@@ -1,7 +1,6 @@
 """Run every benchmark, one after the other, and write what they print to results/benchmarks.md.
 
-On a computer that does nothing else: python benchmarks/run.py, or python benchmarks/run.py NAME … for
-some of them.
+On an idle computer: python benchmarks/run.py, or python benchmarks/run.py NAME … for some of them.
 """
 
 import argparse

@@ -96,9 +96,7 @@ def test_a_run_that_fails_says_why_and_its_log_comes_back(planned: Planner) -> N
     (outcome,) = run_all([run], engine="ray", retries=5)
     assert outcome.state == "failed"
     assert "nll is nan" in outcome.reason
-    assert (
-        "nll is nan" in outcome.run.log.read_text()
-    )  # one attempt: another computer would not help
+    assert "nll is nan" in outcome.run.log.read_text()  # tried once
 
 
 def test_a_lost_run_starts_again_from_the_newest_checkpoint(
