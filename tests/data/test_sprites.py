@@ -68,9 +68,9 @@ def test_has_dsprites_factors() -> None:
 )
 def test_every_sprite_lies_within_the_image(size: int) -> None:
     """The largest, in all corners: none is cut, so that all have one area."""
-    corners = [(x, y) for x in (0, 31) for y in (0, 31)]
+    corners, sprites = [(x, y) for x in (0, 31) for y in (0, 31)], Sprites(size)
     for shape, turn in ((SQUARE, 5), (ELLIPSE, 0), (HEART, 20)):
-        areas = draw(Sprites(size), *((shape, 5, turn, x, y) for x, y in (*corners, (16, 16))))
+        areas = draw(sprites, *((shape, 5, turn, x, y) for x, y in (*corners, (16, 16))))
         areas = areas.sum((1, 2))
         torch.testing.assert_close(areas, areas[-1:].expand(5), rtol=0.01, atol=0)
 

@@ -77,12 +77,12 @@ def test_labels_neither_overlap_nor_leave_the_figure(models, latents, scale, ass
 @pytest.mark.parametrize(
     ("models", "error", "message"),
     [
-        ({}, ValueError, "`models` must hold at least one model"),
+        ({}, ValueError, "`models` must have at least one model"),
         ({"a": [0.1, -0.2]}, ValueError, r"`models\['a'\]` must not be negative, got -0.2"),
         ({"a": [0.1], "b": [np.nan]}, ValueError, r"`models\['b'\]` must be finite"),
         ({"a": [[0.1]]}, ValueError, r"`models\['a'\]` must have shape \(latent,\)"),
         ({"a": []}, ValueError, r"`models\['a'\]` must have shape \(latent,\)"),
-        ({"a": ["x"]}, TypeError, r"`models\['a'\]` must hold real numbers"),
+        ({"a": ["x"]}, TypeError, r"`models\['a'\]` must be real numbers"),
     ],
 )
 def test_wrong_input_is_refused_by_name(models, error, message):

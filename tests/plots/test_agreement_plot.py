@@ -26,8 +26,10 @@ def test_each_cell_has_its_value_and_that_of_random_directions():
     assert "mean |cos|" in bar.get_ylabel()
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 12])
-@pytest.mark.parametrize("name", ["a", "my_generator-Net-jacobian-svd-seed0", "x" * 70])
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [(1, "a"), (1, "x" * 70), (2, "a"), (5, "x" * 70), (8, "my_generator-Net-jacobian-svd-seed0")],
+)
 def test_texts_neither_overlap_nor_leave_the_figure(count, name, assert_legible):
     matrix = np.full((count, count), 0.5)
     assert_legible(agreement(matrix, matrix, [f"{name}{i}" for i in range(count)]))
@@ -37,7 +39,7 @@ def test_texts_neither_overlap_nor_leave_the_figure(count, name, assert_legible)
     ("values", "phrase"),
     [
         (np.ones((3, 3)), r"must be \(2, 2\), a row for each of `names`"),
-        (np.ones((2, 3)), r"must be \(2, 2\)"),
+        (np.ones((2, 3)), "must be square"),
         (np.full((2, 2), -0.1), r"must lie in \[0, 1\]"),
         (np.full((2, 2), 1.1), r"must lie in \[0, 1\]"),
         (np.full((2, 2), np.nan), "must be finite"),

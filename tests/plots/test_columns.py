@@ -166,7 +166,7 @@ def test_labels_neither_overlap_nor_leave_the_figure(image, latents, side, named
         ({"columns": np.ones((4, 1, 8, 8))}, ValueError, "`columns` must have shape"),
         ({"columns": np.ones((2, 4, 2, 8, 8))}, ValueError, "1 or 3 channels"),
         ({"columns": np.full((2, 4, 1, 8, 8), np.nan)}, ValueError, "`columns` must be finite"),
-        ({"columns": np.full((2, 4, 1, 8, 8), "x")}, TypeError, "`columns` must hold real"),
+        ({"columns": np.full((2, 4, 1, 8, 8), "x")}, TypeError, "`columns` must be real"),
         ({"images": np.ones((3, 1, 8, 8))}, ValueError, "`images` must have the shape"),
         ({"images": np.full((2, 1, 8, 8), 1.5)}, ValueError, r"`images` must lie in \[0, 1\]"),
         ({"activity": [1.0, 2.0]}, ValueError, "`activity` must have one entry .* 4 latents"),

@@ -181,6 +181,6 @@ def test_wrong_blocks_are_refused():
     with pytest.raises(ValueError, match="`rows` must have 2 cells like `header`, got 1 in row 1"):
         one(Table(["a", "b"], [[1, 2], [3]]))
     with pytest.raises(
-        TypeError, match="`blocks` must hold Picture, Gallery, Table or Preformatted, got str"
+        TypeError, match="`blocks` must be Picture, Gallery, Table or Preformatted, got str"
     ):
         one("text")

@@ -82,17 +82,17 @@ def test_labels_neither_overlap_nor_leave_the_figure(
 @pytest.mark.parametrize(
     ("groups", "error", "message"),
     [
-        ({}, ValueError, "`groups` must hold at least one group"),
+        ({}, ValueError, "`groups` must have at least one group"),
         ({"a": np.zeros((2, 8, 8))}, ValueError, r"`groups\['a'\]` must have shape"),
         ({"a": np.zeros((0, 1, 8, 8))}, ValueError, r"`groups\['a'\]` must have shape"),
         ({"a": np.zeros((1, 2, 8, 8))}, ValueError, r"`groups\['a'\]` must have 1 or 3 channels"),
         ({"a": np.full((1, 1, 8, 8), -1.0)}, ValueError, r"`groups\['a'\]` must lie in \[0, 1\]"),
         ({"a": np.full((1, 1, 8, 8), np.nan)}, ValueError, r"`groups\['a'\]` must be finite"),
-        ({"a": np.full((1, 1, 8, 8), "x")}, TypeError, r"`groups\['a'\]` must hold real numbers"),
+        ({"a": np.full((1, 1, 8, 8), "x")}, TypeError, r"`groups\['a'\]` must be real numbers"),
         (
             {"a": np.zeros((1, 1, 8, 8)), "b": np.zeros((1, 3, 8, 8))},
             ValueError,
-            r"`groups\['b'\]` must hold images of the same shape as `groups\['a'\]`, "
+            r"`groups\['b'\]` must have images of the same shape as `groups\['a'\]`, "
             r"got \(3, 8, 8\) and \(1, 8, 8\)",
         ),
     ],

@@ -75,8 +75,8 @@ def test_the_scale_starts_at_zero_only_where_the_values_reach_far_down():
 @pytest.mark.parametrize(
     ("curves", "message"),
     [
-        ({}, "`curves` must hold at least one score"),
-        ({"a": {}}, "`curves` must hold at least one score"),
+        ({}, "`curves` must have at least one score"),
+        ({"a": {}}, "`curves` must have at least one score"),
         ({"a": {"m": ([0.1], [0.2, 0.3], [0.1])}}, r"`curves\['a'\]\['m'\] mean` must have 1 entr"),
         ({"a": {"m": ([0.1], [0.2], [-0.1])}}, r"`curves\['a'\]\['m'\] std` must not be negative"),
         ({"a": {"m": ([0.1], [np.nan], [0.1])}}, r"`curves\['a'\]\['m'\] mean` must be finite"),
@@ -161,7 +161,7 @@ def test_equal_seeds_still_count_as_seeds():
 @pytest.mark.parametrize(
     ("groups", "message"),
     [
-        ({}, "`groups` must hold at least one score"),
+        ({}, "`groups` must have at least one score"),
         ({"a": {"MIG": []}}, r"`groups\['a'\]\['MIG'\]` must have shape"),
         ({"a": {"MIG": [np.nan]}}, r"`groups\['a'\]\['MIG'\]` must be finite"),
     ],

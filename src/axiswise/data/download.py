@@ -25,7 +25,7 @@ _NAMES = {"sha256": "SHA-256", "md5": "MD5"}
 
 
 class DownloadError(OSError):
-    """A file that could not be had from the network; the message says how else to get it."""
+    """A file that could not be downloaded; the message says how else to get it."""
 
 
 def default_data_dir() -> Path:
@@ -82,7 +82,7 @@ def fetch(
 
 @dataclass(frozen=True)
 class _Right:
-    """What makes a file the right one: its checksum, or, where None is known, that it is there."""
+    """The checksum of the right file; None where none is known, and any file is right."""
 
     algorithm: str
     digest: str | None
@@ -192,7 +192,7 @@ def _checksum(path: Path, algorithm: str) -> str | None:
 
 
 def _set_aside(path: Path) -> None:
-    """Move a wrong file out of the way, and say so: it may be something of the user's."""
+    """Rename a wrong file, with a warning: it may be the user's own."""
     if not path.exists():
         return
     aside = path.with_name(f"{path.name}.wrong")
@@ -203,7 +203,7 @@ def _set_aside(path: Path) -> None:
     with naming(path):
         path.rename(aside)
     warnings.warn(
-        f"{path} had a wrong checksum and was fetched again; what stood there is now {aside}",
+        f"{path} had a wrong checksum and was fetched again; the old file is now {aside}",
         stacklevel=3,
     )
 

@@ -15,7 +15,7 @@ from axiswise.support.progress import Progress
 
 @data_set("HuggingFaceImages", licence=YOURS, variants={})
 class HuggingFaceImages(Indexed):
-    """The images in one column of a data set, cut square and resized, held in memory.
+    """The images in one column of a data set, cut square and resized, in memory.
 
     Anything that `datasets.load_dataset` takes by its name, which may also be a folder of yours.
     What has been downloaded once is taken from the package's own cache, with no network. It is
@@ -80,9 +80,9 @@ class HuggingFaceImages(Indexed):
             rows = datasets.load_dataset(self.name, split=self.split)
         except (OSError, ValueError) as error:
             raise OSError(
-                f"name {self.name!r}, split {self.split!r}: no such data is in the cache or to be "
-                f"had: {error}. Two ways to get it: try again with a network that reaches the Hub, "
-                "or give a folder that contains it"
+                f"name {self.name!r}, split {self.split!r}: no such data is in the cache or on "
+                f"the Hub: {error}. Two ways to get it: try again with a network that reaches the "
+                "Hub, or give a folder that contains it"
             ) from error
         found = rows.features.get(self.column)
         if not isinstance(found, datasets.Image):

@@ -43,7 +43,7 @@ _Picture = npt.NDArray[np.float64]
 
 @data_set("NaturalPatches", licence="of the packages")
 class NaturalPatches(Numbered):
-    """Square patches of whitened grey pictures, at all places alike.
+    """Square patches of whitened grey pictures, all places equally likely.
 
     The pictures are Olshausen & Field's ten where their file of whitened images, `IMAGES.mat`, lies
     in `data_dir`. Otherwise they are eleven photographs that scikit-image (`pip install
@@ -59,7 +59,7 @@ class NaturalPatches(Numbered):
 
     Args:
         size: Height and width of the patches in pixels, at least 1.
-        data_dir: The folder that may hold `IMAGES.mat`; None is the one that the environment
+        data_dir: The folder that may contain `IMAGES.mat`; None is the one that the environment
             variable AXISWISE_DATA names, or ~/.cache/axiswise.
         pictures: "olshausen" asks for `IMAGES.mat`, "photographs" for the others; "auto" takes the
             former where it is.

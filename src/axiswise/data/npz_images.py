@@ -28,7 +28,7 @@ class NpzImages(Indexed):
     """The images of an .npz file, without looking at any factors.
 
     They are the array `images`: (image, height, width) or (image, height, width, channel) with 1 or
-    3 channels, either uint8 or floating in [0, 1], which is rounded to 255ths. All are held in
+    3 channels, either uint8 or floating in [0, 1], which is rounded to 255ths. All are read into
     memory, a byte for each pixel and channel, 16 GiB at most. Nothing pickled is loaded.
 
     Args:

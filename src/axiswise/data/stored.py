@@ -211,7 +211,7 @@ def unpacking(path: Path, shape: tuple[int, ...]) -> Iterator[Pixels]:
             header = {"descr": "|u1", "fortran_order": False, "shape": shape}
             np.lib.format.write_array_header_1_0(file, header)
             file.flush()
-            # A disk that fills up under a mapped file would end the process: take all room now.
+            # A full disk under a mapped file would kill the process: reserve all space now.
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), file.tell(), math.prod(shape))
             file.truncate(file.tell() + math.prod(shape))

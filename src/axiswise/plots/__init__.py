@@ -1,6 +1,6 @@
-"""Pictures: functions of arrays that return a matplotlib figure, a film or an HTML page.
+"""Functions of arrays that return a picture (a matplotlib Figure), a film or an HTML page.
 
-None of them touches pyplot or any other global state. `save` writes a picture.
+None of them uses pyplot or changes global state. `save` writes a picture.
 """
 
 from axiswise.plots.activeness import activeness

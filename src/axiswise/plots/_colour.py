@@ -34,10 +34,10 @@ def symmetric_norm(values: Floats) -> Normalize:
     return Normalize(-limit, limit)
 
 
-def signed_bar(figure: Figure, left: int, top: int, height: int, norm: Normalize) -> Colorbar:
+def signed_bar(picture: Figure, left: int, top: int, height: int, norm: Normalize) -> Colorbar:
     """The colour bar of a signed scale, 14 pixels wide, at this place."""
-    axes = place(figure, left, top, 14, height)
-    bar = figure.colorbar(ScalarMappable(norm, SIGNED), cax=axes, extend="both", extendfrac=0.03)
+    axes = place(picture, left, top, 14, height)
+    bar = picture.colorbar(ScalarMappable(norm, SIGNED), cax=axes, extend="both", extendfrac=0.03)
     bar.ax.tick_params(labelsize=9, length=2)
     bar.outline.set_linewidth(0.5)
     return bar

@@ -1,4 +1,4 @@
-"""Films that go along axes or one direction, frame by frame and as a file's bytes."""
+"""Films along axes or one direction, frame by frame and as the bytes of a file."""
 
 import io
 from fractions import Fraction
@@ -17,7 +17,7 @@ _ACROSS = 6  # tiles beside each other at most
 # Lengths in pixels.
 _MARGIN = 12
 _CAPTION = 48
-_LOWER_CAPTION = 68  # under the tiles of a direction: the slider, its scale, the name
+_LOWER_CAPTION = 68  # under the tiles of a direction
 _TEXT_SIZE, _SMALLEST_TEXT = 14, 9
 _KNOB_SIDE = 9
 
@@ -38,7 +38,7 @@ class _Corner(NamedTuple):
 
 
 class _Track(NamedTuple):
-    """What a slider's knob slides along."""
+    """Of a slider."""
 
     top: int
     left: int
@@ -75,10 +75,7 @@ def film(cells: Floats, order: Ordering) -> Frames:
 
 
 def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
-    """The same of cells (sample, step, channel, height, width), all samples over one slider.
-
-    `name` stands at the bottom; `scale` is step → what the slider says there.
-    """
+    """A film of cells (sample, step, channel, height, width), with labels of steps in `scale`."""
     samples, steps, _, height, width = cells.shape
     down = ceil(samples / _ACROSS)
     across = ceil(samples / down)
@@ -104,26 +101,22 @@ def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
     return _played(canvas, cells, corners, [track])
 
 
-def encode(frames: Frames, suffix: str, fps: float) -> bytes:
-    """Frames (frame, height, width, 3) as the bytes of a .gif or an .mp4."""
-    return _gif(frames, fps) if suffix == ".gif" else _mp4(frames, fps)
-
-
-def _gif(frames: Frames, fps: float) -> bytes:
+def gif(frames: Frames, fps: float) -> bytes:
+    """Frames (frame, height, width, 3) as the bytes of a GIF."""
     # One palette for all frames: to find one for each takes thirty times as long.
     apart = max(1, round((frames[..., 0].size / _PALETTE_PIXELS) ** 0.5))
     palette = Image.fromarray(np.concatenate(frames[:, ::apart, ::apart])).quantize()
-    pictures = [
+    first, *others = [
         Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE)
         for frame in frames
     ]
     file = io.BytesIO()
-    first, *others = pictures
     first.save(file, "GIF", save_all=True, append_images=others, duration=1000 / fps, loop=0)
     return file.getvalue()
 
 
-def _mp4(frames: Frames, fps: float) -> bytes:
+def mp4(frames: Frames, fps: float) -> bytes:
+    """Frames (frame, height, width, 3) as the bytes of an MP4."""
     import av
 
     _, height, width, _ = frames.shape
@@ -147,7 +140,7 @@ def _mp4(frames: Frames, fps: float) -> bytes:
 def _ground(
     size: tuple[int, int], corners: list[_Corner], tracks: list[_Track], tile: tuple[int, int]
 ) -> tuple[Image.Image, ImageDraw.ImageDraw]:
-    """What stays the same, with a pen on it: the tiles' outlines, the sliders' tracks."""
+    """The tiles' outlines and the sliders' tracks, with a pen on them."""
     canvas = Image.new("RGB", size, _WHITE)
     pen = ImageDraw.Draw(canvas)
     height, width = tile

@@ -1,6 +1,6 @@
 """Checks that turn what a caller gives into arrays a picture can be drawn from."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,15 +15,10 @@ _RANGE_TOLERANCE = 1e-3
 
 
 def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool = True) -> Floats:
-    """`value` as a floating array with an axis for each of `dims`; `name` is for the error.
-
-    Raises:
-        TypeError: `value` does not hold real numbers.
-        ValueError: Wrong number of axes, nothing in it, or not finite where it must be.
-    """
+    """`value` as a floating array with an axis for each of `dims`, not empty."""
     array = _as_numpy(value)
     if array.dtype.kind not in "biuf":
-        raise TypeError(f"`{name}` must hold real numbers, got type {array.dtype}")
+        raise TypeError(f"`{name}` must be real numbers, got type {array.dtype}")
     if array.ndim != len(dims) or array.size == 0:
         expected = f"({', '.join(dims)}{',' if len(dims) == 1 else ''})"
         raise ValueError(f"`{name}` must have shape {expected}, none empty, got {array.shape}")
@@ -35,17 +30,33 @@ def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool 
 
 
 def as_images(value: ArrayLike, name: str, dims: Sequence[str]) -> Floats:
-    """`value` as finite images in [0, 1] whose last three axes are channel (1 or 3), height, width.
-
-    Raises:
-        TypeError, ValueError: It is something else.
-    """
+    """`value` as finite images in [0, 1] whose last axes are channel (1 or 3), height, width."""
     images = as_floats(value, name, dims)
     check_channels(images, name)
     low, high = float(images.min()), float(images.max())
     if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
         raise ValueError(f"`{name}` must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
     return images.clip(0, 1)
+
+
+def check_lengths(count: int, of: str, **given: Sized) -> None:
+    """Refuse arguments that do not have one entry for each of `count` things."""
+    for name, values in given.items():
+        if len(values) != count:
+            raise ValueError(
+                f"`{name}` must have one entry for each of the {count} {of}, got {len(values)}"
+            )
+
+
+def as_cosines(value: ArrayLike, name: str, dim: str, *, finite: bool = True) -> Floats:
+    """`value` as a square matrix in [0, 1]."""
+    matrix = as_floats(value, name, [dim, dim], finite=finite)
+    if matrix.shape[0] != matrix.shape[1]:
+        raise ValueError(f"`{name}` must be square, got shape {matrix.shape}")
+    low, high = float(np.nanmin(matrix, initial=1)), float(np.nanmax(matrix, initial=0))
+    if low < -_RANGE_TOLERANCE or high > 1 + _RANGE_TOLERANCE:
+        raise ValueError(f"`{name}` must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
+    return matrix
 
 
 def check_channels(images: Floats, name: str) -> None:

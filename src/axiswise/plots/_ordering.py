@@ -1,4 +1,4 @@
-"""Which latent axes a picture shows, in what order, and what stands beside each."""
+"""Which latent axes a picture shows, in what order, and their labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Required, TypedDict
 
 import numpy as np
 
-from axiswise.plots._inputs import ArrayLike, as_floats
+from axiswise.plots._inputs import ArrayLike, as_floats, check_lengths
 from axiswise.support.checks import check_count
 
 MAX_AXES = 16
@@ -53,7 +53,7 @@ class Ordering:
         return [(label, part) for label, part in groups if part.stop > part.start]
 
     def note(self, inactive: str) -> str:
-        """Says which axes are shown, in what order, and which of them count as inactive."""
+        """Which axes are shown, in what order, and which of them are inactive."""
         some = f"The {self.shown} most active of {self.total} axes. "
         idle = f" {inactive}: {self.activity_name} ≤ {self.active_above:g}."
         return (
@@ -75,10 +75,7 @@ def order_axes(
     values = as_floats(activity, "activity", ["latent"])
     check_count("`max_axes`", max_axes)
     all_names = [f"z{i}" for i in range(latents)] if names is None else list(names)
-    for name, given in (("activity", values), ("names", all_names)):
-        if len(given) != latents:
-            raise ValueError(f"`{name}` must have one entry for each of the {latents} latents, "
-                             f"got {len(given)}")  # fmt: skip
+    check_lengths(latents, "latents", activity=values, names=all_names)
     # Stable, so that equally active axes keep their own order.
     indices = np.argsort(-values, kind="stable")[:max_axes]
     return Ordering(

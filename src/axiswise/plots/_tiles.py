@@ -1,12 +1,9 @@
-"""Small pictures joined to large ones, and put on a figure pixel by pixel.
-
-A grid of images is drawn as one array, not as one matplotlib axes for each image: it is many times
-faster, and as every image pixel covers a whole number of screen pixels nothing is blurred.
-"""
+"""Images joined to one array and drawn pixel on pixel, which is fast and blurs nothing."""
 
 import textwrap
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -58,10 +55,7 @@ def fit(tiles: Floats, pixels: int) -> Floats:
 
 
 def mosaic(tiles: Floats, fill: float) -> Floats:
-    """Join tiles (row, column, channel, height, width) to one array (height, width, channel).
-
-    There are `GAP` pixels of value `fill` around and between the tiles.
-    """
+    """Join tiles (row, column, channel, height, width), with `GAP` pixels of `fill` between."""
     rows, columns, channels, height, width = tiles.shape
     padded = np.full((rows, columns, channels, height + GAP, width + GAP), fill, dtype=tiles.dtype)
     padded[..., GAP:, GAP:] = tiles
@@ -83,47 +77,70 @@ def signed_mosaic(tiles: Floats) -> Floats:
 
 
 def chart(width: float, height: float) -> Figure:
-    """An empty figure of this many inches, whose axes take the room that their labels leave."""
+    """An empty picture of this many inches, whose axes take the room that their labels leave."""
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained", facecolor="white")
 
 
 def blank(width: int, height: int) -> Figure:
-    """An empty figure of this many pixels, for what `place` puts on it."""
+    """An empty picture of this many pixels, for `place`."""
     return Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
 
 
 def framed(title: str, note: str, width: int, height: int, space: int) -> tuple[Figure, int]:
-    """A figure with a title above and a note beneath, for a content of `height` pixels.
-
-    Returns:
-        The figure, and the top of the content: `space` pixels below the title.
-    """
+    """A picture with a title and a note for a content of `height` pixels; the content's top."""
     title, note = wrap_title(title, width), wrap_note(note, width)
     top = 18 + 23 * (title.count("\n") + 1) + space
-    figure = blank(width, top + height + note_height(note))
-    across, down = figure.bbox.width, figure.bbox.height
-    figure.text(16 / across, 1 - 12 / down, title, va="top", fontsize=_TITLE_SIZE, weight="bold")
-    figure.text(16 / across, 10 / down, note, va="bottom", fontsize=_NOTE_SIZE, color=MUTED)
-    return figure, top
+    picture = blank(width, top + height + note_height(note))
+    across, down = picture.bbox.width, picture.bbox.height
+    picture.text(16 / across, 1 - 12 / down, title, va="top", fontsize=_TITLE_SIZE, weight="bold")
+    picture.text(16 / across, 10 / down, note, va="bottom", fontsize=_NOTE_SIZE, color=MUTED)
+    return picture, top
 
 
-def place(figure: Figure, left: int, top: int, width: int, height: int) -> Axes:
-    """New axes at this place, in pixels from the figure's top left corner."""
-    across, down = figure.bbox.width, figure.bbox.height
+def place(picture: Figure, left: int, top: int, width: int, height: int) -> Axes:
+    """New axes at this place, in pixels from the picture's top left corner."""
+    across, down = picture.bbox.width, picture.bbox.height
     bottom = down - top - height
-    return figure.add_axes((left / across, bottom / down, width / across, height / down))
+    return picture.add_axes((left / across, bottom / down, width / across, height / down))
 
 
-def place_picture(figure: Figure, left: int, top: int, picture: Floats, **how: Any) -> Axes:
-    """Draw `picture`, pixel on pixel, with its top left corner at this place."""
-    axes = place(figure, left, top, picture.shape[1], picture.shape[0])
-    axes.imshow(picture, interpolation="nearest", aspect="auto", **how)
+def place_mosaic(picture: Figure, left: int, top: int, mosaic: Floats, **how: Any) -> Axes:
+    """Draw an array, pixel on pixel, with its top left corner at this place."""
+    axes = place(picture, left, top, mosaic.shape[1], mosaic.shape[0])
+    axes.imshow(mosaic, interpolation="nearest", aspect="auto", **how)
     axes.set_facecolor(str(GAP_GREY))
     axes.tick_params(length=0, pad=3, labelsize=_LABEL_SIZE)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)
     return axes
+
+
+class Strip(NamedTuple):
+    """A mosaic with a label beside each of its rows, for `stacked`."""
+
+    mosaic: Floats
+    labels: Sequence[str]
+    label_height: float  # of the rows of tiles that one label belongs to
+    space: int  # pixels below
+    colour: str = "black"
+    how: Mapping[str, Any] = MappingProxyType({})  # colour scale of a signed map
+
+
+def stacked(
+    title: str, note: str, strips: Sequence[Strip], space: int, right: int = 22
+) -> tuple[Figure, list[Axes]]:
+    """Draw strips one below the other, `space` below the title, with a margin on the right."""
+    left = row_label_width([label for strip in strips for label in strip.labels])
+    width = max(480, left + max(strip.mosaic.shape[1] for strip in strips) + right)
+    height = sum(strip.mosaic.shape[0] + strip.space for strip in strips)
+    picture, top = framed(title, note, width, height, space)
+    drawn = []
+    for strip in strips:
+        drawn.append(place_mosaic(picture, left, top, strip.mosaic, **strip.how))
+        label_rows(drawn[-1], strip.label_height, strip.labels, strip.colour)
+        top += strip.mosaic.shape[0] + strip.space
+    return picture, drawn
 
 
 def label_columns(axes: Axes, tile_width: int, labels: Sequence[str], colour: str) -> None:
@@ -138,7 +155,7 @@ def label_columns(axes: Axes, tile_width: int, labels: Sequence[str], colour: st
     )
 
 
-def label_rows(axes: Axes, tile_height: int, labels: Sequence[str], colour: str) -> None:
+def label_rows(axes: Axes, tile_height: float, labels: Sequence[str], colour: str) -> None:
     """Write one label to the left of each row of tiles, at most `row_label_width` wide."""
     size = float(np.clip(tile_height / 3.2, _SMALLEST_LABEL, _LABEL_SIZE))
     axes.set_yticks(
@@ -160,12 +177,12 @@ def _longest(labels: Sequence[str]) -> int:
 
 
 def wrap_title(text: str, width: int) -> str:
-    """Break a title into lines that fit a figure `width` pixels wide."""
+    """Break a title into lines that fit a picture `width` pixels wide."""
     return textwrap.fill(text, max(20, int((width - 32) / 10.5)))
 
 
 def wrap_note(text: str, width: int) -> str:
-    """Break a note into lines that fit a figure `width` pixels wide."""
+    """Break a note into lines that fit a picture `width` pixels wide."""
     return textwrap.fill(text, max(20, int((width - 32) / 7.4)))
 
 
@@ -174,7 +191,7 @@ def note_height(text: str) -> int:
     return 20 + 17 * (text.count("\n") + 1)
 
 
-def _centres(count: int, tile: int) -> list[float]:
+def _centres(count: int, tile: float) -> list[float]:
     """The middle of each tile along one side of a mosaic, in its pixels."""
     return [GAP + tile / 2 - 0.5 + i * (tile + GAP) for i in range(count)]
 

@@ -36,11 +36,10 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
             it. Models may differ in their number of latents.
 
     Raises:
-        TypeError: Values that are not real numbers.
-        ValueError: No models, a wrong shape, values that are not finite or negative.
+        TypeError, ValueError: No models, or values not as described.
     """
     if not models:
-        raise ValueError(f"`models` must hold at least one model, got {models}")
+        raise ValueError(f"`models` must have at least one model, got {models}")
     values = {model: _checked(given, f"models[{model!r}]") for model, given in models.items()}
     orders = {
         model: order_axes(v, len(v), active_above=0, max_axes=MAX_BARS)
@@ -54,8 +53,8 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
     width = max(480, round(across * (panel_width + _SIDE)))
     note = tiles.wrap_note(_note(orders), width)
     height = down * _PANEL_HEIGHT + tiles.note_height(note)
-    figure = tiles.chart(width / tiles.DPI, height / tiles.DPI)
-    grid = figure.subplots(down, across, sharey=True, squeeze=False)
+    picture = tiles.chart(width / tiles.DPI, height / tiles.DPI)
+    grid = picture.subplots(down, across, sharey=True, squeeze=False)
     for spare in grid.flat[len(models) :]:
         spare.remove()
     for axes, (model, order) in zip(grid.flat, orders.items(), strict=False):
@@ -66,8 +65,8 @@ def activeness(models: Mapping[str, ArrayLike]) -> Figure:
         first.set_ylabel("activeness", fontsize=10)
     highest = max(float(v.max()) for v in values.values())
     grid[0, 0].set_ylim(0, 1.05 * highest or 1)
-    figure.supxlabel(note, x=16 / width, ha="left", fontsize=9.5, color=tiles.MUTED)
-    return figure
+    picture.supxlabel(note, x=16 / width, ha="left", fontsize=9.5, color=tiles.MUTED)
+    return picture
 
 
 def _checked(given: ArrayLike, name: str) -> Floats:
@@ -97,7 +96,7 @@ def _bars(axes: Axes, heights: Floats, names: tuple[str, ...], pitch: float) -> 
 
 
 def _note(orders: Mapping[str, Ordering]) -> str:
-    """Say what is drawn, and of which models not all latents are."""
+    """What is drawn, and of which models not all latents are."""
     cut = [f"{m} ({o.shown} of {o.total})" for m, o in orders.items() if o.shown < o.total]
     some = f" Only the most active latents of {', '.join(cut)}." if cut else ""
     return (

@@ -6,7 +6,7 @@ from math import ceil
 import numpy as np
 from matplotlib.figure import Figure
 
-from axiswise.plots._inputs import ArrayLike, as_floats
+from axiswise.plots._inputs import ArrayLike, as_cosines
 from axiswise.plots._tiles import blank, place
 
 # Lengths in pixels.
@@ -26,29 +26,24 @@ def agreement(values: ArrayLike, chance: ArrayLike, names: Sequence[str]) -> Fig
         names: A name for each set.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that do not fit each other, values outside [0, 1].
+        TypeError, ValueError: An array is not as described.
     """
-    matrix = as_floats(values, "values", ["set", "set"])
-    random = as_floats(chance, "chance", ["set", "set"])
+    matrix = as_cosines(values, "values", "set")
+    random = as_cosines(chance, "chance", "set")
     count = len(names)
     if matrix.shape != (count, count) or random.shape != (count, count):
         raise ValueError(
             f"`values` and `chance` must be ({count}, {count}), a row for each of `names`, got "
             f"{matrix.shape} and {random.shape}"
         )
-    if matrix.min() < 0 or matrix.max() > 1 + 1e-3:
-        raise ValueError(
-            f"`values` must lie in [0, 1], got values from {matrix.min():.4g} to {matrix.max():.4g}"
-        )
     shown = [name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…" for name in names]
     margin = 30 + ceil(_CHARACTER * max(map(len, shown)))
     side = _CELL * max(count, 3)
     width, height = margin + side + 110, 40 + side + margin
-    figure = blank(width, height)
-    axes = place(figure, margin, 40, side, side)
-    picture = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
-    bar = figure.colorbar(picture, cax=place(figure, margin + side + 25, 40, 16, side))
+    picture = blank(width, height)
+    axes = place(picture, margin, 40, side, side)
+    cells = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+    bar = picture.colorbar(cells, cax=place(picture, margin + side + 25, 40, 16, side))
     bar.set_label("mean |cos|")
     for (row, column), value in np.ndenumerate(matrix):
         colour = "white" if value > 0.6 else "black"
@@ -60,4 +55,4 @@ def agreement(values: ArrayLike, chance: ArrayLike, names: Sequence[str]) -> Fig
     axes.set_yticks(range(count), shown, fontsize=9)
     axes.tick_params(length=0)
     axes.set_title("Directions after matching", fontsize=11, loc="left")
-    return figure
+    return picture

@@ -35,9 +35,7 @@ def jacobian_columns(
         options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
-            images outside [0, 1], `max_axes` below 1.
+        TypeError, ValueError: An array is not as described, or `max_axes` is below 1.
     """
     signed = as_floats(columns, "columns", ["image", "latent", "channel", "height", "width"])
     check_channels(signed, "columns")
@@ -61,27 +59,27 @@ def jacobian_columns(
 def _draw(cells: Floats, images: Floats, order: Ordering, note: str) -> Figure:
     """Draw cells (image, axis, height, width) beside images (image, 1, channel, height, width)."""
     norm = symmetric_norm(cells[:, : order.active or None])
-    pictures = [tiles.image_mosaic(images)]
-    pictures += [tiles.signed_mosaic(cells[:, part]) for _, part in order.groups]
-    tile_width, height = cells.shape[-1], pictures[0].shape[0]
-    width = max(560, 16 + sum(p.shape[1] + _SPACE for p in pictures) + 90)
-    title = "Jacobian columns: what a small move along each axis changes"
-    figure, top = tiles.framed(title, note, width, height, 64)
+    mosaics = [tiles.image_mosaic(images)]
+    mosaics += [tiles.signed_mosaic(cells[:, part]) for _, part in order.groups]
+    tile_width, height = cells.shape[-1], mosaics[0].shape[0]
+    width = max(560, 16 + sum(p.shape[1] + _SPACE for p in mosaics) + 90)
+    title = "Jacobian columns: what a small step along each axis changes"
+    picture, top = tiles.framed(title, note, width, height, 64)
 
-    axes = tiles.place_picture(figure, 16, top, pictures[0])
+    axes = tiles.place_mosaic(picture, 16, top, mosaics[0])
     tiles.label_columns(axes, tile_width, ["image"], "black")
-    left = 16 + pictures[0].shape[1] + _SPACE
-    for (group, part), picture in zip(order.groups, pictures[1:], strict=True):
+    left = 16 + mosaics[0].shape[1] + _SPACE
+    for (group, part), mosaic in zip(order.groups, mosaics[1:], strict=True):
         colour = "black" if group == "active" else tiles.FAINT
-        axes = tiles.place_picture(figure, left, top, picture, cmap=SIGNED, norm=norm)
+        axes = tiles.place_mosaic(picture, left, top, mosaic, cmap=SIGNED, norm=norm)
         labels = zip(order.names[part], order.activities[part], strict=True)
         tiles.label_columns(axes, tile_width, [f"{n}\n{a}" for n, a in labels], colour)
         axes.annotate(group, (0, 1), (0, 43), xycoords="axes fraction", fontsize=10.5,
                       textcoords="offset pixels", color=colour, style="italic")  # fmt: skip
-        left += picture.shape[1] + _SPACE
-    bar = signed_bar(figure, left, top, height, norm)
+        left += mosaic.shape[1] + _SPACE
+    bar = signed_bar(picture, left, top, height, norm)
     bar.set_label("∂ intensity / ∂ z", fontsize=10)
-    return figure
+    return picture
 
 
 def _note(order: Ordering, channels: int) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from axiswise.plots._inputs import ArrayLike, Floats, as_floats
+from axiswise.plots._inputs import ArrayLike, Floats, as_cosines
 from axiswise.plots._ordering import AxisOptions, Ordering, order_axes
 from axiswise.plots._tiles import FAINT, chart
 
@@ -22,7 +22,7 @@ def column_cosines(
     """Draw the matrix of mean absolute cosines between the Jacobian's columns.
 
     White is orthogonal, dark is parallel; the scale runs from 0 to 1. Axes in order of activity,
-    inactive ones last and past a line. The title gives the mean over pairs of different active
+    inactive ones last, behind a line. The title gives the mean over pairs of different active
     axes.
 
     Args:
@@ -32,42 +32,24 @@ def column_cosines(
         options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that are wrong or do not fit each other, cosines outside [0, 1] or not
-            symmetric, activity not finite, `max_axes` below 1.
+        TypeError, ValueError: An array is not as described, or `max_axes` is below 1.
     """
-    matrix = as_cosines(cosines)
+    matrix = symmetric_cosines(cosines)
     order = order_axes(activity, len(matrix), **options)
     shown = matrix[np.ix_(order.indices, order.indices)]
     side = 2.6 + 0.5 * order.shown
-    figure = chart(side + 0.9, side)
-    axes = figure.add_subplot()
-    picture = axes.imshow(shown, cmap="Blues", vmin=0, vmax=1)
-    axes.set_facecolor("0.9")
-    bar = figure.colorbar(picture, ax=axes, shrink=0.8)
-    bar.set_label("mean |cos|")
-    annotate(axes, shown)
+    picture = chart(side + 0.9, side)
+    axes = draw_cosines(picture, shown)
     _label(axes, order)
-    axes.set_title(_title(shown[: order.active, : order.active]), fontsize=11, loc="left")
-    return figure
+    mean = mean_of_pairs(shown[: order.active, : order.active])
+    found = "cosines" if isnan(mean) else f"mean |cos| {mean:.2f}\nbetween different active axes"
+    axes.set_title(f"Jacobian columns: {found}", fontsize=11, loc="left")
+    return picture
 
 
-def _title(active: Floats) -> str:
-    """Sum up the block of the active axes."""
-    mean = mean_of_pairs(active)
-    if isnan(mean):
-        return "Jacobian columns: cosines"
-    return f"Jacobian columns: mean |cos| {mean:.2f}\nbetween different active axes"
-
-
-def as_cosines(cosines: ArrayLike) -> Floats:
+def symmetric_cosines(cosines: ArrayLike) -> Floats:
     """A matrix of absolute cosines, which must be square, symmetric and within [0, 1]."""
-    matrix = as_floats(cosines, "cosines", ["latent", "latent"], finite=False)
-    if matrix.shape[0] != matrix.shape[1]:
-        raise ValueError(f"`cosines` must be square, got shape {matrix.shape}")
-    low, high = float(np.nanmin(matrix, initial=1)), float(np.nanmax(matrix, initial=0))
-    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise ValueError(f"`cosines` must lie in [0, 1], got values from {low:.4g} to {high:.4g}")
+    matrix = as_cosines(cosines, "cosines", "latent", finite=False)
     if not np.allclose(matrix, matrix.T, atol=_TOLERANCE, equal_nan=True):
         raise ValueError("`cosines` must be symmetric, got a matrix that is not")
     return matrix
@@ -80,21 +62,28 @@ def mean_of_pairs(cosines: Floats) -> float:
     return float(pairs.mean()) if pairs.size else nan
 
 
-def annotate(axes: Axes, matrix: Floats) -> None:
-    """Write each value into its cell, without the leading zero; a dash where undefined."""
+def draw_cosines(picture: Figure, matrix: Floats, written: bool = True) -> Axes:
+    """Draw a matrix with its scale; values in the cells, a dash where they are undefined."""
+    axes = picture.add_subplot()
+    shown = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    axes.set_facecolor("0.9")
+    axes.tick_params(length=0)
+    picture.colorbar(shown, ax=axes, shrink=0.8).set_label("mean |cos|")
+    if not written:
+        return axes
     for (row, column), value in np.ndenumerate(matrix):
         text = "–" if np.isnan(value) else f"{value:.2f}".removeprefix("0")
         colour = "white" if value > 0.6 else "black"
         axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    return axes
 
 
 def _label(axes: Axes, order: Ordering) -> None:
-    """Name the axes, and part the active from the inactive ones."""
+    """Name the axes, with a line between the active and the inactive ones."""
     ticks = range(order.shown)
     rows = [f"{n}  {a}" for n, a in zip(order.names, order.activities, strict=True)]
     axes.set_xticks(ticks, list(order.names), rotation=90, fontsize=9)
     axes.set_yticks(ticks, rows, fontsize=9)
-    axes.tick_params(length=0)
     for label in [*axes.get_xticklabels()[order.active :], *axes.get_yticklabels()[order.active :]]:
         label.set_color(FAINT)
     if 0 < order.active < order.shown:

@@ -13,9 +13,9 @@ from PIL import Image
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._colour import SERIES
 from axiswise.plots._film import direction_film as draw_film
-from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_lengths
 from axiswise.plots._ordering import short_number
-from axiswise.plots.cosines import annotate, as_cosines, mean_of_pairs
+from axiswise.plots.cosines import draw_cosines, mean_of_pairs, symmetric_cosines
 from axiswise.plots.report import Clip
 
 # Sides of tiles in pixels.
@@ -45,14 +45,12 @@ def direction_strip(
     Args:
         frames: (sample, step, channel, height, width) in [0, 1], 1 or 3 channels.
         amounts: (step,), how far the samples are along the direction in each step.
-        index: which direction it is.
-        importance: of the direction; NaN where it is not known.
-        unit: of the importance.
+        index: Which direction it is.
+        importance: Of the direction; NaN where it is not known.
+        unit: Of the importance.
 
     Raises:
-        TypeError: an array is not of real numbers.
-        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
-            frames outside [0, 1].
+        TypeError, ValueError: An array is not as described.
     """
     shown = as_images(frames, "frames", ["sample", *_FRAMES])
     headers = _headers(amounts, shown.shape[1])
@@ -81,12 +79,10 @@ def direction_sheet(
         amounts: (step,), how far the sample is along the direction in each step.
         importance: (direction,), NaN where it is not known.
         indices: (direction,), which directions they are.
-        unit: of the importance.
+        unit: Of the importance.
 
     Raises:
-        TypeError: an array is not of real numbers.
-        ValueError: shapes that are wrong or do not fit each other, frames that are not finite or
-            outside [0, 1].
+        TypeError, ValueError: An array is not as described.
     """
     shown = as_images(frames, "frames", ["direction", *_FRAMES])
     values = _one_each(importance, indices, len(shown))
@@ -111,16 +107,14 @@ def direction_film(
         frames: (sample, step, channel, height, width) in [0, 1], 1 or 3 channels, at least two
             steps.
         amounts: (step,), how far the samples are along the direction in each step.
-        index: which direction it is.
-        importance: of the direction; NaN where it is not known.
+        index: Which direction it is.
+        importance: Of the direction; NaN where it is not known.
 
     Returns:
         (2·step − 2, height, width, 3), height and width even.
 
     Raises:
-        TypeError: an array is not of real numbers.
-        ValueError: shapes that are wrong or do not fit each other, values that are not finite,
-            frames outside [0, 1], fewer than two steps.
+        TypeError, ValueError: An array is not as described.
     """
     shown = as_images(frames, "frames", ["sample", *_FRAMES])
     steps = shown.shape[1]
@@ -146,14 +140,13 @@ def direction_clip(
         frames: (step, channel, height, width) in [0, 1], 1 or 3 channels: one sample. Seven of the
             steps, the first and the last among them, are on the strip.
         film: (frame, height, width, 3), what `direction_film` gave.
-        video: the same as an MP4 file.
-        index: which direction it is.
-        importance: of the direction; NaN where it is not known.
-        largest: importance that the entry's bar is full at.
+        video: The same as an MP4 file.
+        index: Which direction it is.
+        importance: Of the direction; NaN where it is not known.
+        largest: Importance that the entry's bar is full at.
 
     Raises:
-        TypeError: `frames` is not of real numbers.
-        ValueError: a wrong shape, frames that are not finite or outside [0, 1].
+        TypeError, ValueError: `frames` is not as described.
     """
     shown = as_images(frames, "frames", _FRAMES)
     chosen = np.linspace(0, len(shown) - 1, min(_CLIP_COLUMNS, len(shown))).round().astype(int)
@@ -165,7 +158,7 @@ def direction_clip(
         strip=_encoded((strip * 255).round().astype(np.uint8), "PNG"),
         poster=_encoded(film[0], "JPEG", quality=_POSTER_QUALITY),
         video=video,
-        caption=f"Samples that move along {_name(index, importance)}.",
+        caption=f"Samples along {_name(index, importance)}.",
     )
 
 
@@ -175,25 +168,19 @@ def direction_importance(importance: ArrayLike, indices: Sequence[int], unit: st
     Args:
         importance: (direction,), at least 0.
         indices: (direction,), which directions they are.
-        unit: of the importance.
+        unit: Of the importance.
 
     Raises:
-        TypeError: `importance` is not of real numbers.
-        ValueError: a wrong shape, values that are not finite or negative.
+        TypeError, ValueError: An array is not as described.
     """
     heights = as_floats(importance, "importance", ["direction"])
-    _one_each(heights, indices, len(heights))
+    check_lengths(len(heights), "directions", indices=indices)
     if (heights < 0).any():
         raise ValueError(f"`importance` must not be negative, got {heights.min():.4g}")
     pitch = float(np.clip(900 / len(heights), _NARROWEST_BAR, _WIDEST_BAR))
     width = max(480, round(pitch * len(heights)) + 90)
-    figure = Figure(
-        figsize=(width / tiles.DPI, _BARS_HEIGHT / tiles.DPI),
-        dpi=tiles.DPI,
-        layout="constrained",
-        facecolor="white",
-    )
-    axes = figure.add_subplot()
+    picture = tiles.chart(width / tiles.DPI, _BARS_HEIGHT / tiles.DPI)
+    axes = picture.add_subplot()
     axes.bar(np.arange(len(heights)), heights, width=0.8, color=SERIES[0])
     _tick_indices(axes.xaxis, indices, pitch)
     slots = max(len(heights), (width - 90) / _WIDEST_BAR)  # few bars stay as narrow as many
@@ -207,7 +194,7 @@ def direction_importance(importance: ArrayLike, indices: Sequence[int], unit: st
     axes.set_axisbelow(True)
     title = f"Importance: {unit}" if unit else "Importance"
     axes.set_title(tiles.wrap_title(title, width), fontsize=11, loc="left")
-    return figure
+    return picture
 
 
 def direction_cosines(cosines: ArrayLike, indices: Sequence[int]) -> Figure:
@@ -222,53 +209,37 @@ def direction_cosines(cosines: ArrayLike, indices: Sequence[int]) -> Figure:
         indices: (direction,), which directions they are.
 
     Raises:
-        TypeError: `cosines` is not of real numbers.
-        ValueError: a wrong shape, cosines outside [0, 1] or not symmetric.
+        TypeError, ValueError: An array is not as described.
     """
-    matrix = as_cosines(cosines)
+    matrix = symmetric_cosines(cosines)
     count = len(matrix)
-    _one_each(np.zeros(count), indices, count)
+    check_lengths(count, "directions", indices=indices)
     cell = 40 if count <= _ANNOTATED else float(np.clip(640 / count, 2, 16))
     side = max(2.6, cell * count / tiles.DPI)
-    figure = Figure(
-        figsize=(side + 1.5, side + 1.1), dpi=tiles.DPI, layout="constrained", facecolor="white"
-    )
-    axes = figure.add_subplot()
-    picture = axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
-    axes.set_facecolor("0.9")
-    figure.colorbar(picture, ax=axes, shrink=0.8).set_label("mean |cos|")
-    if count <= _ANNOTATED:
-        annotate(axes, matrix)
+    picture = tiles.chart(side + 1.5, side + 1.1)
+    axes = draw_cosines(picture, matrix, written=count <= _ANNOTATED)
     _tick_indices(axes.xaxis, indices, cell)
     _tick_indices(axes.yaxis, indices, cell)
-    axes.tick_params(length=0)
     axes.set_xlabel("direction", fontsize=9)
     mean = mean_of_pairs(matrix)
     found = "Cosines" if np.isnan(mean) else f"Mean |cos| {mean:.2f}"
     axes.set_title(f"{found} between what\nthe directions do", fontsize=11, loc="left")
-    return figure
+    return picture
 
 
 def _headers(amounts: ArrayLike, steps: int) -> list[str]:
-    """Check the amounts and return them as text, with their sign."""
+    """The amounts as text, with their sign."""
     values = as_floats(amounts, "amounts", ["step"])
-    if len(values) != steps:
-        raise ValueError(
-            f"`amounts` must have one entry for each of the {steps} steps of `frames`, "
-            f"got {len(values)}"
-        )
+    check_lengths(steps, "steps of `frames`", amounts=values)
     # Rounding first, as the middle of a range may miss zero by a little.
     rounded = values.round(6).tolist()
     return [f"{v:+.3g}".replace("-", "−") if v else "0" for v in rounded]
 
 
 def _one_each(importance: ArrayLike, indices: Sequence[int], count: int) -> dict[int, float]:
-    """Return index → importance, having checked that both are as many as the directions."""
+    """Index → importance, one for each direction."""
     values = as_floats(importance, "importance", ["direction"], finite=False)
-    for name, given in (("importance", values), ("indices", indices)):
-        if len(given) != count:
-            raise ValueError(f"`{name}` must have one entry for each of the {count} directions, "
-                             f"got {len(given)}")  # fmt: skip
+    check_lengths(count, "directions", importance=values, indices=indices)
     return dict(zip(indices, values.tolist(), strict=True))
 
 
@@ -278,7 +249,7 @@ def _name(index: int, importance: float) -> str:
 
 
 def _of_importance(importance: Sequence[float], unit: str) -> str:
-    """Say what the importance in the labels is, if there is any."""
+    """What the importance in the labels is, if there is any."""
     return f"Importance: {unit}. " if unit and any(map(isfinite, importance)) else ""
 
 
@@ -313,11 +284,7 @@ def _draw(
     cells: Floats, title: str, labels: Sequence[str], headers: Sequence[str], note: str
 ) -> Figure:
     """Draw cells (row, column, channel, height, width) with names for rows and columns."""
-    left = tiles.row_label_width(labels)
-    picture = tiles.image_mosaic(cells)
-    width = max(480, left + picture.shape[1] + 22)
-    figure, top = tiles.framed(title, note, width, picture.shape[0] + 8, 22)
-    axes = tiles.place_picture(figure, left, top, picture)
-    tiles.label_rows(axes, cells.shape[-2], labels, "black")
-    tiles.label_columns(axes, cells.shape[-1], headers, "black")
-    return figure
+    strip = tiles.Strip(tiles.image_mosaic(cells), labels, cells.shape[-2], space=8)
+    picture, axes = tiles.stacked(title, note, [strip], 22)
+    tiles.label_columns(axes[0], cells.shape[-1], headers, "black")
+    return picture

@@ -8,8 +8,6 @@ from axiswise.plots._colour import ROBUST_PERCENTILE, SIGNED, signed_bar, symmet
 from axiswise.plots._inputs import ArrayLike, Floats, as_images
 from axiswise.support.checks import check_count
 
-_ROWS = ("image", "reconstruction", "difference")
-
 
 def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int = 12) -> Figure:
     """Draw images, their reconstructions and the signed difference, one above the other.
@@ -24,9 +22,7 @@ def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int
         max_images: Images drawn at most, the first ones.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that are wrong or differ, values that are not finite or outside [0, 1],
-            `max_images` below 1.
+        TypeError, ValueError: An array is not as described, or `max_images` is below 1.
     """
     dims = ["image", "channel", "height", "width"]
     before = as_images(images, "images", dims)
@@ -55,21 +51,20 @@ def reconstructions(images: ArrayLike, reconstructed: ArrayLike, max_images: int
 
 def _draw(before: Floats, after: Floats, change: Floats, title: str, note: str) -> Figure:
     """Draw two rows of images (image, channel, height, width) and one of signed maps."""
-    pictures = [
-        tiles.image_mosaic(before[None]),
-        tiles.image_mosaic(after[None]),
-        tiles.signed_mosaic(change[None]),
+    norm, height = symmetric_norm(change), before.shape[-2]
+    strips = [
+        tiles.Strip(tiles.image_mosaic(before[None]), ["image"], height, 4),
+        tiles.Strip(tiles.image_mosaic(after[None]), ["reconstruction"], height, 4),
+        tiles.Strip(
+            tiles.signed_mosaic(change[None]),
+            ["difference"],
+            height,
+            space=4,
+            how={"cmap": SIGNED, "norm": norm},
+        ),
     ]
-    row_height, row_width = pictures[0].shape[:2]
-    left = tiles.row_label_width(_ROWS)
-    width = max(480, left + row_width + 90)
-    figure, top = tiles.framed(title, note, width, 3 * (row_height + 4), 4)
-
-    norm = symmetric_norm(change)
-    for row, (label, picture) in enumerate(zip(_ROWS, pictures, strict=True)):
-        scale = {"cmap": SIGNED, "norm": norm} if label == "difference" else {}
-        down = top + row * (row_height + 4)
-        axes = tiles.place_picture(figure, left, down, picture, **scale)
-        tiles.label_rows(axes, before.shape[-2], [label], "black")
-    signed_bar(figure, left + row_width + 12, top + 2 * (row_height + 4), row_height, norm)
-    return figure
+    picture, axes = tiles.stacked(title, note, strips, 4, right=90)
+    last = axes[-1].get_window_extent()
+    top = round(picture.bbox.height - last.y1)
+    signed_bar(picture, round(last.x1) + 12, top, round(last.height), norm)
+    return picture

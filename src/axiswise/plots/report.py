@@ -125,7 +125,7 @@ def _block(block: Block) -> str:
             return f"<pre>{escape(block.text)}</pre>"
         case _:
             raise TypeError(
-                "`blocks` must hold Picture, Gallery, Table or Preformatted, "
+                "`blocks` must be Picture, Gallery, Table or Preformatted, "
                 f"got {type(block).__name__}"
             )
 

@@ -17,24 +17,20 @@ _NAMED = 4  # groups whose differing numbers of images are named one by one
 def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Samples") -> Figure:
     """Draw groups of images, one below the other, each with its name to the left.
 
-    Each group starts a row and fills as many as it needs. So the same latents in the course of
-    training, one group for each step, stand one above the other, in one row each where `columns` is
-    at least their number.
+    Each group starts a row and fills as many as it needs.
 
     Args:
         groups: Name → images, (image, channel, height, width) in [0, 1], 1 or 3 channels: "data"
             and "generated", say, or "step 500" and "step 1000". Groups may differ in their number
             of images, not in the images' shape.
         columns: Images in a row at most.
-        title: What stands above.
+        title: Title of the picture.
 
     Raises:
-        TypeError: Images that are not real numbers.
-        ValueError: No groups, shapes that are wrong or differ, values that are not finite or
-            outside [0, 1], `columns` below 1.
+        TypeError, ValueError: No groups, images not as described, or `columns` below 1.
     """
     if not groups:
-        raise ValueError(f"`groups` must hold at least one group of images, got {groups}")
+        raise ValueError(f"`groups` must have at least one group of images, got {groups}")
     check_count("`columns`", columns)
     images = {name: _checked(given, f"groups[{name!r}]") for name, given in groups.items()}
     first, *others = images
@@ -42,7 +38,7 @@ def samples(groups: Mapping[str, ArrayLike], columns: int = 8, title: str = "Sam
     for name in others:
         if images[name].shape[1:] != shape:
             raise ValueError(
-                f"`groups[{name!r}]` must hold images of the same shape as `groups[{first!r}]`, "
+                f"`groups[{name!r}]` must have images of the same shape as `groups[{first!r}]`, "
                 f"got {images[name].shape[1:]} and {shape}"
             )
     across = min(columns, max(len(group) for group in images.values()))
@@ -57,7 +53,7 @@ def _checked(given: ArrayLike, name: str) -> Floats:
 
 
 def _counts(images: Mapping[str, Floats]) -> str:
-    """Say how many images each group has."""
+    """How many images each group has."""
     counts = {name: len(group) for name, group in images.items()}
     if len(set(counts.values())) > 1:
         if len(counts) > _NAMED:
@@ -70,26 +66,21 @@ def _counts(images: Mapping[str, Floats]) -> str:
 
 def _draw(groups: Mapping[str, Floats], across: int, title: str, note: str) -> Figure:
     """Draw groups of images (image, channel, height, width), `across` in a row."""
-    pictures = [_picture(images, across) for images in groups.values()]
-    left = tiles.row_label_width(list(groups))
-    width = max(480, left + max(picture.shape[1] for picture in pictures) + 22)
-    height = sum(picture.shape[0] + _SPACE for picture in pictures)
-    figure, top = tiles.framed(title, note, width, height, 4)
-    for name, picture in zip(groups, pictures, strict=True):
-        axes = tiles.place_picture(figure, left, top, picture)
-        tiles.label_rows(axes, picture.shape[0] - 2 * tiles.GAP, [name], "black")
-        top += picture.shape[0] + _SPACE
-    return figure
+    strips = []
+    for name, images in groups.items():
+        mosaic = _mosaic(images, across)
+        strips.append(tiles.Strip(mosaic, [name], mosaic.shape[0] - 2 * tiles.GAP, _SPACE))
+    return tiles.stacked(title, note, strips, 4)[0]
 
 
-def _picture(images: Floats, across: int) -> Floats:
+def _mosaic(images: Floats, across: int) -> Floats:
     """Join images in rows of `across`; what the last row lacks is left white."""
     count, *_, height, width = images.shape
     rows = ceil(count / across)
     padded = np.ones((rows * across, *images.shape[1:]), dtype=images.dtype)
     padded[:count] = images
-    picture = tiles.image_mosaic(padded.reshape(rows, across, *images.shape[1:]))
+    mosaic = tiles.image_mosaic(padded.reshape(rows, across, *images.shape[1:]))
     # The frame of what is lacking goes too, but for the lines that belong to a neighbour.
     right = (count - (rows - 1) * across) * (width + tiles.GAP) + tiles.GAP
-    picture[0 if rows == 1 else -(height + tiles.GAP) :, right:] = 1
-    return picture
+    mosaic[0 if rows == 1 else -(height + tiles.GAP) :, right:] = 1
+    return mosaic

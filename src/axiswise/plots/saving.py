@@ -1,4 +1,4 @@
-"""Pictures written so that a reader never meets half a file."""
+"""Pictures and films as files that are whole or absent."""
 
 import io
 import os
@@ -8,17 +8,17 @@ import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
 
-from axiswise.plots._film import encode
+from axiswise.plots._film import gif, mp4
 from axiswise.support.files import write_atomically
 
 
-def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Write a figure in the format that the suffix names (.png, .svg, .pdf, …).
+def save(picture: Figure, path: str | os.PathLike[str]) -> None:
+    """Write a picture in the format that the suffix names (.png, .svg, .pdf, …).
 
-    Whatever goes wrong, `path` is either the old picture or the whole new one.
+    After any failure, `path` is either the old picture or the whole new one.
 
     Args:
-        figure: What the functions of `axiswise.plots` return, or any other matplotlib figure.
+        picture: What the functions of `axiswise.plots` return, or any other matplotlib figure.
         path: File to write; its folder must exist.
 
     Raises:
@@ -26,17 +26,17 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         OSError: The file cannot be written.
     """
     target = Path(path)
-    formats = figure.canvas.get_supported_filetypes()
+    formats = picture.canvas.get_supported_filetypes()
     kind = target.suffix.removeprefix(".").lower()
     if kind not in formats:
         raise ValueError(f"`path` must end in one of {sorted(formats)}, got {str(target)!r}")
     buffer = io.BytesIO()
-    figure.savefig(buffer, format=kind)
+    picture.savefig(buffer, format=kind)
     write_atomically(target, buffer.getvalue())
 
 
 def save_film(frames: npt.NDArray[np.uint8], path: str | os.PathLike[str], fps: float) -> None:
-    """Write a film as GIF or MP4, as `save` writes a figure.
+    """Write a film as GIF or MP4, as `save` writes a picture.
 
     An MP4 is H.264 of the quality that its encoder takes by default, but of at most 0.3 bits per
     pixel. A GIF has one palette of 256 colours.
@@ -56,4 +56,4 @@ def save_film(frames: npt.NDArray[np.uint8], path: str | os.PathLike[str], fps: 
         raise ValueError(f"`path` must end in .gif or .mp4, got {str(target)!r}")
     if not fps > 0:
         raise ValueError(f"`fps` must be above 0, got {fps}")
-    write_atomically(target, encode(frames, suffix, fps))
+    write_atomically(target, (gif if suffix == ".gif" else mp4)(frames, fps))

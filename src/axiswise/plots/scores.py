@@ -1,6 +1,6 @@
 """Numbers over runs: scores against radius, losses over time, recipes side by side."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import ceil
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ _LOG_FROM = 20.0  # ratio of largest to smallest from which the scale is logarit
 
 
 def scores_against_radius(curves: Curves, references: References | None = None) -> Figure:
-    """Draw local scores against radius, with spread: Figure 4 of Rhodes & Lee, NeurIPS 2021.
+    """Draw local scores against radius, with std: Figure 4 of Rhodes & Lee, NeurIPS 2021.
 
     One panel for each score, a line with a band of ± std for each model. The vertical scale starts
     at 0 where the lowest mean is less than half of the highest, and where the values lie otherwise.
@@ -36,29 +36,38 @@ def scores_against_radius(curves: Curves, references: References | None = None) 
             reference named like a model takes its colour.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: No curves, arrays of unequal length, values that are not finite, std below 0.
+        TypeError, ValueError: No curves, or an array not as described.
     """
     lines = _checked("curves", curves, "mean", "std")
     if not any(lines.values()):
-        raise ValueError(f"`curves` must hold at least one score of one model, got {curves}")
+        raise ValueError(f"`curves` must have at least one score of one model, got {curves}")
     dashed = _checked("references", references or {}, "values")
     panels = list(dict.fromkeys(score for scores in lines.values() for score in scores))
     models = list(dict.fromkeys([*lines, *dashed]))
     across = min(_ACROSS, len(panels))
-    figure = chart(4.6 * across, 4.2 * ceil(len(panels) / across))
-    for axes, score in zip(_panels(figure, len(panels), across), panels, strict=True):
-        for model, scores in lines.items():
-            if score in scores:
-                _band(axes, model, models.index(model), *scores[score])
-        for model, known in dashed.items():
-            if score in known:
-                _dashed(axes, f"{model} (reference)", models.index(model), *known[score])
+    picture = chart(4.6 * across, 4.2 * ceil(len(panels) / across))
+    for axes, score in zip(_panels(picture, len(panels), across), panels, strict=True):
+        means = []
+        for number, model in enumerate(models):
+            colour, marker = SERIES[number % len(SERIES)], _MARKERS[number % len(_MARKERS)]
+            if score in lines.get(model, {}):
+                radii, mean, std = lines[model][score]
+                means.append(mean)
+                axes.fill_between(radii, mean - std, mean + std, color=colour, alpha=0.15,
+                                  linewidth=0)  # fmt: skip
+                axes.plot(radii, mean, color=colour, marker=marker, markersize=5, label=model)
+        for number, model in enumerate(models):
+            if score in dashed.get(model, {}):
+                axes.plot(*dashed[model][score], "--o", color=SERIES[number % len(SERIES)],
+                          linewidth=1.3, markersize=5, markerfacecolor="white",
+                          label=f"{model} (reference)")  # fmt: skip
         axes.set_title(score, fontsize=11, loc="left")
         axes.set_xlabel("radius (share of each factor's range)")
-        _fit_scale(axes, [s[score][1] for s in lines.values() if score in s])
-    _shared_legend(figure)
-    return figure
+        lowest, highest = np.min(np.concatenate(means)), np.max(np.concatenate(means))
+        if 0 <= lowest < highest / 2:
+            axes.set_ylim(bottom=0)
+    _shared_legend(picture)
+    return picture
 
 
 def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
@@ -73,9 +82,7 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
             the column was not logged; it and infinite values are left out.
 
     Raises:
-        TypeError: A column does not hold real numbers.
-        ValueError: No column "step" or nothing but it, a step that is not finite, columns of
-            unequal length.
+        TypeError, ValueError: No column "step" or no other, or a column not as described.
     """
     if "step" not in history or len(history) < 2:
         raise ValueError(
@@ -88,11 +95,11 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
         if name != "step"
     }
     across = min(3, len(columns))
-    figure = chart(3.6 * across, 2.4 * ceil(len(columns) / across))
-    panels = _panels(figure, len(columns), across)
+    picture = chart(3.6 * across, 2.4 * ceil(len(columns) / across))
+    panels = _panels(picture, len(columns), across)
     for axes, (name, values) in zip(panels, columns.items(), strict=True):
         _history(axes, name, steps, values)
-    return figure
+    return picture
 
 
 def comparison(
@@ -109,8 +116,7 @@ def comparison(
         references: Recipe → score → a value to compare with, as the paper's: a diamond.
 
     Raises:
-        TypeError: Values that are not real numbers.
-        ValueError: No recipes or no scores, values that are not finite, an empty list.
+        TypeError, ValueError: No recipes or no scores, or values not as described.
     """
     values = {
         recipe: {s: as_floats(v, f"groups[{recipe!r}][{s!r}]", ["seed"]) for s, v in scores.items()}
@@ -118,13 +124,13 @@ def comparison(
     }
     panels = list(dict.fromkeys(score for scores in values.values() for score in scores))
     if not panels:
-        raise ValueError(f"`groups` must hold at least one score of one recipe, got {groups}")
+        raise ValueError(f"`groups` must have at least one score of one recipe, got {groups}")
     across = min(_ACROSS, len(panels))
     down = ceil(len(panels) / across)
     known = references or {}
-    figure = chart(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values)) + 0.3 * bool(known))
+    picture = chart(2.2 + 3.6 * across, down * (1.1 + 0.62 * len(values)) + 0.3 * bool(known))
     for number, (axes, score) in enumerate(
-        zip(_panels(figure, len(panels), across), panels, strict=True)
+        zip(_panels(picture, len(panels), across), panels, strict=True)
     ):
         for row, (recipe, scores) in enumerate(values.items()):
             if score in scores:
@@ -140,8 +146,8 @@ def comparison(
         axes.margins(x=0.12)
         axes.xaxis.set_major_locator(MaxNLocator(nbins=4))  # numbers such as 0.00125 are long
     if known:
-        _shared_legend(figure)
-    return figure
+        _shared_legend(picture)
+    return picture
 
 
 def _checked(
@@ -170,9 +176,9 @@ def _same_length(value: ArrayLike, name: str, like: Floats, *, finite: bool = Tr
     return array
 
 
-def _panels(figure: Figure, count: int, across: int) -> list[Axes]:
+def _panels(picture: Figure, count: int, across: int) -> list[Axes]:
     """Axes in a grid, in reading order, each with a light frame."""
-    panels = [figure.add_subplot(ceil(count / across), across, i + 1) for i in range(count)]
+    panels = [picture.add_subplot(ceil(count / across), across, i + 1) for i in range(count)]
     for axes in panels:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(color="0.9", linewidth=0.8)
@@ -181,36 +187,17 @@ def _panels(figure: Figure, count: int, across: int) -> list[Axes]:
     return panels
 
 
-def _band(axes: Axes, label: str, number: int, radii: Floats, mean: Floats, std: Floats) -> None:
-    colour = SERIES[number % len(SERIES)]
-    marker = _MARKERS[number % len(_MARKERS)]
-    axes.fill_between(radii, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
-    axes.plot(radii, mean, color=colour, marker=marker, markersize=5, label=label)
-
-
-def _dashed(axes: Axes, label: str, number: int, radii: Floats, values: Floats) -> None:
-    colour = SERIES[number % len(SERIES)]
-    axes.plot(radii, values, "--o", color=colour, linewidth=1.3, markersize=5,
-              markerfacecolor="white", label=label)  # fmt: skip
-
-
-def _fit_scale(axes: Axes, means: Sequence[Floats]) -> None:
-    lowest, highest = min(float(m.min()) for m in means), max(float(m.max()) for m in means)
-    if 0 <= lowest < highest / 2:
-        axes.set_ylim(bottom=0)
-
-
-def _shared_legend(figure: Figure) -> None:
+def _shared_legend(picture: Figure) -> None:
     """One legend below all panels, each label once."""
     handles: dict[str, Artist] = {}
-    for axes in figure.axes:
+    for axes in picture.axes:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(
+    picture.legend(
         handles.values(),
         handles.keys(),
         loc="outside lower center",
-        ncols=2 if len(figure.axes) < 3 else 3,
+        ncols=2 if len(picture.axes) < 3 else 3,
         frameon=False,
         fontsize=9,
     )
@@ -240,16 +227,16 @@ def _history(axes: Axes, name: str, steps: Floats, values: Floats) -> None:
 
 
 def _seeds(axes: Axes, row: int, values: Floats, colour: str) -> None:
-    """Draw one recipe's seeds, their mean and spread, and write the numbers above."""
+    """Draw one recipe's seeds, their mean and standard deviation, and write the numbers above."""
     mean = float(values.mean())
     several = len(values) > 1
-    spread = float(values.std(ddof=1)) if several else 0.0
-    axes.plot([mean - spread, mean + spread], [row, row], color=colour, linewidth=7, alpha=0.25,
+    std = float(values.std(ddof=1)) if several else 0.0
+    axes.plot([mean - std, mean + std], [row, row], color=colour, linewidth=7, alpha=0.25,
               solid_capstyle="butt")  # fmt: skip
     axes.plot([mean, mean], [row - 0.2, row + 0.2], color=colour, linewidth=2)
     axes.plot(values, np.full(len(values), row), "o", color=colour, markersize=5, alpha=0.8,
               markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
-    text = f"{mean:.4g} ± {spread:.2g}  (n = {len(values)})" if several else f"{mean:.4g}  (n = 1)"
+    text = f"{mean:.4g} ± {std:.2g}  (n = {len(values)})" if several else f"{mean:.4g}  (n = 1)"
     axes.text(0.02, row - 0.25, text, transform=axes.get_yaxis_transform(), va="bottom",
               fontsize=8.5, color="0.25")  # fmt: skip
 

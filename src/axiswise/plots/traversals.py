@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._film import film
-from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_lengths
 from axiswise.plots._ordering import AxisOptions, Ordering, order_axes
 from axiswise.plots.saving import save_film
 
@@ -38,17 +38,11 @@ def traversals(
         options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
-            frames outside [0, 1], `max_axes` below 1.
+        TypeError, ValueError: An array is not as described, or `max_axes` is below 1.
     """
     shown = _as_frames(frames)
     positions = as_floats(values, "values", ["step"])
-    if len(positions) != shown.shape[2]:
-        raise ValueError(
-            f"`values` must have one entry for each of the {shown.shape[2]} steps of `frames`, "
-            f"got {len(positions)}"
-        )
+    check_lengths(shown.shape[2], "steps of `frames`", values=positions)
     order = order_axes(activity, shown.shape[1], **options)
     pixels = tiles.tile_pixels(len(shown) * order.shown, len(positions))
     cells = tiles.fit(
@@ -68,7 +62,7 @@ def traversal_video(
 ) -> None:
     """Write a GIF or MP4 that goes along all axes at once, there and back, without a jump.
 
-    The most active axis comes first. Under each picture stand a slider that shows where in its
+    The most active axis comes first. Under each image are a slider that shows where in its
     range the axis is, the axis's name and its activity. Several start images stand one above the
     other. It has 2·step − 2 frames.
 
@@ -81,10 +75,7 @@ def traversal_video(
         options: Of :class:`AxisOptions`.
 
     Raises:
-        TypeError: An array does not hold real numbers.
-        ValueError: Shapes that are wrong or do not fit each other, values that are not finite,
-            frames outside [0, 1], fewer than two steps, `fps` not above 0, another suffix,
-            `max_axes` below 1.
+        TypeError, ValueError: An argument is not as described.
         OSError: The file cannot be written.
     """
     shown = _as_frames(frames)
@@ -107,27 +98,22 @@ def _draw(cells: Floats, order: Ordering, headers: list[str], note: str) -> Figu
     """Draw cells (image, axis, step, channel, height, width), the images of an axis together."""
     images, (tile_height, tile_width) = len(cells), cells.shape[-2:]
     labels = [f"{name}\n{a}" for name, a in zip(order.names, order.activities, strict=True)]
-    label_width = tiles.row_label_width(labels)
-    blocks = _blocks(order, images)
-    # A block has one image or one axis, so its rows are already in order.
-    pictures = [tiles.image_mosaic(cells[:, part].reshape(-1, *cells.shape[2:])) for part in blocks]
-    width = max(480, label_width + pictures[0].shape[1] + 22)
-    spaces = [_GROUP_SPACE if part.stop == order.active else _AXIS_SPACE for part in blocks]
-    height = sum(picture.shape[0] for picture in pictures) + sum(spaces)
+    strips = [
+        tiles.Strip(
+            # A block has one image or one axis, so its rows are already in order.
+            tiles.image_mosaic(cells[:, part].reshape(-1, *cells.shape[2:])),
+            labels[part],
+            # Of all rows of an axis, the gaps between them included.
+            images * (tile_height + tiles.GAP) - tiles.GAP,
+            _GROUP_SPACE if part.stop == order.active else _AXIS_SPACE,
+            "black" if part.start < order.active else tiles.FAINT,
+        )
+        for part in _blocks(order, images)
+    ]
     title = "Traversals: one axis changes, the others stay"
-    figure, top = tiles.framed(title, note, width, height, 22)
-
-    down = top
-    for part, picture, space in zip(blocks, pictures, spaces, strict=True):
-        axes = tiles.place_picture(figure, label_width, down, picture)
-        colour = "black" if part.start < order.active else tiles.FAINT
-        # What an axis's strips take together, the gaps between them included.
-        strips_height = images * (tile_height + tiles.GAP) - tiles.GAP
-        tiles.label_rows(axes, strips_height, labels[part], colour)
-        if down == top:
-            tiles.label_columns(axes, tile_width, headers, "black")
-        down += picture.shape[0] + space
-    return figure
+    picture, axes = tiles.stacked(title, note, strips, 22)
+    tiles.label_columns(axes[0], tile_width, headers, "black")
+    return picture
 
 
 def _blocks(order: Ordering, images: int) -> list[slice]:
