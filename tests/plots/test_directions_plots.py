@@ -79,12 +79,13 @@ def test_runs_of_directions_are_named_by_their_ends() -> None:
     assert figure.texts[0].get_text() == "Directions 0–2, 5, 7–8"
 
 
-@pytest.mark.parametrize("side", [16, 32, 128])
-@pytest.mark.parametrize(("rows", "steps"), [(1, 2), (4, 11), (20, 11)])
+@pytest.mark.parametrize(
+    ("rows", "steps", "side"), [(1, 2, 16), (1, 2, 128), (4, 11, 32), (4, 11, 128), (12, 11, 16)]
+)
 def test_text_of_strips_and_sheets_is_legible(
     rows: int, steps: int, side: int, assert_legible: Callable[[Figure], None]
 ) -> None:
-    frames = np.random.default_rng(0).random((rows, steps, 3, side, side))
+    frames = np.zeros((rows, steps, 1, side, side), np.float32)
     amounts = np.linspace(-12.5, 12.5, steps)
     unit = "L2 change of the image per unit of latent"
     indices = [100 + 2 * row for row in range(rows)]
