@@ -108,7 +108,7 @@ def load(source: ImageSource, progress: Progress = no_progress) -> None:
 
 
 class Source:
-    """The base of our data sets: nothing to fetch or to read, unless a subclass says otherwise."""
+    """The base of our data sets, with nothing to fetch or to read."""
 
     shape: tuple[int, int, int]
 

@@ -80,13 +80,8 @@ class MPI3D(Stored):
     """
 
     _names: ClassVar = (
-        "colour",
-        "shape",
-        "size",
-        "camera height",
-        "background",
-        "horizontal axis",
-        "vertical axis",
+        *("colour", "shape", "size", "camera height", "background"),
+        *("horizontal axis", "vertical axis"),
     )
     _sizes: ClassVar = _MANY
     _complex_sizes: ClassVar[tuple[int, ...]] = _FEW

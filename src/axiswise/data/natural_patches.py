@@ -45,8 +45,8 @@ _Picture = npt.NDArray[np.float64]
 class NaturalPatches(Numbered):
     """Square patches of whitened grey pictures, all places equally likely.
 
-    The pictures are Olshausen & Field's ten where their file of whitened images, `IMAGES.mat`, lies
-    in `data_dir`. Otherwise they are eleven photographs that scikit-image (`pip install
+    The pictures are Olshausen & Field's ten where `data_dir` has their file of whitened images,
+    `IMAGES.mat`. Otherwise they are eleven photographs that scikit-image (`pip install
     'axiswise[natural]'`) and scikit-learn carry inside: astronaut, brick, camera, chelsea, coffee,
     grass, gravel, motorcycle, rocket, china and flower. These are made grey and whitened with the
     paper's filter, whose amplitude at frequency f is f·exp(−(f/f₀)⁴), f₀ = 200 cycles per 512

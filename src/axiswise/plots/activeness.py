@@ -21,14 +21,14 @@ _PANEL_HEIGHT = 260
 _SIDE = 80  # beside the bars of a panel: the scale and its name, margins
 _LEAST_BARS = 220
 _WIDEST_BAR = 26  # with the space between it and the next
-_NARROWEST_BAR = 10.8  # the height of the smallest names, which then stand upright
+_NARROWEST_BAR = 10.8  # the height of the smallest names, which are then upright
 
 
 def activeness(models: Mapping[str, ArrayLike]) -> Figure:
     """Draw how much each latent changes the image: Wei et al., ICCV 2021, arXiv 2108.07668.
 
     A panel for each model, a bar for each latent in descending order, its name (z0, z1, …) beneath.
-    All panels share one vertical scale, which starts at 0; they stand side by side as far as the
+    All panels share one vertical scale, which starts at 0; they are side by side as far as the
     width allows. Of a model with more than 64 latents the 64 most active are drawn.
 
     Args:
@@ -88,7 +88,7 @@ def _bars(axes: Axes, heights: Floats, names: tuple[str, ...], pitch: float) -> 
     )
     axes.tick_params(axis="x", length=0)
     axes.tick_params(axis="y", labelsize=9)
-    # No factor of its own above the scale, where the model's name stands.
+    # No common factor above the scale, where the model's name is.
     axes.yaxis.set_major_formatter("{x:g}")
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="0.9", linewidth=0.8)

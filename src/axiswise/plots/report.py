@@ -37,7 +37,7 @@ class Clip:
         poster: A PNG or JPEG file, as large as the film, shown until it is played.
         caption: A sentence for screen readers.
         value: A number as short text, or nothing.
-        share: How long a bar stands over the value, from 0 to 1; None for no bar.
+        share: Length of a bar over the value, from 0 to 1; None for no bar.
     """
 
     name: str

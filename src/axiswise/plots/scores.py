@@ -108,7 +108,7 @@ def comparison(
 ) -> Figure:
     """Draw each score of each recipe: every seed a dot, the mean a line, ± std a bar.
 
-    One panel for each score, a row for each recipe; beside the row stand mean, standard deviation
+    One panel for each score, a row for each recipe; in the row are mean, standard deviation
     (of a sample: n − 1) and number of seeds. A recipe that lacks a score has an empty row there.
 
     Args:
@@ -153,7 +153,7 @@ def comparison(
 def _checked(
     name: str, lines: Mapping[str, Mapping[str, tuple[ArrayLike, ...]]], *parts: str
 ) -> dict[str, dict[str, list[Floats]]]:
-    """Model → score → the radii and what stands at each, all of one length, std not negative."""
+    """Model → score → radii and `parts`, all of one length, std not negative."""
     checked: dict[str, dict[str, list[Floats]]] = {}
     for model, scores in lines.items():
         checked[model] = {}

@@ -63,7 +63,7 @@ def traversal_video(
     """Write a GIF or MP4 that goes along all axes at once, there and back, without a jump.
 
     The most active axis comes first. Under each image are a slider that shows where in its
-    range the axis is, the axis's name and its activity. Several start images stand one above the
+    range the axis is, the axis's name and its activity. Several start images are one above the
     other. It has 2·step − 2 frames.
 
     Args:
