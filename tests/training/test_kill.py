@@ -1,5 +1,6 @@
 """`kill -9` and Ctrl-C, on real processes."""
 
+import functools
 import json
 import os
 import shutil
@@ -7,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,8 @@ from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints
 
 STEPS = 560
-# What the tiny recipe of each kind is trained with.
-OVERRIDES = {
-    "vae": ["--steps", str(STEPS), "--terms.jl1.columns", "2"],
-    "gan": ["--steps", str(STEPS)],
-}
+# What the tiny recipe of each kind is trained with, beside its steps.
+OVERRIDES = {"vae": ["--terms.jl1.columns", "2"], "gan": []}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
 # Imports once, then forks a fresh process for each attempt, as importing takes seconds. It has
@@ -34,6 +33,7 @@ import torch.utils.tensorboard
 from axiswise.cli import main
 
 recipe, folder, overrides, seed = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), 11
+kills, kills_of_resumed = map(int, sys.argv[4:])
 chance = random.Random(seed)
 
 def start(words):
@@ -62,7 +62,7 @@ def killed(child):
 log = []
 first = ["train", recipe, "--out", str(folder), *overrides]
 resume = ["train", "--resume", str(folder)]
-for attempt in range(10):
+for attempt in range(kills):
     child = start(resume if attempt else first)
     target = (attempt + 1) * 8  # rows, of five steps each
     deadline = time.monotonic() + 60
@@ -70,7 +70,7 @@ for attempt in range(10):
         time.sleep(0.001)
     time.sleep(chance.uniform(0, 0.03))
     log.append([rows(), *killed(child)])
-for attempt in range(6):  # and while it is reading itself in, or soon after
+for attempt in range(kills_of_resumed):  # and while it restores itself, or soon after
     child = start(resume)
     moment = time.monotonic() + chance.uniform(0, 0.25)
     while rows() < 84 + 4 * attempt and time.monotonic() < moment:
@@ -92,11 +92,20 @@ def recipe(kind: str, trained: Path, trained_gan: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory, kind: str, recipe: Path) -> RunFolder:
-    out = tmp_path_factory.mktemp("uninterrupted") / "run"
-    assert torch.get_num_threads() == 1
-    assert main(["train", str(recipe), "--out", str(out), *OVERRIDES[kind]]) == 0
-    return RunFolder(out)
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, kind: str, recipe: Path
+) -> Callable[[int], RunFolder]:
+    """A run of so many steps that was never stopped."""
+
+    @functools.cache
+    def train(steps: int) -> RunFolder:
+        out = tmp_path_factory.mktemp("uninterrupted") / "run"
+        assert torch.get_num_threads() == 1
+        words = ["train", str(recipe), "--out", str(out), "--steps", str(steps)]
+        assert main([*words, *OVERRIDES[kind]]) == 0
+        return RunFolder(out)
+
+    return train
 
 
 def _metrics(run: RunFolder) -> dict[str, list[float]]:
@@ -111,13 +120,23 @@ def _assert_same(run: RunFolder, other: RunFolder) -> None:
     assert _metrics(run) == _metrics(other)
 
 
-@pytest.mark.slow
-def test_killed_at_sixteen_random_moments_a_run_ends_as_if_nothing_had_been(
-    uninterrupted: RunFolder, kind: str, recipe: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("steps", "kills", "kills_of_resumed"),
+    [pytest.param(STEPS, 10, 6, marks=pytest.mark.slow), (160, 1, 1)],
+)
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
+    uninterrupted: Callable[[int], RunFolder],
+    kind: str,
+    recipe: Path,
+    tmp_path: Path,
+    steps: int,
+    kills: int,
+    kills_of_resumed: int,
 ) -> None:
-    """Ten times in the midst of training, six times while it resumes."""
+    """In the midst of training, and while it resumes."""
     folder = tmp_path / "run"
-    words = [str(recipe), str(folder), json.dumps(OVERRIDES[kind])]
+    overrides = ["--steps", str(steps), *OVERRIDES[kind]]
+    words = [str(recipe), str(folder), json.dumps(overrides), str(kills), str(kills_of_resumed)]
     done = subprocess.run(
         [sys.executable, "-c", KILLER, *words],
         env=ENVIRONMENT,
@@ -128,19 +147,23 @@ def test_killed_at_sixteen_random_moments_a_run_ends_as_if_nothing_had_been(
     )
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert [entry[1:] for entry in result["log"]] == [["killed", signal.SIGKILL]] * 16, result
+    expected = [["killed", signal.SIGKILL]] * (kills + kills_of_resumed)
+    assert [entry[1:] for entry in result["log"]] == expected, result
     assert result["exit"] == 0
-    _assert_same(RunFolder(folder), uninterrupted)
+    _assert_same(RunFolder(folder), uninterrupted(steps))
 
 
 @pytest.mark.slow
 def test_ctrl_c_saves_says_so_in_one_line_and_loses_nothing(
-    uninterrupted: RunFolder, kind: str, recipe: Path, tmp_path: Path
+    uninterrupted: Callable[[int], RunFolder], kind: str, recipe: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "run"
     words = [sys.executable, "-m", "axiswise.cli", "train", str(recipe), "--out", str(folder)]
     process = subprocess.Popen(
-        [*words, *OVERRIDES[kind]], env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [*words, "--steps", str(STEPS), *OVERRIDES[kind]],
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     run = RunFolder(folder)
     try:
@@ -164,4 +187,4 @@ def test_ctrl_c_saves_says_so_in_one_line_and_loses_nothing(
     )
     shutil.copytree(folder, tmp_path / "elsewhere")  # a run may be moved
     assert main(["train", "--resume", str(tmp_path / "elsewhere")]) == 0
-    _assert_same(RunFolder(tmp_path / "elsewhere"), uninterrupted)
+    _assert_same(RunFolder(tmp_path / "elsewhere"), uninterrupted(STEPS))

@@ -3,9 +3,8 @@
 from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.conv_vae import ConvVAE
-from axiswise.nets.generator import Generator
 from axiswise.nets.loading import load
-from axiswise.nets.model import Autoencoder, Model
+from axiswise.nets.model import Autoencoder, Generator, Model
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import ACTIVE_NATS, VAE

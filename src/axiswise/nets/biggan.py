@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.published import check_dimensions, check_names, take_over
+from axiswise.support.checks import check_range
 
 _NORM_EPSILON = 1e-5
 _SPECTRAL_EPSILON = 1e-6
@@ -86,7 +87,7 @@ class BigGAN(Pretrained):
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
-        """Take over weights under the names of the authors' PyTorch code.
+        """Load weights with the names of the authors' PyTorch code.
 
         Args:
             state_dict: Tensors named `shared.weight`, `linear.…`, `blocks.i.0.…`, `blocks.i.1.…`
@@ -110,14 +111,14 @@ class BigGAN(Pretrained):
 
     @torch.no_grad()
     def fold(self) -> Self:
-        """Work into the weights, once and in place, what each pass would compute of them anew.
+        """Work constants into the weights, in place, instead of computing with them in each pass.
 
-        Spectral norms, the stored means and variances of the norms in the blocks, and the doubling
-        of the size before a convolution, which makes it a transposed one of fewer products. Images
-        stay the same up to rounding; `u0` and the other constants are gone from the weights.
+        These are the spectral norms, the stored means and variances of the blocks' norms, and the
+        upsampling before convolutions, which become transposed ones. Images stay the same up to
+        rounding; `u0` and the other constants are removed.
 
         Returns:
-            The network itself; nothing happens if it is folded already.
+            The network itself.
         """
         trained = self.shared.weight.requires_grad
         _fold(self)
@@ -137,7 +138,7 @@ class BigGAN(Pretrained):
     def classes_searched(self) -> Sequence[int]:
         """The classes that `sample_conditioning` draws from: all, or those that were assigned.
 
-        Assigning none, or one out of range, raises a ValueError. They are not saved.
+        They are not saved. Assigning none, or one out of range, raises a ValueError.
         """
         return self._classes_searched
 
@@ -153,15 +154,7 @@ class BigGAN(Pretrained):
     def sample_conditioning(
         self, z: Tensor, rng: torch.Generator | None = None
     ) -> dict[str, Tensor]:
-        """Random classes for latents, uniform over `classes_searched`.
-
-        Args:
-            z: Latents, (batch, latent).
-            rng: Source of randomness; None for torch's global one.
-
-        Returns:
-            {"y": classes}, (batch,), int64, on the latents' device.
-        """
+        """Random classes {"y": (batch,)} for latents, uniform over `classes_searched`."""
         among = torch.tensor(self.classes_searched)
         source = among.device if rng is None else rng.device
         drawn = torch.randint(len(among), (len(z),), generator=rng, device=source)
@@ -186,37 +179,25 @@ class BigGAN(Pretrained):
         return self._finish(self._pixels(parts[0]), self._norms(self.shared(y), parts[1:]))
 
     def generate(self, z: Tensor, y: Tensor) -> Tensor:
-        """Images as data have them.
-
-        Args:
-            z: As in `forward`.
-            y: As in `forward`.
-
-        Returns:
-            (batch, channels, size, size), in [0, 1].
-
-        Raises:
-            TypeError: As `forward`.
-            ValueError: As `forward`.
-        """
+        """The images of `forward`, scaled to [0, 1]."""
         images: Tensor = self(z, y)
         return (images + 1) / 2
 
     def hold(self, z: Tensor, subspace: slice, y: Tensor) -> Callable[[Tensor], Tensor]:
-        """Hold all latents but some, to look at those alone.
+        """The images as a function of some latents alone, the others fixed.
 
-        What does not depend on them is computed here, once and without gradient: all before the
-        first layer that takes them, the scales and shifts of norms that do not, and the shortcut
-        past the first block that does. Derivatives in them start at that layer, too.
+        What does not depend on these is computed here, once and without gradient: all before the
+        first layer that takes them, the scales and shifts of other norms, and the shortcut of the
+        first block that takes them.
 
         Args:
-            z: Latents, (batch, latent), floating; what it has in `subspace` does not matter.
+            z: Latents, (batch, latent), floating; its values in `subspace` are not used.
             subspace: The free latents, slice(start, stop).
             y: Classes, (batch,), integers from 0.
 
         Returns:
             A function of w, (batch, stop − start): the images of `forward` for z with w in place of
-            the free latents. It raises a ValueError if w has another shape.
+            the free latents.
 
         Raises:
             TypeError: As `forward`.
@@ -224,7 +205,10 @@ class BigGAN(Pretrained):
         """
         y, z = self._checked(z, y), z.detach()
         start, stop = _ends(subspace, self.latent_dim)
-        first, last = start // self._part, (stop - 1) // self._part  # of the parts that move
+        first, last = (
+            start // self._part,
+            (stop - 1) // self._part,
+        )  # of the parts with free latents
         begin, stack = max(first - 1, 0), self._stack  # part i goes into block i − 1
         before, after = z[:, first * self._part : start], z[:, stop : (last + 1) * self._part]
         with torch.no_grad():
@@ -241,11 +225,11 @@ class BigGAN(Pretrained):
                     f"w must be (batch, stop − start) = ({len(z)}, {stop - start}), "
                     f"got {tuple(w.shape)}"
                 )
-            moved = list(torch.cat([before, w, after], 1).split(self._part, 1))
+            free = list(torch.cat([before, w, after], 1).split(self._part, 1))
             if first == 0:
-                pixels = self._pixels(moved.pop(0))
-                return self._finish(pixels, self._norms(embedded, moved) + held[last:])
-            norms = self._norms(embedded, moved, begin) + held[last:]
+                pixels = self._pixels(free.pop(0))
+                return self._finish(pixels, self._norms(embedded, free) + held[last:])
+            norms = self._norms(embedded, free, begin) + held[last:]
             return self._finish(x, norms, begin, shortcut)
 
         return images
@@ -254,14 +238,14 @@ class BigGAN(Pretrained):
         return self.linear(part).unflatten(1, (self.hidden[0], _START, _START))  # type: ignore[no-any-return]
 
     def _norms(self, embedded: Tensor, parts: Sequence[Tensor], begin: int = 0) -> list["_Norms"]:
-        """What the norms of blocks from `begin` on do."""
+        """Scales and shifts of the norms, for blocks from `begin` on."""
         given = [torch.cat([embedded, part], 1) for part in parts]
         return [block.norms(each) for block, each in zip(self._stack[begin:], given, strict=False)]
 
     def _finish(
         self, x: Tensor, norms: list["_Norms"], begin: int = 0, shortcut: Tensor | None = None
     ) -> Tensor:
-        """From the input of block `begin`, and what its shortcut gives if that is known, on."""
+        """Images from the input of block `begin`, and its shortcut's output if that is known."""
         for block, its in zip(self._stack[begin:], norms, strict=True):
             x, shortcut = block(x, its, shortcut), None
         images: Tensor = self.to_image(_normalized(x, self.norm()))
@@ -272,9 +256,7 @@ class BigGAN(Pretrained):
         return cast(list[_Block], list(self.blocks))
 
     def _check_arguments(self) -> None:
-        for name in ("latent_dim", "channels", "classes", "embedding"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        check_range(self, "at least 1", "latent_dim", "channels", "classes", "embedding")
         if len(self.hidden) < 2 or min(self.hidden) < 1:
             raise ValueError(f"hidden must be two or more numbers ≥ 1, got {self.hidden}")
         if self.latent_dim % len(self.hidden):
@@ -369,10 +351,8 @@ class _Norm(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.gain, self.bias = (
-            nn.Parameter(torch.ones(channels)),
-            nn.Parameter(torch.zeros(channels)),
-        )
+        self.gain = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("var", torch.ones(channels))
 
@@ -381,7 +361,7 @@ class _Norm(nn.Module):
 
 
 class _ConditionalNorm(nn.Module):
-    """The same, but gain and bias come of a condition."""
+    """The same, with gain and bias linear in a condition."""
 
     mean: Tensor
     var: Tensor
@@ -397,7 +377,7 @@ class _ConditionalNorm(nn.Module):
         return _scale_and_shift(1 + self.gain(given), self.bias(given), self.mean, self.var)
 
     def folded(self) -> nn.Module:
-        """All this is affine in the condition."""
+        """The scale and shift are affine in the condition."""
         gain, bias = (_over_norm(each.weight, each.u0).T for each in (self.gain, self.bias))
         constant = torch.ones_like(self.mean)[None]
         offset = _scale_and_shift(constant, 0 * constant, self.mean, self.var)[0]
@@ -449,7 +429,7 @@ class _SpectralDoublingConv2d(_SpectralConv2d):
         return super().forward(F.interpolate(x, scale_factor=2))
 
     def folded(self) -> nn.Module:
-        """In each direction, two of three taps meet the same pixel: their sum does."""
+        """In each direction, two of three taps meet the same pixel, so that they add up."""
         weight = _over_norm(self.weight, self.u0).transpose(0, 1)
         for axis in (2, 3):
             left, middle, right = weight.unbind(axis)
@@ -496,7 +476,7 @@ def _with(layer: nn.Module, weight: Tensor, bias: Tensor | None) -> nn.Module:
 
 
 def _register_vectors(layer: nn.Module, outputs: int) -> None:
-    """Published beside each weight; `sv0` is a largest singular value of old, and unused."""
+    """Buffers published beside each weight; `sv0`, a past singular value, is unused."""
     layer.register_buffer("u0", torch.randn(1, outputs))
     layer.register_buffer("sv0", torch.ones(1))
 
@@ -522,7 +502,7 @@ def _normalized(x: Tensor, norm: Tensor) -> Tensor:
 
 
 def _side(block: int) -> int:
-    """Height and width of what a block gives."""
+    """Height and width of a block's output."""
     return int(_START * 2 ** (block + 1))
 
 
@@ -538,7 +518,7 @@ def _ends(subspace: slice, latent_dim: int) -> tuple[int, int]:
 
 
 def _published_sizes(state_dict: Mapping[str, Tensor], blocks: int) -> dict[str, Any]:
-    """Arguments for the constructor; by majority, so that it is the odd key that is refused."""
+    """Arguments for the constructor; by majority, so that the odd key is refused."""
 
     def length(prefix: str, *parts: str) -> int:
         return mode(state_dict[prefix + part].numel() for part in parts)

@@ -32,7 +32,7 @@ class ConvVAE(VAE):
         encoder: Images (batch, channels, size, size) → mean and log-variance of the codes, each
             (batch, latent).
         decoder: Latents (batch, latent) → probabilities (batch, channels, size, size) in (0, 1); a
-            plain `nn.Sequential` that ends in a sigmoid. All but that last layer gives logits.
+            plain `nn.Sequential` that ends in a sigmoid.
 
     Raises:
         ValueError: If a number is not positive, or size does not fit the number of convolutions.
@@ -76,7 +76,7 @@ class ConvVAE(VAE):
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
-        """Take over weights under the names of the authors' code.
+        """Load weights with the names of the authors' code.
 
         Args:
             state_dict: Tensors named `emb_convs.i`, `emb_fcs.0`, `fcmu`, `fclogvar`, `gen_fcs.i`,
@@ -108,14 +108,7 @@ class ConvVAE(VAE):
         return take_over(network, state_dict, names)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Reconstruct images from the means of their codes.
-
-        Args:
-            images: (batch, channels, size, size), in [0, 1].
-
-        Returns:
-            Probabilities of the same shape.
-        """
+        """Probabilities, from the means of the codes of images in [0, 1]."""
         mean, _ = self.encoder(images)
         return self.decoder(mean)  # type: ignore[no-any-return]
 
@@ -138,14 +131,7 @@ class Encoder(nn.Module):
         nn.init.constant_(self.log_variance.bias, _INITIAL_LOG_VARIANCE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode.
-
-        Args:
-            images: (batch, channels, size, size), in [0, 1].
-
-        Returns:
-            Mean and log-variance, each (batch, latent); nothing is sampled.
-        """
+        """Mean and log-variance, each (batch, latent), of images in [0, 1]."""
         features = self.trunk(images)
         return self.mean(features), self.log_variance(features)
 
@@ -166,7 +152,7 @@ def _decoder(
 
 
 def _published_names(layers: int) -> dict[str, str]:
-    """Published names to ours, for a network of so many convolutions on each side."""
+    """Published names to ours, by the number of convolutions on each side."""
     modules = {
         "emb_fcs.0": f"encoder.trunk.{2 * layers + 1}",
         "fcmu": "encoder.mean",

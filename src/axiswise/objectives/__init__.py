@@ -18,7 +18,6 @@ from axiswise.objectives.non_saturating import NonSaturating
 from axiswise.objectives.penalty_term import PenaltyTerm
 from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.objectives.vae import (
-    Encodes,
     VAEObjective,
     VAEPass,
     WeightedTerms,
@@ -35,7 +34,6 @@ __all__ = [
     "AnnealedVAE",
     "BetaTCVAE",
     "BetaVAE",
-    "Encodes",
     "FactorVAE",
     "GANObjective",
     "GeneratorPass",

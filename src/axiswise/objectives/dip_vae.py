@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from axiswise.objectives.vae import VAEObjective, VAEPass, WeightedTerms, check_weights
+from axiswise.objectives.vae import VAEObjective, VAEPass, WeightedTerms
+from axiswise.support.checks import check_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,17 +15,12 @@ class DIPVAE(VAEObjective):
     """The ELBO plus the distance of a covariance of codes from the identity (Eqs. 6 and 7).
 
     Args:
-        variant: "i" looks at the covariance of the codes' means, "ii" adds the mean of the
+        variant: "i" takes the covariance of the codes' means, "ii" adds the mean of the
             encoder's variances, which makes it the covariance of the codes.
         lambda_od: Weight λ_od of the squares off the diagonal, ≥ 0; 5 is the third value of
             disentanglement_lib's study.
         lambda_d: Weight λ_d of the squared differences of the diagonal from 1, ≥ 0; as in the study
             if null: 10·λ_od for "i" and λ_od for "ii".
-        likelihood: "bernoulli" or "gaussian", as in `negative_log_likelihood`.
-        sigma: Standard deviation of the Gaussian likelihood, in grey values, > 0.
-
-    Raises:
-        ValueError: On a number out of range, an unknown variant or likelihood.
     """
 
     variant: Literal["i", "ii"] = "i"
@@ -35,19 +31,10 @@ class DIPVAE(VAEObjective):
         super().__post_init__()
         if self.variant not in ("i", "ii"):
             raise ValueError(f"variant must be 'i' or 'ii', got {self.variant!r}")
-        check_weights(self, "lambda_od", *([] if self.lambda_d is None else ["lambda_d"]))
+        check_range(self, "≥ 0", "lambda_od", "lambda_d")
 
     def code_terms(self, batch: VAEPass, ramp: float) -> WeightedTerms:
-        """The terms beyond the likelihood.
-
-        Args:
-            batch: What the VAE made of a batch.
-            ramp: How far annealing has come, 0…1; scales all weights.
-
-        Returns:
-            "kl", nats, mean over the batch; "dip_off_diagonal" and "dip_diagonal", the sums of
-            squares.
-        """
+        """The terms "kl", nats; "dip_off_diagonal" and "dip_diagonal", the sums of squares."""
         covariance = covariance_of_means(batch.mean)
         if self.variant == "ii":
             covariance = covariance + batch.log_variance.exp().mean(0).diag()
@@ -67,14 +54,7 @@ class DIPVAE(VAEObjective):
 
 
 def covariance_of_means(mean: Tensor) -> Tensor:
-    """Covariance of the means of codes over a batch, divided by its size.
-
-    Args:
-        mean: (batch, latent).
-
-    Returns:
-        (latent, latent).
-    """
+    """Covariance (latent, latent) of the means (batch, latent), divided by the batch."""
     centred = mean - mean.mean(0)
     # No matrix product: mixed precision would round it.
     return torch.mean(centred[:, :, None] * centred[:, None, :], 0)

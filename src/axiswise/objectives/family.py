@@ -43,13 +43,13 @@ def find_term(spec: str) -> type[Term]:
     """The settings of a term.
 
     Args:
-        spec: Name of a penalty or of a term of ours, or the import path of your own: a penalty,
-            that is a function of a `Jacobian`, or a class that inherits from `Term`.
+        spec: Name of a penalty or of a term of ours, or the import path of your own: a penalty (a
+            function of a `Jacobian`), or a class that inherits from `Term`.
 
     Raises:
         ValueError: If it is neither.
         ImportError: If there is nothing at the import path.
-        TypeError: If what is there is something else.
+        TypeError: If there is something else.
     """
     if spec in PENALTIES.names():
         return _own(PENALTIES.find(spec).function, spec)

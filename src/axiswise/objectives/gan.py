@@ -1,4 +1,4 @@
-"""The game that a critic and a generator play."""
+"""What the objectives of GANs have in common."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from axiswise.objectives.vae import WeightedTerms
 
 
 class GANObjective(ABC):
-    """What a critic and a generator minimise; inherit from it for a game of your own."""
+    """What a critic and a generator minimise; inherit from it for one of your own."""
 
     @abstractmethod
     def critic_terms(
@@ -22,7 +22,7 @@ class GANObjective(ABC):
             critic: Images → scores, (batch, 1).
             real: (batch, channel, height, width), in [−1, 1].
             fake: Generated images, of the same shape.
-            mix: Uniform in [0, 1], (batch,), for games that look at points between the two.
+            mix: Uniform in [0, 1], (batch,): shares of the real image in interpolated ones.
 
         Returns:
             The terms; and all scores, (2·batch, 1), real ones first.
@@ -30,25 +30,10 @@ class GANObjective(ABC):
 
     @abstractmethod
     def generator_terms(self, scores: Tensor) -> WeightedTerms:
-        """What the generator minimises.
-
-        Args:
-            scores: The critic's, of generated images, (batch, 1).
-
-        Returns:
-            The terms.
-        """
+        """What the generator minimises, given the critic's scores of its images, (batch, 1)."""
 
 
 def input_gradients(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Gradients of a critic's scores by their own images, differentiable once more.
-
-    Args:
-        critic: Images → scores, (batch, 1), each image's by itself.
-        images: (batch, channel, height, width), requiring gradients.
-
-    Returns:
-        (batch, channel · height · width).
-    """
+    """Gradients of the scores in the images, (batch, channel · height · width), differentiable."""
     (gradients,) = torch.autograd.grad(critic(images).sum(), images, create_graph=True)
     return gradients.flatten(1)

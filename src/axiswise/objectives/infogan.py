@@ -8,30 +8,25 @@ from torch.nn import functional as F
 from axiswise.nets import Model, SimpleCritic
 from axiswise.objectives.family import term
 from axiswise.objectives.term import GeneratorPass, Term
+from axiswise.support.checks import check_range
 from axiswise.support.precision import full_precision
 
-# A recogniser that is sure of itself must not make the loss boundless.
+# Bounds the loss below where the recogniser is certain.
 _LEAST_VARIANCE = 1e-3
 
 
 @term("infogan")
 @dataclass(frozen=True, kw_only=True)
 class InfoGAN(Term):
-    """The first latents should be told from the image: the bound on their mutual information.
+    """The bound on the mutual information of the first latents and the image (Eq. 5).
 
-    A network of its own recognises them by a Gaussian's mean and variance; generator and recogniser
-    minimise its negative log-likelihood, the paper's variational bound (Eq. 5) up to the latents'
-    entropy, which is constant.
+    A network estimates mean and variance of those latents from the image; it and the generator
+    minimise its negative log-likelihood, the bound up to the latents' entropy.
 
     Args:
         weight: Its weight λ, ≥ 0.
-        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
-        delay: Share of the steps before it does; the recipe's if null.
         latents: How many latents are codes, the first ones, ≥ 1.
         width: Scales the recogniser, a `SimpleCritic`, > 0.
-
-    Raises:
-        ValueError: On a number out of range.
     """
 
     latents: int = 6
@@ -39,10 +34,8 @@ class InfoGAN(Term):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.latents < 1:
-            raise ValueError(f"latents must be at least 1, got {self.latents}")
-        if not self.width > 0:  # so that NaN is refused too
-            raise ValueError(f"width must be > 0, got {self.width}")
+        check_range(self, "at least 1", "latents")
+        check_range(self, "> 0", "width")
 
     def check(self, model: Model) -> None:
         """Refuse more codes than latents."""

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from axiswise.objectives.gan import GANObjective, input_gradients
 from axiswise.objectives.vae import WeightedTerms
+from axiswise.support.checks import check_range
 from axiswise.support.precision import full_precision
 
 
@@ -18,16 +19,12 @@ class NonSaturating(GANObjective):
 
     Args:
         r1: γ, of which half is the weight of ‖∇D‖² at real images, ≥ 0.
-
-    Raises:
-        ValueError: On a negative weight.
     """
 
     r1: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.r1 >= 0:  # so that NaN is refused too
-            raise ValueError(f"r1 must be ≥ 0, got {self.r1}")
+        check_range(self, "≥ 0", "r1")
 
     def critic_terms(
         self,
@@ -36,17 +33,7 @@ class NonSaturating(GANObjective):
         fake: Tensor,
         mix: Tensor,  # noqa: ARG002
     ) -> tuple[WeightedTerms, Tensor]:
-        """What the critic minimises.
-
-        Args:
-            critic: Images → scores, (batch, 1).
-            real: (batch, channel, height, width), in [−1, 1].
-            fake: Generated images, of the same shape.
-            mix: Without effect.
-
-        Returns:
-            "critic" and "r1"; and all scores, (2·batch, 1), real ones first.
-        """
+        """The terms "critic" and "r1"; and all scores."""
         scores = full_precision(critic(torch.cat([real, fake])))
         of_real, of_fake = scores.chunk(2)
         slopes = input_gradients(critic, real.detach().requires_grad_())
@@ -57,12 +44,5 @@ class NonSaturating(GANObjective):
         return terms, scores
 
     def generator_terms(self, scores: Tensor) -> WeightedTerms:
-        """What the generator minimises.
-
-        Args:
-            scores: The critic's, of generated images, (batch, 1).
-
-        Returns:
-            "adversarial".
-        """
+        """The term "adversarial"."""
         return {"adversarial": (1.0, F.softplus(-full_precision(scores)).mean())}

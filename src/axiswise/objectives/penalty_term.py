@@ -13,6 +13,7 @@ from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets import Model
 from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.penalties import rademacher, sample_columns, sample_groups
+from axiswise.support.checks import check_range
 
 # Options that a penalty draws at random, of a number that the term sets.
 _DRAWN: dict[str, str] = {
@@ -41,9 +42,6 @@ class PenaltyTerm(Term):
     """A penalty on the Jacobian of a VAE's decoder or a GAN's generator.
 
     Args:
-        weight: Its weight γ or λ in the end, ≥ 0.
-        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
-        delay: Share of the steps before it does; the recipe's if null.
         layers: Modules of the generator whose outputs are penalised, summed; none for what the
             generator returns.
         method: "forward" for exact derivatives, "finite" for the papers' differences.
@@ -72,8 +70,7 @@ class PenaltyTerm(Term):
             raise ValueError(f"{second} must be null where {first} are given")
         if getattr(self, "normalize", False) and given.keys() & {"probes", "groups"}:
             raise ValueError("normalize must go with the exact form: leave out probes and groups")
-        if self.epsilon is not None and not self.epsilon > 0:
-            raise ValueError(f"epsilon must be > 0, got {self.epsilon}")
+        check_range(self, "> 0", "epsilon")
         if self.epsilon is not None and self.method != "finite":
             raise ValueError("epsilon is no option of method 'forward', which is exact")
 
@@ -126,10 +123,9 @@ class PenaltyTerm(Term):
         return value
 
     def figures(self, name: str, generator: nn.Module, z: Tensor) -> dict[str, Tensor]:
-        """The same penalty in the other of its two forms, scale-free or not, exactly.
+        """The penalty in its other form, scale-free or not, exactly.
 
-        A penalty that falls while its scale-free form stays was lowered by shrinking the Jacobian,
-        not by shaping it.
+        If the plain form falls and the scale-free one does not, the Jacobian has only shrunk.
         """
         if "normalize" not in self.options:
             return {}
@@ -144,14 +140,8 @@ class PenaltyTerm(Term):
 def penalty_term(penalty: Callable[..., Any], name: str) -> type[PenaltyTerm]:
     """The settings of a penalty as a term, read off the function's signature.
 
-    Args:
-        penalty: A function of a `Jacobian`, such as `axiswise.jl1_penalty`. Its arguments
-            `columns`, `probes` and `groups` become numbers of what is drawn at random; others are
-            settings as they are.
-        name: What errors and help call it.
-
-    Raises:
-        TypeError: If an argument has no default.
+    Of its arguments, `columns`, `probes` and `groups` become the number to draw at random; others
+    are settings as they are. Each must have a default.
     """
     types = get_type_hints(penalty)
     _, *parameters = inspect.signature(penalty).parameters.values()

@@ -1,4 +1,4 @@
-"""Terms that a recipe adds to a loss: what they have in common, and how one is found by name."""
+"""Terms that a recipe adds to a loss: what they have in common."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets import Model
+from axiswise.support.checks import check_range
 
 
 class GeneratorPass:
@@ -64,12 +65,8 @@ class Term(ABC):
     delay: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.weight >= 0:  # so that NaN is refused too
-            raise ValueError(f"weight must be ≥ 0, got {self.weight}")
-        for name in ("anneal", "delay"):
-            share = getattr(self, name)
-            if share is not None and not 0 <= share <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {share}")
+        check_range(self, "≥ 0", "weight")
+        check_range(self, "between 0 and 1", "anneal", "delay")
 
     def label(self, name: str) -> str:
         """What its values are logged as, given its name in the recipe."""
@@ -103,10 +100,10 @@ class Term(ABC):
 
         Args:
             network: The network.
-            z: This process's codes of the batch, (batch, latent), cut off the graph.
+            z: This process's codes of the batch, (batch, latent), detached.
             codes: Draws the codes of another batch, the whole of it.
-            rng: Source of randomness, alike in all processes.
-            share: Which samples of a batch are this process's.
+            rng: Source of randomness, the same in all processes.
+            share: The samples of a batch that this process has.
         """
         raise NotImplementedError
 
@@ -117,17 +114,7 @@ class Term(ABC):
         rng: torch.Generator,  # noqa: ARG002
         share: slice = slice(None),  # noqa: ARG002
     ) -> dict[str, Tensor]:
-        """Draw what it samples, for a whole batch, and keep one process's share of it.
-
-        Args:
-            batch: Samples in the whole batch.
-            latent: Number of latents.
-            rng: Source of randomness; the draw is on its device.
-            share: Which samples are this process's.
-
-        Returns:
-            Keyword arguments for a call.
-        """
+        """Keyword arguments for a call, drawn for a whole batch; one process's share of them."""
         return {}
 
     @abstractmethod

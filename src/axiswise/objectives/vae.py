@@ -3,10 +3,12 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal
 
 from torch import Tensor
 from torch.nn import functional as F
+
+from axiswise.support.checks import check_range
 
 Likelihood = Literal["bernoulli", "gaussian"]
 
@@ -14,19 +16,11 @@ Likelihood = Literal["bernoulli", "gaussian"]
 WeightedTerms = dict[str, tuple[float, Tensor]]
 
 
-@runtime_checkable
-class Encodes(Protocol):
-    """A model that has codes of images."""
-
-    def encode(self, images: Tensor) -> Tensor: ...  # noqa: D102
-
-
 @dataclass(frozen=True)
 class VAEPass:
-    """One pass of a batch through a VAE: all that an objective may look at.
+    """One pass of a batch through a VAE: the input of an objective.
 
-    Where several processes share a batch out, each has its own images and the codes of all, so that
-    what depends on a whole batch does not depend on their number.
+    With several processes, each has its own images and the codes of the whole batch.
 
     Attributes:
         images: (batch, channel, height, width), in [0, 1].
@@ -64,23 +58,14 @@ class VAEObjective(ABC):
     sigma: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.sigma > 0:  # so that NaN is refused too
-            raise ValueError(f"sigma must be > 0, got {self.sigma}")
+        check_range(self, "> 0", "sigma")
         if self.likelihood not in ("bernoulli", "gaussian"):
             raise ValueError(
                 f"likelihood must be 'bernoulli' or 'gaussian', got {self.likelihood!r}"
             )
 
     def __call__(self, batch: VAEPass, ramp: float) -> WeightedTerms:
-        """The terms of the loss.
-
-        Args:
-            batch: What the VAE made of a batch.
-            ramp: How far annealing has come, 0…1.
-
-        Returns:
-            "nll", nats, mean over the batch, with weight 1; and `code_terms`.
-        """
+        """The terms of the loss: "nll", nats, mean over the batch, and `code_terms`."""
         likelihood = negative_log_likelihood(
             batch.images, batch.logits, self.likelihood, self.sigma
         )
@@ -92,53 +77,20 @@ class VAEObjective(ABC):
 
         Args:
             batch: What the VAE made of a batch.
-            ramp: How far annealing has come, 0…1.
+            ramp: Progress of annealing, 0…1, which scales the weights.
 
         Returns:
             The terms, means over the batch; "kl" is among them.
         """
 
 
-def check_weights(objective: VAEObjective, *names: str) -> None:
-    """Refuse a weight out of range.
-
-    Args:
-        objective: What has them.
-        *names: Attributes of it, numbers.
-
-    Raises:
-        ValueError: If one of them is negative or no number.
-    """
-    for name in names:
-        value = getattr(objective, name)
-        if not value >= 0:  # so that NaN is refused too
-            raise ValueError(f"{name} must be ≥ 0, got {value}")
-
-
 def sample_codes(mean: Tensor, log_variance: Tensor, noise: Tensor) -> Tensor:
-    """Codes from their Gaussians, differentiably (Kingma & Welling 2014).
-
-    Args:
-        mean: (batch, latent).
-        log_variance: (batch, latent).
-        noise: Standard normal, (batch, latent).
-
-    Returns:
-        (batch, latent).
-    """
+    """Codes of Gaussians, differentiably, by standard normal noise; all (batch, latent)."""
     return mean + noise * (log_variance / 2).exp()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """KL divergence of each code's Gaussian from the standard normal prior.
-
-    Args:
-        mean: (batch, latent).
-        log_variance: (batch, latent).
-
-    Returns:
-        (batch, latent), nats, ≥ 0.
-    """
+    """KL divergence of each code's Gaussian from the standard normal, nats; all (batch, latent)."""
     return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
 

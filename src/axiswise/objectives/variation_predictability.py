@@ -9,37 +9,32 @@ from torch.nn import functional as F
 from axiswise.nets import Model, SimpleCritic
 from axiswise.objectives.family import term
 from axiswise.objectives.term import GeneratorPass, Term
+from axiswise.support.checks import check_range
 from axiswise.support.precision import full_precision
 
 
 @term("vp")
 @dataclass(frozen=True, kw_only=True)
 class VariationPredictability(Term):
-    """Which latent differs should be told from two images: a classifier's cross-entropy.
+    """The cross-entropy of a classifier of which latent differs between two images.
 
     Generator and classifier minimise it together.
 
     Args:
         weight: Its weight, ≥ 0; 0.1 in OroJaR's comparison.
-        anneal: Share of the steps over which the weight rises from 0; the recipe's if null.
-        delay: Share of the steps before it does; the recipe's if null.
         width: Scales the classifier, a `SimpleCritic` of pairs of images, > 0.
-
-    Raises:
-        ValueError: On a number out of range.
     """
 
     width: float = 1.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.width > 0:  # so that NaN is refused too
-            raise ValueError(f"width must be > 0, got {self.width}")
+        check_range(self, "> 0", "width")
 
     def check(self, model: Model) -> None:
         """Refuse a generator with a single latent."""
         if model.latent_dim < 2:
-            raise ValueError("a generator with a single latent has no other to tell it from")
+            raise ValueError("the generator must have two latents or more, got 1")
 
     def network(self, model: Model) -> nn.Module:
         """The classifier: pairs (batch, 2 · channels, size, size) → logits (batch, latent)."""
@@ -64,14 +59,5 @@ class VariationPredictability(Term):
 
 
 def changed(z: Tensor, index: Tensor, value: Tensor) -> Tensor:
-    """Latents with one of each sample drawn anew.
-
-    Args:
-        z: (batch, latent).
-        index: Which latent, (batch,).
-        value: Its new value, (batch,).
-
-    Returns:
-        (batch, latent).
-    """
+    """The latents (batch, latent) with latent `index` (batch,) of each sample set to `value`."""
     return z.scatter(1, index[:, None], value[:, None].to(z))

@@ -8,40 +8,27 @@ from torch import Tensor
 
 from axiswise.objectives.gan import GANObjective, input_gradients
 from axiswise.objectives.vae import WeightedTerms
+from axiswise.support.checks import check_range
 from axiswise.support.precision import full_precision
 
 
 @dataclass(frozen=True)
 class WGANGP(GANObjective):
-    """The game as in OroJaR's code: half of D(fake) − D(real), plus the gradient penalty.
+    """As in OroJaR's code: half of D(fake) − D(real), plus the gradient penalty.
 
     Args:
         gradient_penalty: Weight of (‖∇D‖ − 1)² between real and generated images, ≥ 0.
-
-    Raises:
-        ValueError: On a negative weight.
     """
 
     gradient_penalty: float = 10.0
 
     def __post_init__(self) -> None:
-        if not self.gradient_penalty >= 0:  # so that NaN is refused too
-            raise ValueError(f"gradient_penalty must be ≥ 0, got {self.gradient_penalty}")
+        check_range(self, "≥ 0", "gradient_penalty")
 
     def critic_terms(
         self, critic: Callable[[Tensor], Tensor], real: Tensor, fake: Tensor, mix: Tensor
     ) -> tuple[WeightedTerms, Tensor]:
-        """What the critic minimises.
-
-        Args:
-            critic: Images → scores, (batch, 1).
-            real: (batch, channel, height, width), in [−1, 1].
-            fake: Generated images, of the same shape.
-            mix: Share of the real image in the point between, uniform in [0, 1], (batch,).
-
-        Returns:
-            "critic" and "gradient_penalty"; and all scores, (2·batch, 1), real ones first.
-        """
+        """The terms "critic" and "gradient_penalty"; and all scores."""
         scores = full_precision(critic(torch.cat([real, fake])))
         of_real, of_fake = scores.chunk(2)
         share = mix[:, None, None, None]
@@ -54,12 +41,5 @@ class WGANGP(GANObjective):
         return terms, scores
 
     def generator_terms(self, scores: Tensor) -> WeightedTerms:
-        """What the generator minimises.
-
-        Args:
-            scores: The critic's, of generated images, (batch, 1).
-
-        Returns:
-            "adversarial".
-        """
+        """The term "adversarial"."""
         return {"adversarial": (1.0, -full_precision(scores).mean())}

@@ -1,4 +1,4 @@
-"""One folder for each run: all that it was told and all that came of it."""
+"""The folder of a run: its recipe and all its results."""
 
 import csv
 import io
@@ -77,7 +77,7 @@ class RunFolder:
             The run folder.
 
         Raises:
-            FileNotFoundError: If it is not there or holds no run.
+            FileNotFoundError: If it is not there or is no run.
         """
         run = cls(path)
         if not run.config.is_file():

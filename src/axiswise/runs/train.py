@@ -39,9 +39,9 @@ def train_recipe(
         The folder of the finished run.
 
     Raises:
-        FileExistsError: If the folder holds something already.
+        FileExistsError: If the folder is not empty.
         FileNotFoundError: If there is no such recipe.
-        ValueError: On bad overrides, or if this machine lacks the devices.
+        ValueError: On bad overrides, or if there are fewer devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
@@ -72,7 +72,7 @@ def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
     Raises:
         FileNotFoundError: If it is no run folder.
         UnreadableFileError: If its config or checkpoint is damaged.
-        ValueError: If there is a finished model and no checkpoint, or this machine lacks the
+        ValueError: If there is a finished model and no checkpoint, or there are fewer
             devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
@@ -80,7 +80,7 @@ def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
     run = RunFolder.open(folder)
     if (run.path / WEIGHTS).is_file() and not list_checkpoints(run.checkpoints):
         raise ValueError(
-            f"FOLDER must have a checkpoint to go on from, {folder} holds a finished model alone"
+            f"FOLDER must have a checkpoint to go on from, {folder} has a finished model alone"
         )
     _train(_prepared(*read_config(run), start_bar), run, start_bar)
     return run

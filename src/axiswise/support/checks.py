@@ -1,6 +1,7 @@
 """Checks of arguments that functions of several folders take."""
 
 import operator
+from collections.abc import Callable
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
@@ -27,3 +28,19 @@ def check_count(name: str, value: int, least: int = 1, most: int | None = None) 
         allowed = f"at least {least}" if most is None else f"between {least} and {most}"
         raise ValueError(f"{name} must be {allowed}, got {count}")
     return count
+
+
+_RANGES: dict[str, Callable[[float], bool]] = {
+    "≥ 0": lambda value: value >= 0,
+    "> 0": lambda value: value > 0,
+    "at least 1": lambda value: value >= 1,
+    "between 0 and 1": lambda value: 0 <= value <= 1,
+}
+
+
+def check_range(thing: object, allowed: str, *names: str) -> None:
+    """Refuse attributes, by name, that are out of a range of `_RANGES`, or NaN; None is allowed."""
+    for name in names:
+        value = getattr(thing, name)
+        if value is not None and not _RANGES[allowed](value):
+            raise ValueError(f"{name} must be {allowed}, got {value}")

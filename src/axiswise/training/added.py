@@ -15,7 +15,7 @@ Drawn = Mapping[str, Mapping[str, Tensor]]
 
 
 class AddedTerms(nn.Module):
-    """The terms of a recipe. It holds the networks that learn along with the generator.
+    """The terms of a recipe; the parameters are those of networks that learn with the generator.
 
     Args:
         terms: The terms, by name.
@@ -23,9 +23,9 @@ class AddedTerms(nn.Module):
         seed: The first weights of their networks follow from it.
 
     Attributes:
-        networks: Networks that learn along with the generator, by the term's name.
-        parts: All networks, by the name that a checkpoint has for them.
-        optimizers: Those of the networks that have one of their own, likewise; after `setup`.
+        networks: Networks that learn with the generator, by the term's name.
+        parts: All networks, by their names in a checkpoint.
+        optimizers: Those of the other networks, likewise; after `setup`.
 
     Raises:
         ValueError: If the model does not fit a term.
@@ -60,17 +60,17 @@ class AddedTerms(nn.Module):
         }
 
     def draw(self, batch: int, latent: int, rng: torch.Generator, share: slice) -> Drawn:
-        """What each term draws for a whole batch, one process's share of it."""
+        """What each term draws for a whole batch: one process's share."""
         return {name: term.draw(batch, latent, rng, share) for name, term in self.terms.items()}
 
     def ramps(self, step: int, recipe: Recipe) -> dict[str, float]:
-        """How far the weight of each term has risen, 0…1."""
+        """The ramp of each term's weight, 0…1."""
         return {name: ramp_of(term, step, recipe) for name, term in self.terms.items()}
 
     def forward(
         self, made: GeneratorPass, drawn: Drawn, ramps: Mapping[str, float]
     ) -> WeightedTerms:
-        """The terms of a batch, by the names that a log has for them."""
+        """The terms of a batch, by their names in the log."""
         return {
             term.label(name): (
                 ramps[name] * term.weight,
@@ -80,12 +80,7 @@ class AddedTerms(nn.Module):
         }
 
     def train_opponents(self, z: Tensor, codes: Callable[[], Tensor]) -> dict[str, Tensor]:
-        """A step of each opponent; their losses by name.
-
-        Args:
-            z: This process's codes of the batch, cut off the graph.
-            codes: Draws the codes of another batch, the whole of it.
-        """
+        """A step of each network with an optimiser of its own; their losses by name."""
         place, losses = self.place, dict[str, Tensor]()
         for name, (network, optimizer) in self._opponents.items():
             own = self.terms[name].network_loss(network, z, codes, place.rng, place.share)
@@ -96,7 +91,7 @@ class AddedTerms(nn.Module):
         return losses
 
     def figures(self, z: Tensor) -> dict[str, float]:
-        """More numbers for a row of the log, means over the processes."""
+        """The terms' further numbers for a row of the log, means over the processes."""
         (model,) = self._model
         trained = {term.label(name) for name, term in self.terms.items()}
         found: dict[str, Tensor] = {}

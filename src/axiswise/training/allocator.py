@@ -1,4 +1,4 @@
-"""The C library's allocator, told what training does to it."""
+"""Settings of the C library's allocator for training."""
 
 import ctypes
 import sys
@@ -9,10 +9,9 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # from malloc.h
 def keep_freed_memory() -> None:
     """Have glibc reuse freed memory instead of handing it back to the kernel each step.
 
-    A step on a CPU frees and takes again some hundred megabytes; faulting those pages in anew costs
-    a tenth to a third of its time, and half of that of `torch.func.vmap`. `axiswise train` calls
-    this; call it at the start of a training script of your own. It holds for the whole process,
-    which keeps its peak of memory. Elsewhere than on glibc, nothing is done.
+    A step on a CPU frees and allocates some hundred megabytes; the page faults cost 10 to 30 % of
+    its time, half of that of `torch.func.vmap`. `axiswise train` calls this; call it at the start
+    of your own training script. The process keeps its peak of memory. No effect without glibc.
     """
     if sys.platform != "linux":
         return

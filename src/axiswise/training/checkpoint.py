@@ -1,4 +1,4 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped."""
+"""Checkpoints: the whole state of a training, for an exact resume."""
 
 import hashlib
 import io
@@ -21,9 +21,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
         step: Steps done.
         state: Tensors, numbers, strings, and dicts and lists of them.
 
-    Returns:
-        Path of the checkpoint.
-
     Raises:
         OSError: If it cannot be written; older checkpoints stay.
     """
@@ -44,15 +41,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint, on the CPU. Nothing in it can run code.
 
-    Args:
-        path: What `save_checkpoint` wrote.
-
-    Returns:
-        The state.
-
     Raises:
-        UnreadableFileError: If the file is truncated, altered or no checkpoint; the message says
-            what to do.
+        UnreadableFileError: If the file is truncated, altered or no checkpoint.
     """
     content = path.read_bytes()
     digest = _digest_path(path)
@@ -63,7 +53,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         )
     try:
         state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises whatever its readers trip over
+    except Exception as error:  # torch.load raises errors of any kind
         raise UnreadableFileError(f"{path} is no checkpoint of axiswise: {error}") from error
     if not isinstance(state, dict):
         raise UnreadableFileError(f"{path} is no checkpoint of axiswise")
@@ -71,14 +61,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
-    """The checkpoints in a folder, oldest first.
-
-    Args:
-        folder: The run's folder of checkpoints; may be missing.
-
-    Returns:
-        Their paths.
-    """
+    """The checkpoints in a folder, which may be missing, oldest first."""
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name)]

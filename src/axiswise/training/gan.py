@@ -20,11 +20,11 @@ from axiswise.training.parts import (
 from axiswise.training.stops import TrainingStoppedError
 from axiswise.training.trainer import Figures, Place, Recipe, Trainer, trainer
 
-# Shares of the real images' spread over a batch below which generated ones are all alike, and
-# spreads of a critic's scores outside of which it has nothing to say, or has lost itself. A critic
-# of slope 1 cannot differ by more between two images than their distance, some hundreds.
+# A generator has collapsed if its images vary less than this share of what real ones do, a critic
+# has collapsed or diverged if the standard deviation of its scores is outside these bounds. For a
+# critic of slope 1 it is at most the images' distance, some hundreds.
 _LEAST_VARIETY = 0.01
-_LEAST_SPREAD, _MOST_SPREAD = 1e-6, 1e5
+_LEAST_DEVIATION, _MOST_DEVIATION = 1e-6, 1e5
 _EXACT_SAMPLES = 8  # of the batch, for the exact values of penalties in the log
 
 
@@ -34,12 +34,12 @@ class GANRecipe(Recipe):
 
     Args:
         generator: The network; its image size and channels follow the data.
-        critic: Images in [−1, 1] → scores (batch, 1), each image's by itself; size and channels
-            follow the data.
+        critic: Images in [−1, 1] → scores (batch, 1), independent of each other; its size and
+            channels follow the data.
         objective: What both minimise.
         betas: Adam's decay rates of the two moments.
-        ema: Decay of the generator's exponential moving average, which is what the run gives, in
-            [0, 1); 0 for the last weights as they are.
+        ema: Decay of the generator's exponential moving average, the run's model, in [0, 1); 0
+            for the last weights.
     """
 
     trainer: str = "gan"
@@ -58,7 +58,7 @@ class GANRecipe(Recipe):
             raise ValueError(f"ema must be at least 0 and below 1, got {self.ema}")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must be at least 0 and below 1, got {self.betas}")
-        if self.batch_size < 2 * self.devices:  # a collapse is told by images that differ
+        if self.batch_size < 2 * self.devices:  # to see a collapse
             raise ValueError(
                 f"batch_size must be at least 2 for each of the {self.devices} devices, "
                 f"got {self.batch_size}"
@@ -73,10 +73,10 @@ class GANTrainer(Trainer):
 
     def __init__(self, recipe: GANRecipe) -> None:
         self.recipe: GANRecipe = recipe
-        self.critic = recipe.build(recipe.critic)  # first, as every seed so far had it
+        self.critic = recipe.build(recipe.critic)  # first: a seed keeps its weights
         self.generator = recipe.build(recipe.generator)
         self.added = AddedTerms(recipe.terms, self.generator, recipe.seed)
-        # Without an average (ema 0) it is the last generator that is copied each time.
+        # With ema 0, a copy of the last generator.
         self.average = AveragedModel(
             self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)
         ).eval()
@@ -145,70 +145,35 @@ class GANTrainer(Trainer):
         return Figures(unweighted(terms) | unweighted(own) | {"loss": loss.detach()})
 
     def summary(self, step: int) -> dict[str, float]:
-        """More figures; see `Trainer`.
-
-        Args:
-            step: Steps done before the last one.
-
-        Returns:
-            How much generated images vary over a batch, as a share of the real ones' variety; the
-            spread of the critic's scores; the penalties in their other form; the learning rate.
-
-        Raises:
-            TrainingStoppedError: If the generator makes one image only, or the critic has collapsed
-                or diverged.
-        """
-        variety = _spread(self._last["images"]) / _spread(self._last["real"])
-        spread = self._last["scores"].float().std()
-        everywhere = self.place.fabric.all_reduce(torch.stack([variety, spread]))
-        assert isinstance(everywhere, Tensor)
-        variety_, spread_ = everywhere.tolist()
-        _check_balance(step + 1, variety_, spread_)
+        """Variety of the images, deviation of the scores, penalties in their other form, rate."""
+        variety = _variation(self._last["images"]) / _variation(self._last["real"])
+        deviation = self._last["scores"].float().std()
+        means = self.place.fabric.all_reduce(torch.stack([variety, deviation]))
+        assert isinstance(means, Tensor)
+        figures = dict(zip(("variety", "score_spread"), means.tolist(), strict=True))
+        _check_balance(step + 1, *figures.values())
         # All columns of some layers of a whole batch would not fit a GPU's memory.
         z = self._last["z"][:_EXACT_SAMPLES]
         scales = self.added.figures(z)
         rate = self.optimizers["generator"].param_groups[0]["lr"]
-        return {"variety": variety_, "score_spread": spread_, **scales, "learning_rate": rate}
+        return {**figures, **scales, "learning_rate": rate}
 
 
 class CriticStep(nn.Module):
-    """Real and generated images in, the critic's terms out: a module, for processes to wrap.
-
-    Args:
-        critic: The network.
-        objective: What it minimises.
-    """
+    """The critic's terms as a module, for several processes to wrap."""
 
     def __init__(self, critic: nn.Module, objective: GANObjective) -> None:
         super().__init__()
         self.critic, self.objective = critic, objective
 
     def forward(self, real: Tensor, fake: Tensor, mix: Tensor) -> tuple[WeightedTerms, Tensor]:
-        """Run a batch.
-
-        Args:
-            real: (batch, channel, height, width), in [−1, 1].
-            fake: Of the same shape.
-            mix: Uniform in [0, 1], (batch,).
-
-        Returns:
-            The terms, and all scores.
-        """
-        real, fake, mix = map(full_precision, (real, fake, mix))  # Fabric rounds what it passes on
+        """The terms, and all scores; see `GANObjective.critic_terms`."""
+        real, fake, mix = map(full_precision, (real, fake, mix))  # Fabric rounds arguments
         return self.objective.critic_terms(self.critic, real, fake, mix)
 
 
 class GeneratorStep(nn.Module):
-    """Latents in, the generator's terms out: a module, for processes to wrap.
-
-    It holds the generator and the networks of added terms, which learn along with it.
-
-    Args:
-        generator: The network.
-        critic: What gives its images scores; no part of this module.
-        added: The terms added to the objective.
-        objective: What the generator minimises.
-    """
+    """The generator's terms as a module, with the networks that learn along but not the critic."""
 
     def __init__(
         self,
@@ -219,42 +184,33 @@ class GeneratorStep(nn.Module):
     ) -> None:
         super().__init__()
         self.generator, self.added, self.objective = generator, added, objective
-        self._critic = (critic,)  # in a tuple: it is no part of this module
+        self._critic = (critic,)  # in a tuple: not a part of this module
 
     def forward(
         self, z: Tensor, drawn: Drawn, ramps: Mapping[str, float]
     ) -> tuple[WeightedTerms, Tensor]:
-        """Run a batch.
-
-        Args:
-            z: (batch, latent).
-            drawn: What each added term drew.
-            ramps: How far the weight of each has risen, 0…1.
-
-        Returns:
-            The terms; and the images, cut off the graph.
-        """
-        made = GeneratorPass(self.generator, full_precision(z))  # Fabric rounds what it passes on
+        """The terms at latents (batch, latent), by what terms drew and ramps; and the images."""
+        made = GeneratorPass(self.generator, full_precision(z))  # Fabric rounds arguments
         added = self.added(made, drawn, ramps)
         (critic,) = self._critic
         terms = self.objective.generator_terms(critic(made.images))
         return terms | added, made.images.detach()
 
 
-def _spread(images: Tensor) -> Tensor:
+def _variation(images: Tensor) -> Tensor:
     """Standard deviation over the batch, mean over channels and pixels."""
     return images.float().std(0).mean()
 
 
-def _check_balance(done: int, variety: float, spread: float) -> None:
+def _check_balance(done: int, variety: float, deviation: float) -> None:
     if variety < _LEAST_VARIETY:
         raise TrainingStoppedError(
-            f"the generator has collapsed by step {done}: its images differ among each other by "
+            f"the generator has collapsed by step {done}: its images vary by "
             f"{variety:.2g} times what the data's do; the last checkpoint may be good"
         )
-    if not _LEAST_SPREAD < spread < _MOST_SPREAD:
-        what = "collapsed" if spread <= _LEAST_SPREAD else "diverged"
+    if not _LEAST_DEVIATION < deviation < _MOST_DEVIATION:
+        what = "collapsed" if deviation <= _LEAST_DEVIATION else "diverged"
         raise TrainingStoppedError(
-            f"the critic has {what} by step {done}: its scores differ by {spread:.2g} over real "
+            f"the critic has {what} by step {done}: its scores differ by {deviation:.2g} over real "
             "and generated images; the last checkpoint may be good"
         )

@@ -27,7 +27,7 @@ OnCheckpoint = Callable[[int, Callable[[Tensor], Tensor]], None]
 
 
 class Journal(Protocol):
-    """What the loop writes to: the folder of a run.
+    """What the loop writes to: a run's folder.
 
     Attributes:
         path: The folder, for the finished model.
@@ -136,31 +136,18 @@ def _train(
 
 
 def check_devices(recipe: Recipe) -> None:
-    """Whether this machine has what a recipe wants to compute on.
-
-    Args:
-        recipe: The recipe.
-
-    Raises:
-        ValueError: If it has fewer CUDA devices than wanted.
-    """
+    """Refuse a recipe that needs more CUDA devices than there are."""
     found = torch.cuda.device_count() if recipe.accelerator != "cpu" else 0
     if recipe.accelerator == "cuda" and found == 0:
-        raise ValueError("accelerator must be 'cpu' or 'auto': this machine has no CUDA device")
+        raise ValueError("accelerator must be 'cpu' or 'auto', got 'cuda': there is no CUDA device")
     if 0 < found < recipe.devices:
-        raise ValueError(f"devices must be at most this machine's {found}, got {recipe.devices}")
+        raise ValueError(
+            f"devices must be at most {found}, the CUDA devices here, got {recipe.devices}"
+        )
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
-    """The precision that "auto" stands for on this machine.
-
-    Args:
-        precision: "auto", or a precision, which is then returned.
-        accelerator: "auto", "cpu" or "cuda".
-
-    Returns:
-        "bf16-mixed" where the device computes in bfloat16, else "32-true".
-    """
+    """A precision; for "auto", "bf16-mixed" if the device computes in bfloat16, else "32-true"."""
     if precision != "auto":
         return precision
     if accelerator != "cpu" and torch.cuda.is_available():
@@ -176,7 +163,7 @@ def _share(batch: int, rank: int, processes: int) -> slice:
 
 
 class _Log:
-    """Means over the steps since the last row, kept on the device until a row is due."""
+    """Means over the steps since the last row, on the device until a row is due."""
 
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
@@ -301,7 +288,7 @@ def _events(
 
 
 def _in_any_process(requested: bool, fabric: Fabric) -> bool:
-    """Whether some process was told to stop: all have to, after the same step."""
+    """Whether any process is to stop: all stop after the same step."""
     if fabric.world_size == 1:
         return requested
     return bool(
@@ -316,10 +303,7 @@ class _Stop:
 
 @contextmanager
 def _interruptions() -> Iterator[_Stop]:
-    """Turn Ctrl-C and SIGTERM into a request that is met between two steps.
-
-    A second Ctrl-C interrupts at once.
-    """
+    """Turn Ctrl-C and SIGTERM into a request to stop between steps; a second one acts at once."""
     stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from axiswise.objectives import Term, WeightedTerms
-from axiswise.training.schedules import annealing, learning_rate
 from axiswise.training.trainer import Recipe
 
 if TYPE_CHECKING:
@@ -16,17 +15,10 @@ if TYPE_CHECKING:
 
 
 def whole_batch(own: Tensor, fabric: Fabric) -> Tensor:
-    """What all processes made of a batch, differentiable in this one's part.
+    """All processes' parts of a batch, in its order, differentiable in this process's `own` part.
 
-    Gradients of the processes are averaged in the end: this one's part counts as many times as
-    there are processes, so that the average is the gradient of one process with the whole batch.
-
-    Args:
-        own: This process's part, (batch of the process, …).
-        fabric: The processes.
-
-    Returns:
-        All parts, in the order of the batch, alike in all processes.
+    Its gradient is scaled by the number of processes, over which gradients are averaged later: that
+    average is the gradient of one process with the whole batch.
     """
     if fabric.world_size == 1:
         return own
@@ -39,26 +31,17 @@ def whole_batch(own: Tensor, fabric: Fabric) -> Tensor:
 
 
 def weighted_sum(terms: WeightedTerms) -> Tensor:
-    """The loss that terms make up."""
+    """The loss."""
     return torch.stack([weight * value for weight, value in terms.values()]).sum()
 
 
 def unweighted(terms: WeightedTerms) -> dict[str, Tensor]:
-    """What a log shows of terms."""
+    """The values of terms, for the log."""
     return {name: value.detach() for name, (_, value) in terms.items()}
 
 
 def ramp_of(term: Term | None, step: int, recipe: Recipe) -> float:
-    """How far the weight of a term has risen, by its own warm-up or the recipe's.
-
-    Args:
-        term: The term; None for the recipe's own ramp.
-        step: Steps done before this one.
-        recipe: The recipe.
-
-    Returns:
-        0…1.
-    """
+    """The ramp of a term's weight after so many steps, 0…1; None for the recipe's own ramp."""
     anneal = recipe.anneal if term is None or term.anneal is None else term.anneal
     delay = recipe.delay if term is None or term.delay is None else term.delay
     return annealing(step, recipe.steps, anneal, delay)
@@ -69,3 +52,32 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, recipe: Recip
     rate = learning_rate(step, recipe.steps, recipe.learning_rate, recipe.decay_start)
     for group in optimizer.param_groups:
         group["lr"] = rate
+
+
+def annealing(step: int, steps: int, anneal: float, delay: float = 0.0) -> float:
+    """The ramp of a weight: 0, from `delay` on linear, 1 after `anneal` more.
+
+    Args:
+        step: Steps done before this one, 0…steps − 1.
+        steps: Length of the run.
+        anneal: Share of the run over which it rises, 0…1.
+        delay: Share of the run before that, 0…1.
+    """
+    risen, length = step - delay * steps, anneal * steps
+    if risen < 0:
+        return 0.0
+    return min(1.0, risen / length) if length > 0 else 1.0
+
+
+def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> float:
+    """The rate of a step: `peak`, then falling linearly to 0 just after the last step.
+
+    Args:
+        step: Steps done before this one, 0…steps − 1.
+        steps: Length of the run.
+        peak: The rate at first, > 0.
+        decay_start: Share of the run after which it falls, 0…1.
+    """
+    if decay_start >= 1:
+        return peak
+    return peak * min(1.0, (1 - step / steps) / (1 - decay_start))

@@ -27,7 +27,7 @@ M = TypeVar("M", bound=nn.Module)
 def _parser(
     recipe_type: type[Recipe], terms: Mapping[str, str], sections: Sections
 ) -> ArgumentParser:
-    """The parser of all that a recipe may say; it raises instead of leaving the process."""
+    """The parser of a recipe's keys; it raises errors instead of ending the process."""
     see_current_folder()  # for class paths of the user's
     parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
     parser.add_argument("--recipe", action="config", help="the recipe, as YAML")
@@ -47,7 +47,7 @@ def _parser(
 
 
 def _networks(recipe_type: type[Recipe]) -> dict[str, type[nn.Module]]:
-    """The networks that a recipe names, and what they must be."""
+    """The networks that a recipe names, and their base classes."""
     hints = get_type_hints(recipe_type)
     return {
         key.name: get_args(hints[key.name])[1]
@@ -66,13 +66,10 @@ def _make(base: type[M], settings: Namespace, **sizes: int) -> M:
 
 
 def read_keys(path: Path) -> dict[str, Any]:
-    """The keys and values of a recipe, as they stand there.
-
-    Args:
-        path: A YAML file.
+    """The keys and values of a YAML file, unchecked.
 
     Raises:
-        UnreadableFileError: If the file holds no keys and values in YAML.
+        UnreadableFileError: If it has none.
         OSError: If it cannot be read.
     """
     try:
@@ -86,7 +83,7 @@ def read_keys(path: Path) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Settings:
-    """A recipe with its overrides, parsed and validated; nothing of it is built yet.
+    """A recipe with its overrides, parsed and validated, but not built.
 
     Attributes:
         keys: All keys and their values, as a namespace; values can be set.
@@ -120,7 +117,7 @@ class Settings:
     def _built(self) -> Namespace:
         keys = self.keys.clone()
         for term in vars(keys.get("terms", Namespace())).values():
-            term.pop("term", None)  # it says which term, and is no setting of that
+            term.pop("term", None)  # it names the term
         return self._parser.instantiate(keys)  # type: ignore[no-any-return]
 
 
@@ -133,13 +130,13 @@ def read_recipe(
         path: A YAML file.
         overrides: Command-line words such as `--terms.jl1.weight 0.3`, which adds the term where
             the recipe lacks it; `--terms.jl1 null` removes it, `--terms null` all of them.
-        sections: Name and settings of what else it may say.
+        sections: Names and dataclasses of further sections.
 
     Raises:
         ArgumentError: From jsonargparse, on an unknown key or a wrong type.
         ValueError: On an unknown trainer or term.
-        ImportError: If an own one is not there.
-        UnreadableFileError: If the file holds no keys and values in YAML.
+        ImportError: If there is nothing at an import path.
+        UnreadableFileError: If the file has no keys and values.
     """
     parser, content, words = _prepared(path, overrides, sections)
     keys = parser.parse_args([f"--recipe={yaml.safe_dump(content, sort_keys=False)}", *words])
@@ -209,5 +206,5 @@ def _with_overrides(
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:
     if value is not None and not isinstance(value, dict):
-        raise ValueError(f"{what} must hold keys and values, got {value!r}")
+        raise ValueError(f"{what} must be keys and values, got {value!r}")
     return dict(value or {})

@@ -1,4 +1,4 @@
-"""The recipes that are shipped, by name; apart from what reads them, which loads torch."""
+"""The shipped recipes by name; apart from their reader, which imports torch."""
 
 from importlib import resources
 from pathlib import Path

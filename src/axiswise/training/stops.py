@@ -1,4 +1,4 @@
-"""How a run ends before its last step; apart from the loop, which takes seconds to import."""
+"""Errors that end a run early; apart from the loop, whose import takes seconds."""
 
 
 class TrainingStoppedError(RuntimeError):

@@ -1,4 +1,4 @@
-"""What kinds of training have in common: their settings, and what the loop asks of them."""
+"""What kinds of training have in common: their settings, and what the loop calls."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from axiswise.data import ImageSource
 from axiswise.nets import Model
 from axiswise.objectives import Term
+from axiswise.support.checks import check_range
 from axiswise.support.family import Family
 
 if TYPE_CHECKING:
-    # It takes seconds: only the loop imports it. No postponed annotations in this file: for them
-    # jsonargparse would run this block.
+    # Its import takes seconds. With postponed annotations, jsonargparse would run this block.
     from lightning_fabric import Fabric
 
 M = TypeVar("M", bound=nn.Module)
@@ -23,24 +23,24 @@ M = TypeVar("M", bound=nn.Module)
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """What every recipe says, whatever it trains.
+    """The keys of every recipe.
 
     Args:
-        name: What the runs of this recipe are grouped by; the recipe's file name if empty.
-        description: One line for people.
-        source: Paper, figure and numbers that the recipe follows, if it does.
+        name: Groups runs of this recipe; its file name if empty.
+        description: One line.
+        source: Paper, figure and numbers that the recipe follows.
         data: The images.
-        trainer: What is trained, and how: a name, or the import path of your own.
+        trainer: The kind of training: `vae`, `gan`, or the import path of your own.
         terms: Terms added to the loss, by name; see `axiswise.objectives.Term`.
         steps: Training steps.
-        batch_size: Images a step, over all processes.
+        batch_size: Images per step, over all processes.
         learning_rate: Of Adam.
-        decay_start: Share of the steps after which that rate falls, linearly to 0.
+        decay_start: Share of the steps after which the rate falls linearly to 0.
         anneal: Share of the steps over which the weights of added terms rise linearly from 0.
-        delay: Share of the steps before they do.
+        delay: Share of the steps before that.
         seed: Of everything random.
-        precision: "auto" takes bfloat16 mixed precision where the hardware computes in it.
-        accelerator: Where to compute; "auto" takes a GPU if there is one.
+        precision: "auto" is bfloat16 mixed precision where the hardware computes in it.
+        accelerator: "auto" is a GPU if there is one.
         devices: Processes, each on its own GPU or share of the CPU.
         log_every: Steps from one row of metrics.csv to the next.
         checkpoint_every: Steps from one checkpoint to the next, a multiple of log_every.
@@ -66,14 +66,10 @@ class Recipe:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "devices", "log_every", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        for name in ("decay_start", "anneal", "delay"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be between 0 and 1, got {getattr(self, name)}")
-        if not self.learning_rate > 0:  # so that NaN is refused too
-            raise ValueError(f"learning_rate must be > 0, got {self.learning_rate}")
+        counts = ("steps", "batch_size", "devices", "log_every", "checkpoint_every")
+        check_range(self, "at least 1", *counts)
+        check_range(self, "between 0 and 1", "decay_start", "anneal", "delay")
+        check_range(self, "> 0", "learning_rate")
         labels = [term.label(name) for name, term in self.terms.items()]
         if len(set(labels)) < len(labels):
             twice = next(label for label in labels if labels.count(label) > 1)
@@ -100,9 +96,9 @@ class Place:
 
     Attributes:
         fabric: Devices, precision, processes.
-        rng: Source of all randomness, on the device, alike in all processes.
-        share: Which samples of a batch are this process's. Every process draws the whole batch and
-            keeps its share: the result does not depend on their number.
+        rng: Source of all randomness, on the device, the same in all processes.
+        share: The samples of a batch that this process has. Each process draws for the whole batch,
+            so that the result does not depend on their number.
     """
 
     fabric: "Fabric"
@@ -112,11 +108,11 @@ class Place:
 
 @dataclass(frozen=True)
 class Figures:
-    """What a step gives to the log.
+    """What a step logs.
 
     Attributes:
         values: Terms of the losses, unweighted, then "loss": scalars on the device.
-        axes: Information that each axis carries, (latent,), nats; empty where it is not known.
+        axes: KL divergence of each axis, (latent,), nats; empty for models without codes.
     """
 
     values: dict[str, Tensor]
@@ -126,15 +122,15 @@ class Figures:
 class Trainer(ABC):
     """A kind of training: networks, and how a step changes them; inherit for one of your own.
 
-    The constructor takes the recipe alone and makes the networks, `model` among them. The seed is
-    set before. A ValueError says what of the recipe does not fit.
+    The constructor takes the recipe alone and makes the networks, `model` among them, with the seed
+    set. It raises a ValueError for a recipe that does not fit.
 
     Attributes:
-        recipe_type: What its recipes say: a dataclass that inherits from `Recipe`. A field of type
-            `Callable[..., Network]` is a network that a recipe names.
+        recipe_type: The keys of its recipes: a dataclass that inherits from `Recipe`. A field of
+            type `Callable[..., Network]` is a network that a recipe names.
         recipe: The recipe.
-        model: What the run gives in the end.
-        networks: All networks that a checkpoint has to hold, by name.
+        model: The network that the run saves in the end.
+        networks: All networks of a checkpoint, by name.
         optimizers: All optimisers, likewise; `setup` makes them.
     """
 
@@ -156,25 +152,22 @@ class Trainer(ABC):
         """Take a step, given the steps done before it."""
 
     def summary(self, step: int) -> dict[str, float]:  # noqa: ARG002
-        """More figures, for a row of the log that is due after a step.
-
-        Args:
-            step: Steps done before that one.
+        """More figures for the row of the log after a step, given the steps done before it.
 
         Raises:
-            TrainingStoppedError: If the training has come to nothing.
+            TrainingStoppedError: If the training has failed.
         """
         return {}
 
     def state_dict(self) -> dict[str, Any]:
-        """All that a checkpoint has to hold."""
+        """The state of networks and optimisers, for a checkpoint."""
         return {
             "networks": {name: part.state_dict() for name, part in self.networks.items()},
             "optimizers": {name: part.state_dict() for name, part in self.optimizers.items()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Take over what `state_dict` gave."""
+        """Restore a `state_dict`."""
         for name, network in self.networks.items():
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
@@ -204,7 +197,7 @@ def trainer(name: str) -> Callable[[T], T]:
 
 
 def start(recipe: Recipe) -> Trainer:
-    """The training that a recipe asks for; first weights follow from its seed alone.
+    """The trainer of a recipe; first weights depend on its seed alone.
 
     Raises:
         ValueError: If settings do not fit each other or the networks.

@@ -33,8 +33,8 @@ from axiswise.training.trainer import Figures, Place, Recipe, Trainer, trainer
 class VAERecipe(Recipe):
     """A recipe that trains a VAE. The defaults are JL1-VAE's experiment on three-dots.
 
-    `anneal` and `delay` hold for the objective's weights as well (AnnealedVAE: its capacity): a
-    network that has not found yet what to encode loses its codes to the smallest β, for good.
+    `anneal` and `delay` apply to the objective's weights too (AnnealedVAE: its capacity): from the
+    first step, even a small β would make all codes collapse for good.
 
     Args:
         model: The network; its image size and channels follow the data.
@@ -49,7 +49,7 @@ class VAERecipe(Recipe):
 
 @trainer("vae")
 class VAETrainer(Trainer):
-    """Encoder, decoder and the networks of added terms by one optimiser; opponents by their own."""
+    """Trains encoder, decoder and the networks of added terms by one optimiser."""
 
     recipe_type = VAERecipe
 
@@ -110,13 +110,13 @@ class VAETrainer(Trainer):
 
 
 class VAEStep(nn.Module):
-    """Images in, weighted terms of the loss out: a module, for several processes to wrap.
+    """The terms of the loss as a module, for several processes to wrap.
 
     Args:
         vae: The network.
         objective: What it minimises.
         added: Terms added to that.
-        gather: One process's codes → those of the whole batch; the same if there is one only.
+        gather: One process's codes → those of the whole batch.
     """
 
     def __init__(
@@ -138,12 +138,12 @@ class VAEStep(nn.Module):
             images: (batch, channel, height, width).
             noise: Standard normal, (batch, latent).
             drawn: What each added term drew.
-            ramp: How far the objective's weights have risen, 0…1.
-            ramps: How far each added term's weight has.
+            ramp: Of the objective's weights, 0…1.
+            ramps: Of each added term's.
 
         Returns:
             The terms; each axis's KL divergence, (latent,), mean over the batch, nats; and the
-            sampled codes, (batch, latent), cut off the graph.
+            sampled codes, (batch, latent), detached.
         """
         mean, log_variance = (part.float() for part in self.vae.encoder(images))
         made = GeneratorPass(self.vae, sample_codes(mean, log_variance, noise))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from axiswise.training.schedules import annealing, learning_rate
+from axiswise.training.parts import annealing, learning_rate
 
 
 @pytest.mark.parametrize(
