@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from axiswise.objectives import BetaTCVAE, VAEPass, stratified_weights, total_correlation
+from axiswise.objectives import VAEPass
+from axiswise.objectives.beta_tcvae import BetaTCVAE, stratified_weights, total_correlation
 
 MakePass = Callable[..., VAEPass]
 Normal = Callable[..., Tensor]

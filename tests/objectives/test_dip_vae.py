@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from axiswise.objectives import DIPVAE, VAEPass, covariance_of_means
+from axiswise.objectives import VAEPass
+from axiswise.objectives.dip_vae import DIPVAE, covariance_of_means
 
 MakePass = Callable[..., VAEPass]
 Normal = Callable[..., Tensor]

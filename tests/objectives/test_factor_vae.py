@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from axiswise.objectives import (
+from axiswise.objectives.factor_vae import (
     FactorVAE,
     discriminator_loss,
     draw_order,

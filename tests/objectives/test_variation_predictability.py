@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from axiswise.objectives import VariationPredictability, changed
+from axiswise.objectives.variation_predictability import VariationPredictability, changed
 
 BATCH, LATENT = 400, 5
 

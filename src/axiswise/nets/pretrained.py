@@ -73,12 +73,6 @@ class Pretrained(nn.Module):
             raise UnreadableFileError(
                 f"{folder / CONFIG} belongs to a {architecture}, not to a {cls.__name__}"
             )
-        unknown = set(arguments) - set(inspect.signature(cls.__init__).parameters)
-        if unknown:
-            raise UnreadableFileError(
-                f"{folder / CONFIG} has arguments that {cls.__name__} does not know: "
-                f"{sorted(unknown)}"
-            )
         try:
             network = cls(**arguments)
         except (TypeError, ValueError) as error:

@@ -1,1 +1,1 @@
-"""Training: the loop, its schedules, the run folder and its checkpoints."""
+"""Training: recipes, the loop, kinds of training and checkpoints."""

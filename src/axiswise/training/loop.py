@@ -97,7 +97,8 @@ def _train(
 ) -> None:
     recipe = trainer.recipe
     rng = torch.Generator(fabric.device).manual_seed(recipe.seed)
-    share = _share(recipe.batch_size, fabric.global_rank, fabric.world_size)
+    size = recipe.batch_size // fabric.world_size
+    share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
     trainer.setup(Place(fabric, rng, share))
     log = _Log(recipe.batch_size)
     start = _restore(run, trainer, rng, log)
@@ -155,11 +156,6 @@ def resolve_precision(precision: str, accelerator: str) -> str:
     else:
         native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
     return "bf16-mixed" if native else "32-true"
-
-
-def _share(batch: int, rank: int, processes: int) -> slice:
-    size = batch // processes
-    return slice(rank * size, (rank + 1) * size)
 
 
 class _Log:
