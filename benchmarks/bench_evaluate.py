@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from axiswise.metrics import local_factors, local_metrics
+from axiswise.metrics import local_factors, mig, modularity
 from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.protocol import read_settings
@@ -78,8 +78,9 @@ def show_parts(run: Run) -> None:
     drawn = time.perf_counter()
     codes = run.codes(factors)
     encoded = time.perf_counter()
-    for metric in local_metrics(active=run.active).values():
-        metric(codes.double().numpy(), factors.numpy())
+    for axes in (codes, codes[:, run.active]):
+        for metric in (mig, modularity):
+            metric(axes.double(), factors, bins=5)
     scored = time.perf_counter()
     print(f"  drawing {SAMPLES} images     {drawn - started:.2f} s")
     print(f"  drawing and encoding them {encoded - drawn:.2f} s")

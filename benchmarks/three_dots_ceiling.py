@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from axiswise.data import ThreeDots
-from axiswise.metrics import local_mig, local_modularity
+from axiswise.metrics import local_scores
 
 RADII = (0.1, 0.2, 0.3, 0.6, 1.0)
 DRAWS = 10  # of the angles
@@ -34,24 +34,24 @@ def main() -> None:
     print("| codes | score |" + "".join(f" {radius} |" for radius in RADII))
     print("|---|---|" + "---|" * len(RADII))
     for name, encoders in rows.items():
-        for score, measure in {"MIG": local_mig, "modularity": local_modularity}.items():
+        for score in ("mig", "modularity"):
             cells = []
             for radius in RADII:
                 values = [
                     float(
-                        measure(
+                        local_scores(
                             encoder,
                             ThreeDots().factor_sizes,
                             radius,
                             centres=10,
                             samples=5_000,
                             rng=torch.Generator().manual_seed(seed),
-                        )
+                        )[score]
                     )
                     for seed, encoder in enumerate(encoders * (DRAWS // len(encoders)))
                 ]
                 cells.append(f" {sum(values) / len(values):.3f} |")
-            print(f"| {name} | local {score} |" + "".join(cells))
+            print(f"| {name} | local {score.replace('mig', 'MIG')} |" + "".join(cells))
 
 
 def named(factors: Tensor) -> Tensor:

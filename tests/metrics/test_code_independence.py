@@ -110,7 +110,7 @@ def test_independent_codes_score_zero():
     assert float(mean_mutual_information(codes)) == 0.0
 
 
-def test_rotated_codes_of_unequal_variances_are_told_from_straight_ones():
+def test_rotated_codes_of_unequal_variances_score_above_straight_ones():
     codes = _grid(9, 3)
     turned = codes @ np.array([[0.6, 0.8], [-0.8, 0.6]])
     assert total_correlation(turned) > 0.1

@@ -165,10 +165,10 @@ def test_the_seed_fixes_the_forest():
     assert (first != other).any()
 
 
-def test_progress_is_told_after_each_factor():
-    told = []
-    dci(SHUFFLED, SHUFFLED, model="forest", progress=lambda *done: told.append(done))
-    assert told == [(1, 3), (2, 3), (3, 3)]
+def test_progress_is_called_after_each_factor():
+    calls = []
+    dci(SHUFFLED, SHUFFLED, model="forest", progress=lambda *done: calls.append(done))
+    assert calls == [(1, 3), (2, 3), (3, 3)]
 
 
 def test_can_be_taken_locally_where_factors_stand_still():

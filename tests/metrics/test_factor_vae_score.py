@@ -140,16 +140,16 @@ def test_codes_may_be_encoded_apart_with_the_same_score():
 
 
 def test_encodes_without_gradients_in_parts_and_tells_progress():
-    seen, told = [], []
+    seen, calls = [], []
 
     def encode(factors):
         assert not torch.is_grad_enabled()
         seen.append(len(factors))
         return factors
 
-    scored(encode, batch_size=2, encode_at_once=1000, progress=lambda *done: told.append(done))
+    scored(encode, batch_size=2, encode_at_once=1000, progress=lambda *done: calls.append(done))
     assert seen == [1000, 700]
-    assert told == [(1000, 1700), (1700, 1700)]
+    assert calls == [(1000, 1700), (1700, 1700)]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 1e200])

@@ -9,11 +9,10 @@ import torch
 from axiswise.metrics import (
     LocalScore,
     local_factors,
-    local_metrics,
-    local_mig,
-    local_modularity,
     local_scores,
     mig,
+    modularity,
+    with_active,
 )
 
 DOTS = (64,) * 6
@@ -21,6 +20,15 @@ DOTS = (64,) * 6
 
 def seeded(seed=0):
     return torch.Generator().manual_seed(seed)
+
+
+def over_active(active):
+    """The published metrics, over all axes and over active ones."""
+
+    def both(codes, factors):
+        return {"mig": mig(codes, factors, 5), "modularity": modularity(codes, factors, 5)}
+
+    return {"both": with_active(both, active)}
 
 
 def identity(factors):
@@ -127,7 +135,7 @@ def test_fractions_are_type_errors():
 
 
 def ideal_gap(centre):
-    """What 5 bins tell of k values around a centre, as a share of their log k nats."""
+    """The information of 5 bins about k values around a centre, as a share of their log k nats."""
     low, high = max(0, centre - 6), min(63, centre + 6)
     values = high - low + 1
     bins = [min(4, math.floor(5 * i / (values - 1))) for i in range(values)]
@@ -135,10 +143,10 @@ def ideal_gap(centre):
     return -sum(p * math.log(p) for p in shares) / math.log(values)
 
 
-def test_ideal_axes_of_three_dots_score_what_their_bins_can_tell():
+def test_ideal_axes_of_three_dots_score_what_their_bins_allow():
     expected = sum(map(ideal_gap, range(64))) / 64
     assert expected == pytest.approx(0.636, abs=2e-3)
-    score = local_mig(identity, DOTS, 0.1, rng=seeded())
+    score = local_scores(identity, DOTS, 0.1, rng=seeded())["mig"]
     # One centre's score deviates by about 0.013, the mean of 20 by about 0.003.
     assert score.mean == pytest.approx(expected, abs=0.012)
 
@@ -164,7 +172,7 @@ def test_six_ideal_and_four_noise_axes_and_the_active_ones_alone():
     def encode(factors):
         return torch.cat([factors, torch.randn(len(factors), 4, generator=noise)], dim=1)
 
-    metrics = local_metrics(active=torch.arange(10) < 6)
+    metrics = over_active(torch.arange(10) < 6)
     scores = local_scores(encode, DOTS, 0.1, metrics, rng=seeded())
     assert scores["modularity"].mean == pytest.approx(0.79, abs=0.02)
     assert scores["modularity_active"].mean == pytest.approx(1.0, abs=1e-4)
@@ -172,12 +180,14 @@ def test_six_ideal_and_four_noise_axes_and_the_active_ones_alone():
 
 
 def test_local_modularity_of_ideal_axes_is_one():
-    score = local_modularity(identity, DOTS, 0.1, samples=2_000, centres=3, rng=seeded())
-    assert score.mean == pytest.approx(1.0, abs=1e-3)
+    scores = local_scores(identity, DOTS, 0.1, samples=2_000, centres=3, rng=seeded())
+    assert scores["modularity"].mean == pytest.approx(1.0, abs=1e-3)
 
 
 def test_radius_one_of_factors_that_all_vary_is_the_global_score():
-    score = local_mig(identity, (64, 64), 1.0, bins=20, samples=4_000, centres=2, rng=seeded())
+    score = local_scores(
+        identity, (64, 64), 1.0, {"mig": mig}, samples=4_000, centres=2, rng=seeded()
+    )["mig"]
     factors = torch.randint(64, (4_000, 2), generator=seeded(1))
     assert score.mean == pytest.approx(float(mig(factors, factors)), abs=0.02)
 
@@ -229,7 +239,7 @@ def test_each_sample_is_encoded_once_in_batches_and_without_gradients():
         assert not torch.is_grad_enabled()
         return factors.float() @ weight
 
-    metrics = local_metrics(active=[True, False])
+    metrics = over_active([True, False])
     local_scores(encode, (64, 64), 0.1, metrics, samples=25, centres=2, batch_size=10)
     assert sizes == [10, 10, 5] * 2
 
@@ -254,8 +264,8 @@ def test_the_same_seed_gives_the_same_centres_at_every_radius():
 
 def test_encoders_may_return_arrays():
     options = {"samples": 100, "centres": 2}
-    as_array = local_mig(lambda f: f.numpy() * 0.5, DOTS, 0.1, rng=seeded(), **options)
-    as_tensor = local_mig(lambda f: f * 0.5, DOTS, 0.1, rng=seeded(), **options)
+    as_array = local_scores(lambda f: f.numpy() * 0.5, DOTS, 0.1, rng=seeded(), **options)["mig"]
+    as_tensor = local_scores(lambda f: f * 0.5, DOTS, 0.1, rng=seeded(), **options)["mig"]
     np.testing.assert_array_equal(as_array.values, as_tensor.values)
 
 
@@ -266,11 +276,12 @@ def test_factors_are_drawn_where_the_generator_is():
         return factors.float()
 
     rng = torch.Generator("cuda").manual_seed(0)
-    assert local_mig(encode, DOTS, 0.1, centres=3, rng=rng).mean == pytest.approx(0.636, abs=0.04)
+    scores = local_scores(encode, DOTS, 0.1, centres=3, rng=rng)
+    assert scores["mig"].mean == pytest.approx(0.636, abs=0.04)
 
 
 @pytest.mark.parametrize("sizes", [(9, 5), (64, 64)])
-def test_a_radius_that_moves_no_factor_is_an_error_before_anything_is_encoded(sizes):
+def test_a_radius_that_varies_no_factor_is_an_error_before_anything_is_encoded(sizes):
     def encode(_):
         raise AssertionError
 
@@ -280,12 +291,12 @@ def test_a_radius_that_moves_no_factor_is_an_error_before_anything_is_encoded(si
 
 def test_codes_that_are_not_finite_are_named():
     with pytest.raises(ValueError, match="codes must be finite"):
-        local_mig(lambda factors: factors / 0.0, DOTS, 0.1, samples=10)
+        local_scores(lambda factors: factors / 0.0, DOTS, 0.1, samples=10)
 
 
 def test_codes_of_another_number_are_an_error():
     with pytest.raises(ValueError, match=r"encode must give one row.*10 rows of factors, got 9"):
-        local_mig(lambda factors: factors[1:], DOTS, 0.1, samples=10)
+        local_scores(lambda factors: factors[1:], DOTS, 0.1, samples=10)
 
 
 @pytest.mark.parametrize("name", ["samples", "centres", "batch_size"])
@@ -300,11 +311,13 @@ def test_no_metrics_are_an_error():
 
 
 def test_masks_of_active_axes_are_checked():
-    with pytest.raises(ValueError, match=r"active must have shape .* at least one axis active"):
-        local_metrics(active=[False, False])
-    with pytest.raises(ValueError, match=r"active must have shape \(latent,\)"):
-        local_metrics(active=[[True, False]])
     with pytest.raises(TypeError, match="active must be boolean, got int64"):
-        local_metrics(active=torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match="active must have one entry for each of 6 axes, got 2"):
-        local_scores(identity, DOTS, 0.1, local_metrics(active=[True, True]), samples=10)
+        over_active(torch.tensor([0, 1]))
+    for active in ([True, True], [[True, False]]):
+        with pytest.raises(ValueError, match="active must have one entry for each of 6 axes"):
+            local_scores(identity, DOTS, 0.1, over_active(active), samples=10)
+
+
+def test_without_active_axes_there_are_no_second_scores():
+    scores = local_scores(identity, (64, 64), 0.1, over_active([False, False]), samples=50)
+    assert sorted(scores) == ["mig", "modularity"]

@@ -1,4 +1,4 @@
-"""`axiswise compare`: means, spread and counts over runs."""
+"""`axiswise compare`: means, standard deviations and counts over runs."""
 
 import csv
 import json
@@ -104,16 +104,17 @@ def test_the_comparison_is_written_as_table_and_plots(
     lines = (out / "comparison.md").read_text().splitlines()
     assert lines[:2] == ["| score | beta | jl1 |", "|---|---|---|"]
     assert "| mig | 0.05 (1) | 0.5 ± 0.36 (3) |" in lines
+    assert lines[-3] == "Mean ± sample standard deviation over seeds (number of seeds)."
     assert lines[-1] == f"Made by `axiswise compare {' '.join(sources)}`."
 
     # One bar for each score without radius or at the radius that the paper is about.
     assert drawn["comparison"]["jl1"].keys() == {"active_axes", "mig", "local_mig 0.1"}
     assert drawn["comparison"]["beta"] == {"mig": [0.05], "jl1": [12345.678]}
-    radii, means, spreads = drawn["scores_against_radius"]["jl1"]["local_mig"]
+    radii, means, over_seeds = drawn["scores_against_radius"]["jl1"]["local_mig"]
     assert radii == [0.1, 0.5, 1.0]
     assert means == pytest.approx([0.5, 0.3, 0.1])
     deviations = [np.std([0.5, 0.9, 0.1], ddof=1), np.std([0.3, 0.5, 0.1], ddof=1), 0.0]
-    assert spreads == pytest.approx(deviations)
+    assert over_seeds == pytest.approx(deviations)
 
 
 def test_each_run_s_scores_are_written_by_recipe_and_seed(
@@ -133,7 +134,7 @@ def test_each_run_s_scores_are_written_by_recipe_and_seed(
     assert {row["step"] for row in rows} == {"10"}
 
 
-def test_a_single_seed_has_no_spread(sources: list[str], tmp_path: Path) -> None:
+def test_a_single_seed_has_no_deviation(sources: list[str], tmp_path: Path) -> None:
     assert comparison_rows(read_values(sources[:1]))[2] == ["mig", "0.2 (1)"]
     write_comparison(read_evaluations(sources[:1]), sources[:1], tmp_path / "out")
     assert (tmp_path / "out" / "radius.png").exists()

@@ -104,15 +104,14 @@ def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
     scores = result["scores"]
     for radius in ("0.3", "1"):
         for name, axes in (("mig", [0, 1, 2, 3]), ("mig_active", [1, 2])):
-            expected = aw.metrics.local_mig(
+            expected = aw.metrics.local_scores(
                 lambda factors, axes=axes: _codes(run, factors)[:, axes],
                 (16,) * 6,
                 float(radius),
-                bins=5,
                 samples=200,
                 centres=2,
                 rng=torch.Generator().manual_seed(SEED),
-            )
+            )["mig"]
             row = scores[f"local_{name}"][radius]
             assert row["values"] == pytest.approx(expected.values.tolist(), rel=1e-6)
             assert row["mean"] == pytest.approx(np.mean(row["values"]))

@@ -69,9 +69,6 @@ from axiswise.metrics.jacobian_diagnostics import JacobianDiagnostics as Jacobia
 from axiswise.metrics.jacobian_diagnostics import jacobian_diagnostics as jacobian_diagnostics
 from axiswise.metrics.local import LocalScore as LocalScore
 from axiswise.metrics.local import local_factors as local_factors
-from axiswise.metrics.local import local_metrics as local_metrics
-from axiswise.metrics.local import local_mig as local_mig
-from axiswise.metrics.local import local_modularity as local_modularity
 from axiswise.metrics.local import local_scores as local_scores
 from axiswise.metrics.local import varies_locally as varies_locally
 from axiswise.metrics.mean_mutual_information import MeanMutualInformation as MeanMutualInformation

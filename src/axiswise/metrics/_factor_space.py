@@ -96,6 +96,7 @@ def encode_factors(
     """Returns the codes (row, latent) of factors (row, factor), encoded batch by batch."""
     parts = []
     done = 0
+    batch_size = as_count(batch_size, "batch_size", 1)
     with torch.no_grad():
         for batch in torch.split(factors, batch_size):
             parts.append(as_codes(encode(batch)))

@@ -16,7 +16,7 @@ from axiswise.metrics._factor_space import (
     draw_examples,
     encode_factors,
 )
-from axiswise.metrics._inputs import ArrayLike, FloatArray, as_count
+from axiswise.metrics._inputs import ArrayLike, FloatArray
 from axiswise.metrics._score import Score
 from axiswise.metrics._softmax import fit_softmax, predict_softmax
 from axiswise.metrics.declaration import metric
@@ -116,7 +116,6 @@ def beta_vae_score(
         >>> float(beta_vae_score(lambda f: f.flip(1), (4, 8), train=500, test=100, rng=rng))
         1.0
     """
-    encode_at_once = as_count(encode_at_once, "encode_at_once", 1)
     draws = beta_vae_draws(factor_sizes, rng=rng, **counts)
     return beta_vae_of_codes(
         encode_factors(encode, draws.factors, encode_at_once, progress), draws, c=c

@@ -187,11 +187,13 @@ def with_active(
     Where no axis is active there are no second numbers.
     """
     mask = as_numpy(active)
+    if mask.dtype != np.bool_:
+        raise TypeError(f"active must be boolean, got {mask.dtype}")
 
     def both(codes: FloatArray, factors: IntArray) -> dict[str, Any]:
-        if codes.shape[1] != len(mask):
+        if mask.shape != codes.shape[1:]:
             raise ValueError(
-                f"active must have one entry for each of {codes.shape[1]} axes, got {len(mask)}"
+                f"active must have one entry for each of {codes.shape[1]} axes, got {mask.shape}"
             )
         found = dict(score(codes, factors))
         if not mask.any():

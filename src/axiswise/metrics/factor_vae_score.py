@@ -140,7 +140,6 @@ def factor_vae_score(
         >>> float(factor_vae_score(lambda f: f.flip(1), sizes, train=500, test=100, rng=rng))
         1.0
     """
-    encode_at_once = as_count(encode_at_once, "encode_at_once", 1)
     draws = factor_vae_draws(factor_sizes, variance_samples=variance_samples, rng=rng, **counts)
     return factor_vae_of_codes(
         encode_factors(encode, draws.factors, encode_at_once, progress), draws, threshold=threshold

@@ -1,7 +1,8 @@
 """How far generated images are from real ones: the Fréchet and the kernel distance."""
 
+import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,9 +62,8 @@ def frechet_distance(
         progress: Called after each batch, if neither set is an iterable.
     """
     batch_size = as_count(batch_size, "batch_size", 1)
-    metric = _metric("fid", "FrechetInceptionDistance", features)
-    counts = _filled(metric, real_images, fake_images, features, batch_size, progress)
-    _check_counts(counts, 2)
+    sets = real_images, fake_images
+    metric, _ = _filled("fid", sets, features, batch_size, 2, progress)
     return float(metric.compute())
 
 
@@ -99,10 +99,9 @@ def kernel_distance(
     subsets = as_count(subsets, "subsets", 1)
     if subset_size is not None:
         subset_size = as_count(subset_size, "subset_size", 2)
-    metric = _metric("kid", "KernelInceptionDistance", features, subsets=subsets)
-    counts = _filled(metric, real_images, fake_images, features, batch_size, progress)
-    _check_counts(counts, subset_size or 4)
-    metric.subset_size = subset_size or min(_SUBSET, min(counts) // 2)
+    sets, least = (real_images, fake_images), subset_size or 4
+    metric, fewest = _filled("kid", sets, features, batch_size, least, progress, subsets=subsets)
+    metric.subset_size = subset_size or min(_SUBSET, fewest // 2)
     with seeded(rng):
         mean, std = metric.compute()
     return KernelDistance(float(mean), float(std))
@@ -136,52 +135,37 @@ def _two_sets(run: Subject, count: int) -> tuple[Tensor, Tensor]:
     return run.images(count), torch.cat([run.generate(part) for part in parts])
 
 
-def _metric(module: str, name: str, features: Features, **settings: Any) -> Any:
-    """Returns a metric of torchmetrics, on the device of the features."""
+def _filled(
+    name: str,
+    sets: tuple[Images, Images],
+    features: Features,
+    batch_size: int,
+    least: int,
+    progress: Progress,
+    **settings: Any,
+) -> tuple[Any, int]:
+    """Returns a metric of torchmetrics that has seen all images, and the smaller set's number."""
     try:
         from torchmetrics.image import fid, kid
     except ImportError as error:
         raise ImportError(
             "FID and KID need the package torchmetrics: pip install 'axiswise[scores]'"
         ) from error
-    kind = getattr({"fid": fid, "kid": kid}[module], name)
+    device = next(features.parameters()).device
+    kind = {"fid": fid.FrechetInceptionDistance, "kid": kid.KernelInceptionDistance}[name]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Metric `Kernel Inception Distance` will save")
-        return kind(feature=features, **settings).to(_device(features))
-
-
-def _filled(
-    metric: Any,
-    real_images: Images,
-    fake_images: Images,
-    features: Features,
-    batch_size: int,
-    progress: Progress,
-) -> tuple[int, int]:
-    """Describes all images; returns how many real and how many fake ones there are."""
-    total = None
-    if isinstance(real_images, Tensor) and isinstance(fake_images, Tensor):
-        total = len(real_images) + len(fake_images)
+        metric: Any = kind(feature=features, **settings).to(device)
+    total = sum(len(images) if isinstance(images, Tensor) else math.nan for images in sets)
     counts = [0, 0]
-    for kind, images in enumerate((real_images, fake_images)):
-        for batch in _batches(images, batch_size):
-            metric.update(batch.to(_device(features)), real=kind == 0)
-            counts[kind] += len(batch)
-            if total is not None:
-                progress(sum(counts), total)
-    return counts[0], counts[1]
-
-
-def _batches(images: Images, batch_size: int) -> Iterator[Tensor]:
-    for batch in [images] if isinstance(images, Tensor) else images:
-        yield from batch.split(batch_size)
-
-
-def _device(features: Features) -> torch.device:
-    return next(features.parameters()).device
-
-
-def _check_counts(counts: tuple[int, int], least: int) -> None:
-    for name, count in zip(("real_images", "fake_images"), counts, strict=True):
+    for index, images in enumerate(sets):
+        for batch in [images] if isinstance(images, Tensor) else images:
+            for part in batch.split(batch_size):
+                metric.update(part.to(device), real=index == 0)
+                counts[index] += len(part)
+                if not math.isnan(total):
+                    progress(sum(counts), int(total))
+    for word, count in zip(("real_images", "fake_images"), counts, strict=True):
         if count < least:
-            raise ValueError(f"{name} must be at least {least} images, got {count}")
+            raise ValueError(f"{word} must be at least {least} images, got {count}")
+    return metric, min(counts)

@@ -4,23 +4,27 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, SupportsFloat, TypeAlias
+from typing import SupportsFloat, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from axiswise.metrics._factor_space import Encode, check_sizes, encode_factors
-from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_numpy
+from axiswise.metrics._inputs import FloatArray, IntArray, as_count
 from axiswise.metrics._score import RepeatedScore
-from axiswise.metrics.declaration import with_active
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity
 from axiswise.support.progress import Progress, no_progress
 
 Found: TypeAlias = SupportsFloat | Mapping[str, SupportsFloat]
 Metric: TypeAlias = Callable[[FloatArray, IntArray], Found]
+
+
+_PUBLISHED: Mapping[str, Metric] = {
+    "mig": partial(mig, bins=5),
+    "modularity": partial(modularity, bins=5),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,22 +74,6 @@ def varies_locally(factor_sizes: Sequence[int], radius: float, continuity_cutoff
     return max(_reaches(check_sizes(factor_sizes), radius, continuity_cutoff)) > 0
 
 
-def local_metrics(bins: int = 5, active: npt.ArrayLike | Tensor | None = None) -> dict[str, Metric]:
-    """The metrics of the local protocol, `mig` and `modularity`, by name, for `local_scores`.
-
-    With `active`, (latent,), boolean, at least one of them, also `mig_active` and
-    `modularity_active`, over active axes alone.
-    """
-    metrics: dict[str, Metric] = {
-        "mig": partial(mig, bins=bins),
-        "modularity": partial(modularity, bins=bins),
-    }
-    if active is None:
-        return metrics
-    mask = _check_active(active)
-    return {name: with_active(_named(name, metric), mask) for name, metric in metrics.items()}
-
-
 def local_scores(
     encode: Encode,
     factor_sizes: Sequence[int],
@@ -114,7 +102,7 @@ def local_scores(
         radius: Share of a factor's number of values, above 0.
         metrics: By name, functions of codes (samples, latent), float64, and factors (samples,
             factor), int64, both NumPy, that return a number, or several by names of their own.
-            None: `local_metrics()`, MIG and modularity with 5 bins.
+            None: MIG and modularity with 5 bins.
         samples: Samples around each centre.
         centres: The number of centres.
         continuity_cutoff: The least number of values of a factor that is drawn around the centre.
@@ -138,11 +126,10 @@ def local_scores(
             f"radius {radius} varies no factor: factor_sizes {sizes}, of which those of at least "
             f"{continuity_cutoff} values (continuity_cutoff) vary by floor(radius · values)"
         )
-    metrics = local_metrics() if metrics is None else metrics
+    metrics = _PUBLISHED if metrics is None else metrics
     if not metrics:
         raise ValueError("metrics must name at least one metric, got none")
     centres = as_count(centres, "centres", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
     middles = torch.stack([_uniform(0, size - 1, centres, rng) for size in sizes], dim=1)
     values: dict[str, list[float]] = {}
     for done, middle in enumerate(middles):
@@ -154,27 +141,6 @@ def local_scores(
                 values.setdefault(own_name, []).append(float(value))
         progress(done + 1, centres)
     return {name: LocalScore(np.array(row)) for name, row in values.items()}
-
-
-def local_mig(
-    encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
-) -> LocalScore:
-    """Measures the local mutual information gap alone: `local_scores` with `mig`."""
-    metrics = {"mig": partial(mig, bins=bins)}
-    return local_scores(encode, factor_sizes, radius, metrics, **options)["mig"]
-
-
-def local_modularity(
-    encode: Encode, factor_sizes: Sequence[int], radius: float, *, bins: int = 5, **options: Any
-) -> LocalScore:
-    """Measures local modularity alone: `local_scores` with `modularity`."""
-    metrics = {"modularity": partial(modularity, bins=bins)}
-    return local_scores(encode, factor_sizes, radius, metrics, **options)["modularity"]
-
-
-def _named(name: str, metric: Metric) -> Callable[[FloatArray, IntArray], dict[str, Any]]:
-    """A metric that gives its value by name."""
-    return lambda codes, factors: dict(_by_name(name, metric(codes, factors)))
 
 
 def _by_name(name: str, found: Found) -> Iterable[tuple[str, SupportsFloat]]:
@@ -205,14 +171,3 @@ def _check_centre(centre: Tensor | Sequence[int], sizes: Sequence[int]) -> list[
     if any(value >= size for value, size in zip(values, sizes, strict=True)):
         raise ValueError(f"centre must be below factor_sizes {list(sizes)}, got {values}")
     return values
-
-
-def _check_active(active: npt.ArrayLike | Tensor) -> npt.NDArray[np.bool_]:
-    mask = as_numpy(active)
-    if mask.dtype != np.bool_:
-        raise TypeError(f"active must be boolean, got {mask.dtype}")
-    if mask.ndim != 1 or not mask.any():
-        raise ValueError(
-            f"active must have shape (latent,) with at least one axis active, got {mask.tolist()}"
-        )
-    return mask.astype(np.bool_)

@@ -1,7 +1,8 @@
 """Unsupervised disentanglement ranking: do models of one kind find the same axes?"""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -62,7 +63,11 @@ def udr(
         >>> float(ranking) > 0.75
         True
     """
-    compare = _similarity(similarity, alpha)
+    if not alpha > 0:
+        raise ValueError(f"alpha must be above 0, got {alpha}")
+    if similarity not in ("lasso", "spearman"):
+        raise ValueError(f"similarity must be 'lasso' or 'spearman', got {similarity!r}")
+    compare = partial(_lasso, alpha=alpha) if similarity == "lasso" else _spearman
     standardised = _standardised(codes)
     masks = _masks(informative, standardised)
     # Standardised, an axis that hardly varies explains as much as any: it must not take part.
@@ -77,43 +82,31 @@ def udr(
     return UDR(np.nanmedian(pairs, axis=0), pairs)
 
 
-def _similarity(name: str, alpha: float) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    """What compares two models' codes, giving (latent of one, latent of the other), ≥ 0."""
-    if not alpha > 0:
-        raise ValueError(f"alpha must be above 0, got {alpha}")
-    if name == "lasso":
-        return lambda one, other: _lasso(one, other, alpha)
-    if name == "spearman":
-        return _spearman
-    raise ValueError(f"similarity must be 'lasso' or 'spearman', got {name!r}")
-
-
 def _lasso(one: FloatArray, other: FloatArray, alpha: float) -> FloatArray:
     from sklearn.linear_model import Lasso
 
     weights = np.atleast_2d(Lasso(alpha=alpha).fit(one, other).coef_)
-    alike: FloatArray = np.abs(weights).T
-    return alike
+    similarities: FloatArray = np.abs(weights).T
+    return similarities
 
 
 def _spearman(one: FloatArray, other: FloatArray) -> FloatArray:
     from scipy.stats import rankdata
 
     ranks = [_scaled(rankdata(codes, axis=0)) for codes in (one, other)]
-    alike: FloatArray = np.abs(ranks[0].T @ ranks[1]) / len(one)
-    return alike
+    similarities: FloatArray = np.abs(ranks[0].T @ ranks[1]) / len(one)
+    return similarities
 
 
-def _strength(alike: FloatArray) -> float:
+def _strength(similarities: FloatArray) -> float:
     """The mean score of axes, over both sides of the matrix of similarities."""
-    return float(np.mean([_one_side(alike), _one_side(alike.T)]))
-
-
-def _one_side(alike: FloatArray) -> float:
-    total = alike.sum(axis=1)
-    strength = np.zeros(len(alike))
-    np.divide(np.square(alike.max(axis=1)), total, out=strength, where=total > 0)
-    return float(strength.mean())
+    sides = []
+    for matrix in (similarities, similarities.T):
+        total = matrix.sum(axis=1)
+        strength = np.zeros(len(matrix))
+        np.divide(np.square(matrix.max(axis=1)), total, out=strength, where=total > 0)
+        sides.append(strength.mean())
+    return float(np.mean(sides))
 
 
 def _standardised(codes: Sequence[ArrayLike]) -> list[FloatArray]:
@@ -143,13 +136,14 @@ def _masks(informative: Sequence[ArrayLike], codes: Sequence[FloatArray]) -> lis
             f"informative must have one entry for each of {len(codes)} models, "
             f"got {len(informative)}"
         )
-    arrays = [as_numpy(given) for given in informative]
-    for array, of_model in zip(arrays, codes, strict=True):
+    masks = []
+    for given, of_model in zip(informative, codes, strict=True):
+        array = as_numpy(given)
         if array.shape != of_model.shape[1:]:
             raise ValueError(
                 f"informative must have shape (latent,) = {of_model.shape[1:]}, got {array.shape}"
             )
-    return [
-        array.astype(np.bool_) if array.dtype == np.bool_ else np.greater(array, 0.01)
-        for array in arrays
-    ]
+        masks.append(
+            np.asarray(array if array.dtype == np.bool_ else np.greater(array, 0.01), np.bool_)
+        )
+    return masks

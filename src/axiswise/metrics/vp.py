@@ -1,6 +1,6 @@
 """Variation Predictability: does a classifier recognise which latent made the difference?"""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -109,10 +109,13 @@ def vp_pairs(
         for start in range(0, pairs, batch_size):
             part = slice(start, start + batch_size)
             z = torch.stack([first[part], second[part]], 1).flatten(0, 1)
-            made = _quantised(checked_images(generator(z), len(z))).unflatten(0, (-1, 2))
-            if images is None:  # one block for all, so that memory never holds them twice
-                images = made.new_empty((pairs, *made.shape[1:]))
-            images[part] = made
+            made = checked_images(generator(z), len(z))
+            if not made.isfinite().all():
+                raise ValueError("generator must give finite images, got NaN or infinity")
+            levels = (made * 255).round().clamp(0, 255).to(torch.uint8).unflatten(0, (-1, 2))
+            if images is None:  # one block: the images are never in memory twice
+                images = levels.new_empty((pairs, *levels.shape[1:]))
+            images[part] = levels
             progress(min(start + batch_size, pairs), pairs)
     assert images is not None
     return images, labels.to(images.device)
@@ -169,7 +172,7 @@ def vp_score(
         )
     labels = labels.to(images.device)
     outputs = int(labels.max()) + 1
-    combine = _COMBINATIONS[settings.combination]
+    combine = partial(_combined, combination=settings.combination)
     values = []
     for repeat in range(repeats):
         order = torch.randperm(len(images), generator=rng, device=device_of(rng)).to(images.device)
@@ -179,7 +182,8 @@ def vp_score(
             outputs,
             settings,
             rng,
-            partial(_report, progress, repeat, repeats),
+            progress,
+            (repeat * settings.epochs, repeats * settings.epochs),
         )
         parts = order[train:].split(_AT_ONCE)
         right = sum(_right(classifier, combine(images[rows]), labels[rows]) for rows in parts)
@@ -216,8 +220,9 @@ def _trained(
     settings: VPProtocol,
     rng: torch.Generator | None,
     progress: Progress,
+    epochs: tuple[int, int],
 ) -> nn.Sequential:
-    """Returns a classifier trained on inputs (pair, channel, height, width)."""
+    """Trains a classifier of (pair, channel, height, width); `epochs` are those before, and all."""
     build = partial(_classifier, inputs.shape[1], settings.width, outputs)
     classifier = seeded_network(build, rng, inputs.device)
     optimiser = torch.optim.Adam(classifier.parameters(), settings.learning_rate, foreach=True)
@@ -227,7 +232,7 @@ def _trained(
             optimiser.zero_grad()
             F.cross_entropy(classifier(inputs[rows]), labels[rows]).backward()
             optimiser.step()
-        progress(epoch + 1, settings.epochs)
+        progress(epochs[0] + epoch + 1, epochs[1])
     return classifier.eval()
 
 
@@ -261,37 +266,13 @@ def _convolution(inputs: int, outputs: int, kernel: int, stride: int = 1) -> lis
     ]
 
 
-def _report(
-    progress: Progress, repeat: int, repeats: int, done: int, epochs: int, _figures: object = None
-) -> None:
-    progress(repeat * epochs + done, repeats * epochs)
-
-
-def _difference(pairs: Tensor) -> Tensor:
-    """(pair, 2, channel, height, width), uint8, to the second less the first, in [-2, 2]."""
-    first, second = pairs.unbind(1)
-    return _last((second.float() - first.float()) / 127.5)
-
-
-def _concatenation(pairs: Tensor) -> Tensor:
-    """(pair, 2, channel, height, width), uint8, to both as channels, in [-1, 1]."""
-    return _last(pairs.flatten(1, 2).float() / 127.5 - 1)
-
-
-def _last(images: Tensor) -> Tensor:
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-_COMBINATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "difference": _difference,
-    "concatenation": _concatenation,
-}
-
-
-def _quantised(images: Tensor) -> Tensor:
-    if not images.isfinite().all():
-        raise ValueError("generator must give finite images, got NaN or infinity")
-    return (images * 255).round().clamp(0, 255).to(torch.uint8)
+def _combined(pairs: Tensor, combination: str) -> Tensor:
+    """Turns pairs into inputs: the difference in [-2, 2], or both as channels in [-1, 1]."""
+    if combination == "difference":
+        inputs = (pairs[:, 1].float() - pairs[:, 0].float()) / 127.5
+    else:
+        inputs = pairs.flatten(1, 2).float() / 127.5 - 1
+    return inputs.contiguous(memory_format=torch.channels_last)
 
 
 def _protocol(protocol: str | VPProtocol) -> VPProtocol:
@@ -299,9 +280,9 @@ def _protocol(protocol: str | VPProtocol) -> VPProtocol:
         if protocol not in VP_PROTOCOLS:
             raise ValueError(f"protocol must be one of {sorted(VP_PROTOCOLS)}, got {protocol!r}")
         protocol = VP_PROTOCOLS[protocol]
-    if protocol.combination not in _COMBINATIONS:
+    if protocol.combination not in ("difference", "concatenation"):
         raise ValueError(
-            f"combination of the protocol must be one of {sorted(_COMBINATIONS)}, "
+            "combination of the protocol must be 'difference' or 'concatenation', "
             f"got {protocol.combination!r}"
         )
     return protocol

@@ -65,17 +65,15 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
             their CSV files.
 
     Returns:
-        What `axiswise evaluate` wrote for each run; its scores flat, local ones by radius, as
-        "local_mig 0.1". Runs of one recipe whose configs differ go by its name and what differs,
-        as "three-dots-jl1 terms.jl1.weight=0.1"; of a file in no run folder the config is not
-        known. Runs of a sweep without scores are left out. Where the run's folder is known, it
-        stands there as "folder".
+        The evaluation of each run, without runs of a sweep that have no scores: flat scores, and
+        "folder" where it is known. Runs of one recipe with different configs are named by the
+        difference, as "three-dots-jl1 terms.jl1.weight=0.1"; the config of a file outside of a run
+        folder is not known.
 
     Raises:
-        FileNotFoundError: If a source is missing or was not evaluated.
-        UnreadableFileError: If a file is damaged.
-        ValueError: If scores of one name were taken by different protocols, or a sweep has no
-            scores yet.
+        FileNotFoundError: A source is missing or was not evaluated.
+        UnreadableFileError: A file is damaged.
+        ValueError: Scores of one name have different protocols, or a sweep has no scores yet.
     """
     found = _tell_apart([run for source in sources for run in _read(Path(source))])
     _check_protocols(found)
@@ -101,7 +99,7 @@ def _read(source: Path) -> list[_Known]:
 
 
 def _settings(config: Path) -> dict[str, Any]:
-    """A run's config as it would be written today, so that runs of earlier versions are alike."""
+    """A run's config in today's form, so that runs of earlier versions compare."""
     try:
         return yaml.safe_load(read_settings(config).dump())  # type: ignore[no-any-return]
     except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
@@ -171,7 +169,7 @@ def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
             }
             if len(values) > 1:
                 raise ValueError(
-                    f"FOLDER … must hold scores by one protocol, but {score} was taken with "
+                    f"FOLDER … must have scores by one protocol, but {score} was taken with "
                     f"evaluation.{key} {' and '.join(sorted(values))}"
                 )
 
@@ -206,7 +204,7 @@ def group_by_recipe(evaluations: Sequence[dict[str, Any]]) -> Values:
 def comparison_rows(values: Values) -> list[list[str]]:
     """Scores as a table of text, a header first; recipes go down where they are more than scores.
 
-    Its cells are "mean ± sample standard deviation (number of seeds)"; "–" where a recipe lacks it.
+    A cell is "mean ± sample standard deviation over seeds (number of seeds)", "–" without a score.
     """
     recipes = sorted({recipe for by_recipe in values.values() for recipe in by_recipe})
     rows = [["score", *recipes]]
@@ -223,14 +221,16 @@ def write_comparison(
 ) -> None:
     """Write the comparison of runs.
 
-    comparison.md has mean and spread by recipe, runs.csv each run's scores, comparison.png a plot;
-    where there are local scores, radius.png has those against radius; where there are GANs,
-    activeness.png has the activeness of the first run of each recipe.
+    comparison.md has mean and standard deviation over seeds, runs.csv each run's scores;
+    comparison.png, radius.png (local scores) and activeness.png (GANs, the first run of each
+    recipe) are plots.
     """
     out.mkdir(parents=True, exist_ok=True)
     values = group_by_recipe(evaluations)
     rows = comparison_rows(values)
-    lines = [markdown_table(rows), "", "Made by `axiswise compare " + " ".join(sources) + "`."]
+    about = "Mean ± sample standard deviation over seeds (number of seeds)."
+    made = f"Made by `axiswise compare {' '.join(sources)}`."
+    lines = [markdown_table(rows), "", about, "", made]
     write_atomically(out / "comparison.md", ("\n".join(lines) + "\n").encode())
     write_atomically(out / "runs.csv", _csv(evaluations, list(values)).encode())
 
@@ -292,11 +292,11 @@ def _evaluation_path(source: Path) -> Path:
 def _cell(seeds: list[float]) -> str:
     if not seeds:
         return "–"
-    spread = f" ± {spread_of(seeds):.2g}" if len(seeds) > 1 else ""
-    return f"{statistics.mean(seeds):.4g}{spread} ({len(seeds)})"
+    deviation = f" ± {deviation_of(seeds):.2g}" if len(seeds) > 1 else ""
+    return f"{statistics.mean(seeds):.4g}{deviation} ({len(seeds)})"
 
 
-def spread_of(seeds: Sequence[float]) -> float:
+def deviation_of(seeds: Sequence[float]) -> float:
     """Sample standard deviation of one value or more; 0 for one, NaN where one is infinite."""
     if not all(map(math.isfinite, seeds)):
         return math.nan
@@ -307,13 +307,13 @@ Curve = tuple[list[float], list[float], list[float]]
 
 
 def _curves(scores: dict[str, list[float]]) -> dict[str, Curve]:
-    """Local scores of one recipe against radius, with mean and spread over its seeds."""
+    """Local scores of one recipe against radius: mean and standard deviation over seeds."""
     curves: dict[str, Curve] = {}
     for name, seeds in scores.items():
         score, _, radius = name.partition(" ")
         if radius and all(map(math.isfinite, seeds)):
-            radii, means, spreads = curves.setdefault(score, ([], [], []))
+            radii, means, deviations = curves.setdefault(score, ([], [], []))
             radii.append(float(radius))
             means.append(statistics.mean(seeds))
-            spreads.append(spread_of(seeds))
+            deviations.append(deviation_of(seeds))
     return curves

@@ -24,26 +24,25 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score a run and write evaluation.json into its folder.
 
-    Scores that the file holds already stay, if they are of the same weights by the same protocol.
+    Scores that are in the file already stay, if they are of the same weights by the same protocol.
 
     Args:
         run: The run.
-        names: Metrics, as `axiswise.runs.scores.choose` takes them; the usual ones for such a run
-            if None. What several need is encoded together.
+        names: Metrics, as `choose` takes them; the usual ones of such a run if None.
         radius: Radii of the local scores; the recipe's if None.
-        seed: Fixes what is sampled.
+        seed: Seed of the samples.
         start_bar: Starts a progress bar.
-        features: What perceptual scores look at; the recipe's if None.
+        features: Features of perceptual scores; the recipe's if None.
 
     Returns:
         What was written: the run's name, seed and step, the protocol, and the scores.
 
     Raises:
-        ValueError: On an unknown metric, one that the run cannot have, or a radius or features out
-            of range.
-        ImportError: If a metric cannot be imported, or needs a package that is not installed.
-        TypeError: If what an import path names is no metric.
-        OSError: If the file cannot be written.
+        ValueError: A metric is unknown or the run cannot have it, or radius or features are not
+            allowed.
+        ImportError: A metric cannot be imported, or needs a package that is not installed.
+        TypeError: An import path names no metric.
+        OSError: The file cannot be written.
     """
     protocol = run.protocol
     if features is not None:

@@ -15,11 +15,7 @@ def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
 
 
 def read_evaluation_file(path: Path) -> dict[str, Any]:
-    """Read an evaluation.json.
-
-    Raises:
-        UnreadableFileError: If it is damaged or something else.
-    """
+    """Read an evaluation.json, or raise an UnreadableFileError."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
@@ -30,12 +26,9 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
 
 
 def write_evaluation(folder: RunFolder, evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    """Write an evaluation, and what an earlier one has beyond it if both are comparable.
+    """Write an evaluation, joined with the file's if that is of the same weights and protocol.
 
-    They are if they are of the same weights by the same protocol.
-
-    Returns:
-        What was written.
+    Returns what was written.
     """
     try:
         earlier = read_evaluation(folder)
@@ -60,7 +53,7 @@ def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _identity(evaluation: Mapping[str, Any], newest: Mapping[str, Any]) -> list[Any]:
-    """What two evaluations must have in common for their scores to stand in one file."""
+    """What is equal in two evaluations whose scores may be in one file."""
     # An earlier version had no choice of what it does not list: it used the default.
     protocol = {**newest["protocol"], **evaluation.get("protocol", {})}
     # Local scores are listed by radius, and the names of perceptual ones end in their features.
@@ -81,7 +74,7 @@ def _joined(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_score(value: Any) -> bool:
-    """Whether a value is a number, or rows of mean and spread by radius."""
+    """Whether a value is a number, or rows of mean and standard deviation by radius."""
     if not isinstance(value, dict):
         return isinstance(value, int | float)
     numbers = [row[key] for row in value.values() for key in ("mean", "std")]

@@ -40,10 +40,10 @@ class Run:
         recipe: Its recipe.
         data: The images.
         model: What it trained, in eval mode, on `device`.
-        step: Steps it was trained for.
+        step: The steps that it was trained for.
         device: A GPU if there is one.
-        protocol: How it is scored.
-        seed: Fixes what is sampled of it.
+        protocol: The protocol of its scores.
+        seed: The seed of its samples.
         start_bar: Starts a progress bar.
     """
 
@@ -71,14 +71,14 @@ class Run:
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """Rows and columns of independent images that its data are put together from, if any."""
+        """Rows and columns of independent images that its data are composed of, if any."""
         return (self.data.rows, self.data.columns) if isinstance(self.data, Grid) else None
 
     # ------------------------------------------------ the model
 
     @property
     def generator(self) -> nn.Module:
-        """What its Jacobian is taken of: a VAE's decoder, a GAN's generator."""
+        """The module whose Jacobian is taken: a VAE's decoder, a GAN's generator."""
         return self.model.generator
 
     @property
@@ -93,9 +93,9 @@ class Run:
 
     @cached_property
     def encode(self) -> Callable[[Tensor], Tensor]:
-        """What turns images on the run's device into codes, (image, latent), there.
+        """Encodes images on the run's device, as codes (image, latent): means.
 
-        The model's own encoder, its means; without one, an encoder trained on generated images.
+        A model without an encoder gets one that is trained on generated images.
         """
         if isinstance(self.model, Autoencoder):
             return self.model.encode
@@ -109,11 +109,9 @@ class Run:
 
     @torch.no_grad()
     def reconstruct(self, images: Tensor) -> tuple[Tensor, Tensor]:
-        """What an autoencoder gives back of images, by the means of their codes.
+        """Reconstructions of images, and their negative log-likelihoods, (image,), nats.
 
-        Returns:
-            Images, (image, channel, height, width), and their negative log-likelihoods, (image,),
-            in nats, by the likelihood that it was trained with.
+        Decoded from the means of their codes, by the likelihood that it was trained with.
         """
         assert isinstance(self.model, Autoencoder)
         logits = self.model.logits(self.model.encode(images))
@@ -133,7 +131,7 @@ class Run:
 
     @torch.no_grad()
     def latents(self, count: int) -> Tensor:
-        """Latents as the generator has seen them, (count, latent), on the run's device.
+        """Latents that the generator has seen, (count, latent), on the run's device.
 
         Of an autoencoder these are the codes of images, of others standard normal.
         """
@@ -155,8 +153,7 @@ class Run:
         """Codes of the images that have these factors, (sample, latent), on the CPU."""
         assert isinstance(self.data, FactorData)
         rows, places = _distinct(factors, self.data.factor_sizes)
-        # Written to one place: kept one by one, small tensors would hold gigabytes of freed memory
-        # around them that the allocator cannot join.
+        # One tensor: many small ones leave gigabytes of freed memory between them.
         codes = torch.empty(len(rows), self.latent_dim)
         done = 0
         for part in rows.split(self.batch_size):
@@ -175,7 +172,7 @@ class Run:
 
     @cached_property
     def activity(self) -> Tensor:
-        """How much each axis does, (latent,), on the CPU.
+        """The activity of each axis, (latent,), on the CPU.
 
         Of an autoencoder, the KL divergence from the prior, mean over a thousand images, nats; of
         others, the activeness (see `axiswise.metrics.activeness`).
@@ -188,15 +185,14 @@ class Run:
 
     @property
     def activity_name(self) -> str:
-        """What `activity` is called."""
+        """The name of `activity`: "KL" or "activeness"."""
         return "KL" if self.autoencodes else "activeness"
 
     @property
     def threshold(self) -> float:
-        """The activity above which an axis counts as active.
+        """The activity above which an axis is active: 0.01 nat, or 0.001 of the largest activeness.
 
-        A hundredth of a nat, or a thousandth of the largest activeness: an axis that changes the
-        image by a thirtieth of what the most active one does.
+        Such an axis changes the image by a thirtieth of what the most active one does.
         """
         return ACTIVE_NATS if self.autoencodes else _LEAST_ACTIVENESS * float(self.activity.max())
 
@@ -207,7 +203,7 @@ class Run:
 
     @cached_property
     def diagnostics(self) -> JacobianDiagnostics:
-        """What the columns of the generator's Jacobian say."""
+        """The diagnostics of the generator's Jacobian."""
         return metrics.jacobian_diagnostics(
             self.generator,
             self.latents(JACOBIAN_SAMPLES),
@@ -217,16 +213,16 @@ class Run:
 
     @cached_property
     def features(self) -> metrics.Features:
-        """What perceptual scores look at."""
+        """The features of perceptual scores."""
         return metrics.features(self.protocol.features, self.device)
 
 
 def read_config(run: RunFolder) -> tuple[Recipe, EvaluationProtocol]:
-    """A run's recipe, with its data, and how it is scored.
+    """A run's recipe, with its data, and the protocol of its scores.
 
     Raises:
-        UnreadableFileError: If the file is damaged or no config of axiswise.
-        OSError: If the data cannot be read.
+        UnreadableFileError: The file is damaged or no config of axiswise.
+        OSError: The data cannot be read.
     """
     try:
         settings = read_settings(run.config)
@@ -238,14 +234,9 @@ def read_config(run: RunFolder) -> tuple[Recipe, EvaluationProtocol]:
 
 
 def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
-    """A config as dotted keys and their values as text, without its name and seed.
+    """A config as dotted keys and text, without its name and seed: {"terms.jl1.weight": "0.1", …}.
 
-    Args:
-        settings: The config, as nested dictionaries.
-        above: What the keys begin with.
-
-    Returns:
-        Such as {"terms.jl1.weight": "0.1", …}; lists are JSON.
+    Lists are JSON; `above` precedes the keys.
     """
     flat: dict[str, str] = {}
     for key, value in settings.items():
@@ -257,17 +248,11 @@ def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
 
 
 def load_run(folder: str | Path) -> Run:
-    """Open a run, finished or not: an unfinished one with the weights of its newest checkpoint.
-
-    Args:
-        folder: The run's folder.
-
-    Returns:
-        The run.
+    """Open the run in a folder; an unfinished one with the weights of its newest checkpoint.
 
     Raises:
-        FileNotFoundError: If it is no run folder, or nothing was saved yet.
-        UnreadableFileError: If a file is damaged or belongs to another recipe.
+        FileNotFoundError: It is no run folder, or nothing was saved yet.
+        UnreadableFileError: A file is damaged or belongs to another recipe.
     """
     run = RunFolder.open(folder)
     recipe, protocol = read_config(run)
@@ -302,10 +287,7 @@ def _model(run: RunFolder, recipe: Recipe) -> tuple[Model, int]:
 
 
 def _distinct(factors: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-    """Rows without those that are there twice, and where each row went.
-
-    Only where this saves half of them or more: small data sets, and small parts of factor space.
-    """
+    """Distinct rows, and the place of each row among them, where this saves half or more."""
     if math.prod(sizes) > 2**62:
         return factors, None
     index = torch.zeros_like(factors[:, 0])

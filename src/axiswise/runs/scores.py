@@ -1,4 +1,4 @@
-"""What a run can be scored by, and the scores: declared metrics, taken of a run."""
+"""The scores that a run can have: declared metrics, taken of a run."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -42,12 +42,7 @@ class Scorable(Protocol):
 
 @dataclass(frozen=True)
 class Chosen:
-    """A metric, as a user has chosen it.
-
-    Attributes:
-        metric: The metric.
-        local: Whether its local form is meant.
-    """
+    """A metric that a user has chosen, or its local form."""
 
     metric: Metric
     local: bool = False
@@ -59,21 +54,21 @@ class Chosen:
 
 
 def choose(run: Run, names: Sequence[str] | None) -> list[Chosen]:
-    """Find the metrics that names stand for, and see that the run can have them.
+    """Find metrics by name, and check that the run can have them.
 
     Args:
-        run: What is to be scored.
+        run: The run.
         names: Names of declared metrics, or import paths of others; `local_NAME` is a metric's
-            local form; `local` stands for those that the paper takes locally, `all` for all that
-            the run can have, but for other local forms. None: the usual ones of such a run.
+            local form; `local` stands for the paper's local ones, `all` for `local` and all others
+            that the run can have. None: the usual ones of such a run.
 
     Returns:
         The metrics, each once, in the order in which they are computed.
 
     Raises:
-        ValueError: If one is unknown, or the run cannot have it.
-        ImportError: If one cannot be imported, or needs a package that is not installed.
-        TypeError: If what an import path names is no metric.
+        ValueError: One is unknown, or the run cannot have it.
+        ImportError: One cannot be imported, or needs a package that is not installed.
+        TypeError: An import path names no metric.
     """
     if names is None:
         names = _usual(run)
@@ -149,7 +144,7 @@ def _fits(run: Scorable, chosen: Chosen) -> bool:
 
 
 def _missing(run: Scorable, chosen: Chosen) -> str:
-    """What a run lacks for a metric, whatever is installed; nothing if it lacks nothing."""
+    """What a run lacks for a metric, whatever is installed; "" if nothing."""
     metric, sizes = chosen.metric, run.factor_sizes
     if sizes is None and not metric.of_run:
         return "factors"
@@ -187,7 +182,7 @@ def _refuse(run: Scorable, chosen: Chosen) -> None:
 
 
 def _not_installed(run: Run, metric: Metric) -> ImportError | None:
-    """What is wrong where a package is missing; features are loaded once, now."""
+    """The error of a missing package, if any; features are loaded once, now."""
     for package in metric.packages:
         if importlib.util.find_spec(package) is None:
             return ImportError(
@@ -232,12 +227,7 @@ def score_table() -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Scoring:
-    """The scores of a run by chosen metrics: what several need is encoded together.
-
-    Attributes:
-        run: The run.
-        chosen: The metrics.
-    """
+    """The scores of a run by chosen metrics, with one pass of encoding for all."""
 
     run: Run
     chosen: Sequence[Chosen]

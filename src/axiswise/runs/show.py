@@ -1,4 +1,4 @@
-"""`axiswise show`: the pictures of a run, and one page that holds them all."""
+"""`axiswise show`: the pictures of a run, and one page with all of them."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -27,15 +27,15 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
 
     Args:
         run: The run.
-        seed: Fixes the images that are drawn.
+        seed: Seed of the images.
         start_bar: Starts a progress bar.
 
     Returns:
         Path of the report.
 
     Raises:
-        UnreadableFileError: If the scores or metrics in the folder are damaged.
-        OSError: If a picture cannot be written.
+        UnreadableFileError: The scores or metrics in the folder are damaged.
+        OSError: A picture cannot be written.
     """
     run.folder.pictures.mkdir(exist_ok=True)
     scores = read_evaluation(run.folder)
@@ -192,7 +192,7 @@ def _score_table(evaluation: dict[str, Any]) -> plots.Table:
     header, *rows = score_rows(evaluation["scores"])
     step = evaluation.get("step", "?")
     return plots.Table(
-        header, rows, f"After {step} steps. Local scores: mean ± spread over centres."
+        header, rows, f"After {step} steps. Local scores: mean ± standard deviation over centres."
     )
 
 

@@ -15,23 +15,15 @@ SIMILARITIES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_sp
 def add_udr(
     evaluations: Sequence[dict[str, Any]], start_bar: StartBar = no_bars
 ) -> list[dict[str, Any]]:
-    """Evaluations with UDR among their scores: each run against the others like it.
+    """Add UDR to the scores of evaluations: each run against the others of its recipe and config.
 
-    Runs are alike whose recipe and config are the same but for the seed. `udr` is by Lasso,
-    `udr_spearman` by rank correlation, of the means of 1,000 images; see `axiswise.metrics.udr`. A
-    run that is alone gets none.
-
-    Args:
-        evaluations: What `read_evaluations` returned.
-        start_bar: Starts a progress bar.
-
-    Returns:
-        The same, with the new scores.
+    `udr` is by Lasso, `udr_spearman` by rank correlation, of the means of 1,000 images; see
+    `axiswise.metrics.udr`. A single run gets none.
 
     Raises:
-        FileNotFoundError: If the folder of a run is not known or not there.
-        UnreadableFileError: If a file of a run is damaged.
-        ValueError: If no two runs are alike, or a run is no VAE.
+        FileNotFoundError: The folder of a run is not known or not there.
+        UnreadableFileError: A file of a run is damaged.
+        ValueError: No two runs have the same recipe and config, or a run is no VAE.
     """
     by_recipe: dict[str, list[dict[str, Any]]] = {}
     found = [{**evaluation, "scores": dict(evaluation["scores"])} for evaluation in evaluations]
@@ -39,7 +31,7 @@ def add_udr(
         by_recipe.setdefault(evaluation["name"], []).append(evaluation)
     groups = [group for group in by_recipe.values() if len(group) > 1]
     if not groups:
-        raise ValueError("FOLDER … must hold two runs or more of one recipe and config for --udr")
+        raise ValueError("FOLDER … must have two runs or more of one recipe and config for --udr")
     for group in groups:
         _score(group, start_bar(f"codes for UDR, {group[0]['name']}"))
     return found

@@ -1,4 +1,4 @@
-"""What stands on the page of a figure: pictures and tables, beside the paper's numbers."""
+"""The page of a figure: pictures and tables, beside the paper's numbers."""
 
 import math
 import statistics
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure as Picture
 
 from axiswise import plots
 from axiswise.plots.report import Cell
-from axiswise.runs.compare import spread_of
+from axiswise.runs.compare import deviation_of
 from axiswise.runs.evaluation import flat_scores
 from axiswise.runs.figures.figure import Figure
 from axiswise.runs.run import Run
@@ -25,13 +25,7 @@ Evaluations: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 
 @dataclass(frozen=True)
 class Drawing:
-    """A picture of the page.
-
-    Attributes:
-        file: Its file name.
-        picture: The picture.
-        caption: A sentence that says what one sees.
-    """
+    """A picture of the page: its file name, the picture, and a sentence about it."""
 
     file: str
     picture: Picture
@@ -42,15 +36,12 @@ Part: TypeAlias = Drawing | plots.Table
 
 
 def page_parts(figure: Figure, evaluations: Evaluations, pictured: Mapping[str, Run]) -> list[Part]:
-    """Draw a figure's page.
+    """Draw a figure's page: pictures and tables, in order.
 
     Args:
         figure: The figure.
-        evaluations: What is known of its runs; a model may have none yet.
-        pictured: A run of each model to take Jacobian columns of, for pages that show them.
-
-    Returns:
-        Pictures and tables, in order.
+        evaluations: The evaluations of its runs; a model may have none yet.
+        pictured: A run of each model, for pages with Jacobian columns.
     """
     there = {model: found for model, found in evaluations.items() if found}
     if not there:
@@ -101,8 +92,8 @@ def _curves(figure: Figure, evaluations: Evaluations) -> Drawing:
             radii = list(found[0]["scores"][score])
             values = [_values(found, f"{score} {radius}") for radius in radii]
             means = [statistics.mean(seeds) for seeds in values]
-            points = ([float(radius) for radius in radii], means, list(map(spread_of, values)))
-            curves.setdefault(model, {})[_title(score)] = points
+            curve = ([float(radius) for radius in radii], means, list(map(deviation_of, values)))
+            curves.setdefault(model, {})[_title(score)] = curve
     references = {
         model: {
             _title(score): (list(known[model]), list(known[model].values()))
@@ -221,8 +212,8 @@ def _values(found: Sequence[Mapping[str, Any]], name: str) -> list[float]:
 def _cell(values: Sequence[float]) -> str | None:
     if not values:
         return None
-    spread = f" ± {spread_of(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{spread}"
+    deviation = f" ± {deviation_of(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{deviation}"
 
 
 def _number(value: float | None) -> str | None:
