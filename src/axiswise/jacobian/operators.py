@@ -204,7 +204,8 @@ class KnownJacobian(JacobianOperator):
     ) -> Columns:
         """See `JacobianOperator.columns_at`."""
         if index is None:
-            return self._columns
+            # A view for each caller, whose gradients are then summed before those of another.
+            return self._columns[:]
         return self._columns[torch.arange(self.batch, device=self.device)[:, None], index]
 
     def along(self, directions: Directions) -> "KnownJacobian":
