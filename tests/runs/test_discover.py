@@ -170,26 +170,11 @@ def test_vp_is_of_images_that_directions_alone_move(
     assert seen["latents"] == 2
 
 
-# The example of CONTRIBUTING: a method in a file of one's own.
-METHOD = """
-import torch
-
-
-def steepest(space, rng, progress, *, samples: int = 20):
-    \"\"\"The latents that change the image most, one by one.
-
-    Args:
-        samples: Number of latents that the change is averaged over.
-    \"\"\"
-    lengths = torch.zeros(space.size)
-    for batch in space.batches(samples, space.size, rng):
-        lengths += batch.columns().norm(dim=2).sum(0)
-    return torch.eye(space.size)[lengths.argsort(descending=True)]
-"""
-
-
 def test_a_method_of_one_s_own_is_found_by_its_import_path(theirs: Any, capsys: Capture) -> None:
-    Path("my_method.py").write_text(METHOD)
+    (example,) = re.findall(
+        r"# my_method\.py\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.DOTALL
+    )
+    Path("my_method.py").write_text(example, encoding="utf-8")
     words = "discover somebodys:Turned --method my_method:steepest --samples 5 --directions 2"
     assert run(words) == 0
     found = Directions.load("runs/somebodys-Turned-my_method-steepest-seed0")
@@ -197,7 +182,7 @@ def test_a_method_of_one_s_own_is_found_by_its_import_path(theirs: Any, capsys: 
     assert found.matrix.argmax(1).tolist() == longest.tolist()
     assert (found.method, found.settings["samples"]) == ("my_method:steepest", 5)
     assert main(["discover", "--help", "--method", "my_method:steepest"]) == 0
-    assert "Number of latents that the change is averaged over" in capsys.readouterr().out
+    assert "Number of latents that the length is averaged over" in capsys.readouterr().out
     assert_refused(capsys, f"{words} --steps 3", "--steps is no setting of my_method:steepest")
 
 

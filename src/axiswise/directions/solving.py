@@ -72,7 +72,7 @@ def known_steps(
     batch_size: int,
     rng: torch.Generator,
 ) -> Step:
-    """Steps on Jacobians at hand (samples, size, output).
+    """Steps on known Jacobians (samples, size, output).
 
     Args:
         known: The Jacobians.
@@ -154,8 +154,8 @@ def learn(
 
     Args:
         start: Orthonormal directions to start from, (size, size).
-        step: Gives the terms at a matrix, in one part or in several that together make the mean
-            over a batch.
+        step: Yields the terms at a matrix, in one part or in several whose sum is the mean over a
+            batch.
         steps: Number of steps, ≥ 1.
         learning_rate: Adam's, > 0.
         orthonormal: Keep the rows orthonormal; otherwise each has length 1.

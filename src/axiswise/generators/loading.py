@@ -2,7 +2,6 @@
 
 import functools
 import inspect
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,8 +12,9 @@ from torch import nn
 
 from axiswise import nets
 from axiswise.generators.protocol import ImageGenerator, latent_dim_of
-from axiswise.nets import VAE, BigGAN, Generator, Pretrained
-from axiswise.nets.pretrained import CONFIG, WEIGHTS
+from axiswise.nets import Autoencoder, BigGAN, Model, Pretrained
+from axiswise.nets.loading import ARCHITECTURES
+from axiswise.nets.pretrained import CONFIG, read_config
 from axiswise.support.files import UnreadableFileError, load_tensors
 from axiswise.support.imports import failure_in, import_object, is_import_path
 
@@ -80,7 +80,7 @@ def prepared(
     if getattr(generator, "latent_dim", None) is None:
         if latent_dim is None:
             raise ValueError(
-                f"GENERATOR {spec} has no latent_dim: say how many latents it takes, --latent-dim N"
+                f"GENERATOR {spec} has no latent_dim: give its number of latents, --latent-dim N"
             )
         generator = _with(generator, latent_dim=latent_dim)
     latent_dim_of(generator, latent_dim)
@@ -93,28 +93,27 @@ def names_code(spec: str) -> bool:
 
 
 def is_ours(folder: Path) -> bool:
-    """Whether a folder has a network of ours that makes images, in our format.
-
-    Raises:
-        UnreadableFileError: If its config.json is damaged.
-    """
-    return (folder / CONFIG).is_file() and _architecture(folder) in _architectures()
+    """Whether a folder has a network of `axiswise.nets`; an error if its config.json is damaged."""
+    return (folder / CONFIG).is_file() and read_config(folder)[0] in ARCHITECTURES
 
 
 def network_generator(network: Pretrained, source: str) -> ImageGenerator:
     """The part of a network whose Jacobian is taken, with the attributes that a search uses.
 
     Raises:
-        UnreadableFileError: If weights are not finite; it names the source.
+        UnreadableFileError: If it makes no images, or weights are not finite; it names the source.
     """
     for name, value in network.state_dict().items():
         if not value.isfinite().all():
             raise UnreadableFileError(f"the weights {name} of {source} are not finite")
     if isinstance(network, BigGAN):
         return network.fold()
-    assert isinstance(network, VAE | Generator)
+    if not isinstance(network, Model):
+        raise UnreadableFileError(
+            f"{source} must be a network that makes images, got a {type(network).__name__}"
+        )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    low = 0.0 if isinstance(network, VAE) else -1.0
+    low = 0.0 if isinstance(network, Autoencoder) else -1.0
     return _with(network.generator, latent_dim=network.latent_dim, image_range=(low, 1.0))
 
 
@@ -125,7 +124,7 @@ def _find(spec: str, may_import: bool) -> ImageGenerator:
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise FileNotFoundError(f"GENERATOR must be {_WAYS}; {path} has no {CONFIG}")
-        return network_generator(_pretrained(path), spec)
+        return network_generator(nets.load(path), spec)
     if path.exists():
         raise ValueError(f"GENERATOR must be {_WAYS}; {spec} is a file")
     if names_code(spec):
@@ -134,52 +133,13 @@ def _find(spec: str, may_import: bool) -> ImageGenerator:
         return _built(import_object(spec, "GENERATOR"), spec)
     # A mistyped path is not looked up on the Hub.
     if re.fullmatch(r"[\w.-]+/[\w.-]+", spec) and not path.parent.exists():
-        return network_generator(_from_hub(spec), spec)
+        try:
+            return network_generator(nets.load(spec), spec)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"there is no folder or Hub repository {spec} in our format: {error}"
+            ) from error
     raise FileNotFoundError(f"GENERATOR must be {_WAYS}; there is no {spec}")
-
-
-def _from_hub(name: str) -> Pretrained:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        folder = Path(snapshot_download(name, allow_patterns=[WEIGHTS, CONFIG]))
-    except (OSError, HFValidationError) as error:
-        raise FileNotFoundError(
-            f"there is no folder {name}, nor could it be had from the Hub: {error}"
-        ) from error
-    if not (folder / CONFIG).is_file():
-        raise FileNotFoundError(f"the Hub's {name} has no {CONFIG}: it is not in our format")
-    return _pretrained(folder)
-
-
-def _architectures() -> dict[str, type[Pretrained]]:
-    """Networks of ours that make images, by the name that a config.json may have."""
-    kinds = [getattr(nets, name) for name in nets.__all__]
-    return {
-        kind.__name__: kind
-        for kind in kinds
-        if isinstance(kind, type)
-        and issubclass(kind, VAE | Generator | BigGAN)
-        and kind not in (VAE, Generator)
-    }
-
-
-def _architecture(folder: Path) -> str:
-    try:
-        return str(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["architecture"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise UnreadableFileError(f"{folder / CONFIG} is no config of axiswise: {error}") from error
-
-
-def _pretrained(folder: Path) -> Pretrained:
-    architecture, known = _architecture(folder), _architectures()
-    if architecture not in known:
-        raise UnreadableFileError(
-            f"{folder / CONFIG} must name a generator out of {', '.join(sorted(known))}, "
-            f"got {architecture!r}"
-        )
-    return known[architecture].from_pretrained(folder)
 
 
 def _biggan(path: Path) -> BigGAN:

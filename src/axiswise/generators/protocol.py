@@ -1,4 +1,4 @@
-"""What a generator may offer beside being called, and what is used where it does not.
+"""Optional attributes and methods of a generator, and their defaults.
 
 A generator is a callable: latents (batch, latent) → images (batch, channel, height, width), each
 image from its own latents alone. Its attributes and methods are optional, except for the first

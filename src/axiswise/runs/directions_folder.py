@@ -77,7 +77,7 @@ def open_directions(
 ) -> tuple[Directions, ImageGenerator, str]:
     """Open directions and the generator that they belong to.
 
-    A folder may come from anybody: code that it names is not run, unless the user names it too.
+    The code that a folder names is run only where the user names it too.
 
     Args:
         folder: What `axiswise discover` or `Directions.save` wrote.

@@ -135,7 +135,7 @@ def _new_folder(path: Path) -> Iterator[DirectionsFolder]:
     except BaseException:
         folder.discard()
         if not was_there:
-            with suppress(OSError):  # somebody else's files stay
+            with suppress(OSError):  # files of other origin stay
                 path.rmdir()
         raise
 

@@ -1,4 +1,4 @@
-"""Scores of directions: what they do to the image, beside what coordinates do."""
+"""Scores of directions, and of coordinates for comparison."""
 
 import json
 import math

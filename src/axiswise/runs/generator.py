@@ -56,7 +56,7 @@ def open_generator(
 
 
 def needs_code(spec: str) -> bool:
-    """Whether anyone's code is run to load a generator: an import path's, or a recipe's classes."""
+    """Whether loading a generator runs named code: an import path's, or a recipe's classes."""
     return names_code(spec) or _needs_recipe(spec)
 
 

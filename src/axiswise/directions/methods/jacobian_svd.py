@@ -23,8 +23,8 @@ def jacobian_svd(
 
     Args:
         samples: Number of latents that JᵀJ is averaged over.
-        z: Latents of your own to average over instead, (batch, latent), for a generator that takes
-            no conditioning.
+        z: Given latents to average over instead, (batch, latent); for a generator without
+            conditioning.
 
     Returns:
         (size, size), orthonormal, that of the largest eigenvalue first.

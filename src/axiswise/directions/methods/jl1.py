@@ -36,7 +36,7 @@ def jl1(
 
     It minimises the mean over latents of Σ_i ‖J_i‖₁, J the Jacobian of w ↦ G(z + wA) at w = 0. The
     paper has this cost in training a VAE; here it rotates the axes of a trained generator. Unlike
-    OroJaR, it can settle rotations among columns of equal length.
+    OroJaR, it can determine rotations among columns of equal length.
 
     Args:
         samples: Number of latents whose Jacobians are taken, once; unused with `columns`.

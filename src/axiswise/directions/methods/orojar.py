@@ -44,7 +44,7 @@ def orojar(
     plane rotations, without a learning rate or further passes of the generator. "adam" is the
     paper's way, step by step on fresh latents, except that its rate falls along half a cosine.
 
-    Where columns have the same length at all latents, it cannot tell them from their rotations.
+    Columns of the same length at all latents are determined only up to rotations among them.
 
     Args:
         solver: "jacobi" or "adam".

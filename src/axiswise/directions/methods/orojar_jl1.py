@@ -28,9 +28,9 @@ def orojar_jl1(
 ) -> Tensor:
     """Orthonormal directions by two costs that complete each other.
 
-    OroJaR is blind to rotations among columns of equal length, which JL1 can settle; JL1 alone
-    gives up what a person would call one change for two of fewer pixels. Each is taken relative to
-    what no rotation changes: OroJaR to 2·(Σ_i ‖J_i‖²)², JL1 to its value for random directions.
+    OroJaR does not determine rotations among columns of equal length, but JL1 does; JL1 alone may
+    split one visible change into two of fewer pixels. Each is divided by a value that no rotation
+    changes: OroJaR by 2·(Σ_i ‖J_i‖²)², JL1 by its value for random directions.
     The start is OroJaR's solution by plane rotations.
 
     Args:
