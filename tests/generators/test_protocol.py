@@ -76,7 +76,7 @@ def test_conditioning_of_another_shape_is_refused_by_name() -> None:
     generator = Conditional(_net())
     for bad in (torch.ones(3), torch.tensor(1.0), 5):
         generator.sample_conditioning = lambda _z, _rng, bad=bad: {"scale": bad}  # type: ignore[method-assign]
-        with pytest.raises(ValueError, match="return tensors with 2 rows, 'scale' is none"):
+        with pytest.raises(ValueError, match="return tensors with 2 rows, got 'scale'"):
             draw(generator, LATENT, 2, _rng())
     generator.sample_conditioning = lambda _z, _rng: torch.ones(2)  # type: ignore[method-assign,assignment,return-value]
     with pytest.raises(ValueError, match="must return a dictionary of tensors, got Tensor"):

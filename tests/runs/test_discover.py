@@ -17,7 +17,8 @@ from axiswise.cli import main
 from axiswise.directions import METHODS, Directions
 from axiswise.nets import BigGAN, SimpleGenerator
 from axiswise.nets.biggan import _published_names
-from axiswise.runs.discover import method_settings, open_directions
+from axiswise.runs.directions_folder import open_directions
+from axiswise.runs.discover import method_settings
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]

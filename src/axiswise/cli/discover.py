@@ -51,7 +51,8 @@ def run(options: argparse.Namespace) -> None:
         _print_help(options)
         return
     from axiswise.cli.progress import bars
-    from axiswise.runs.discover import GeneratorSource, discover
+    from axiswise.runs.discover import discover
+    from axiswise.runs.generator import GeneratorSource
 
     if options.generator is None:
         raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")

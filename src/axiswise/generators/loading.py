@@ -73,8 +73,8 @@ def prepared(
     if classes is not None:
         if not hasattr(generator, "classes_searched"):
             raise ValueError(
-                "--classes is for generators that have classes_searched, such as BigGAN; "
-                f"{type(generator).__name__} has not"
+                "--classes is for generators that have classes_searched, such as BigGAN, got "
+                f"a {type(generator).__name__}"
             )
         generator.classes_searched = list(classes)
     if getattr(generator, "latent_dim", None) is None:

@@ -117,8 +117,10 @@ def draw(
         )
     for name, value in conditioning.items():
         if not isinstance(value, Tensor) or value.shape[:1] != (n,):
+            given = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise ValueError(
-                f"generator.sample_conditioning must return tensors with {n} rows, {name!r} is none"
+                f"generator.sample_conditioning must return tensors with {n} rows, got {name!r}: "
+                f"{given}"
             )
     return z, {name: value.to(weight.device) for name, value in conditioning.items()}
 

@@ -66,7 +66,7 @@ class DirectionsFolder:
         )
 
 
-def holds_directions(folder: str | Path) -> bool:
+def is_directions(folder: str | Path) -> bool:
     """Whether a folder, which may be missing, is one of directions."""
     names = DirectionsFolder(folder)
     return names.settings.is_file() or names.matrix.is_file()

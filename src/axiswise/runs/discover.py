@@ -10,21 +10,12 @@ from torch import Tensor
 
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.generators import BIGGAN, ImageGenerator
-from axiswise.runs.directions_folder import DirectionsFolder, holds_directions, open_directions
+from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.runs.generator import GeneratorSource
 from axiswise.support.progress import StartBar, no_bars
 
 if TYPE_CHECKING:
     from jsonargparse import ArgumentParser
-
-__all__ = [
-    "GeneratorSource",
-    "discover",
-    "holds_directions",
-    "method_parser",
-    "method_settings",
-    "open_directions",
-]
 
 
 def discover(

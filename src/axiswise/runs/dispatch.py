@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from axiswise.runs.directions_folder import holds_directions, open_directions
+from axiswise.runs.directions_folder import is_directions, open_directions
 from axiswise.support.progress import StartBar, no_bars
 
 # What each imports loads a part of the package that the others do without, such as plots.
@@ -26,7 +26,7 @@ def evaluate(
 
     `radius` and `features` are options for runs, `generator` is one for directions.
     """
-    if holds_directions(folder):
+    if is_directions(folder):
         from axiswise.runs.evaluate_directions import evaluate_directions, score_table
 
         _refuse("runs", radius=radius, features=features)
@@ -53,7 +53,7 @@ def show(
     `generator` and `options`, those of `show_directions` that are not None, are for directions.
     """
     given = {name: value for name, value in options.items() if value is not None}
-    if holds_directions(folder):
+    if is_directions(folder):
         from axiswise.runs.show_directions import show_directions
 
         _, loaded, _ = open_directions(folder, generator)
@@ -76,7 +76,7 @@ def compare(
 
     `scores` and `udr` are options for runs.
     """
-    kinds = {holds_directions(folder) for folder in folders}
+    kinds = {is_directions(folder) for folder in folders}
     if len(kinds) > 1:
         raise ValueError("FOLDER … must be runs or directions, and not both")
     if kinds.pop():

@@ -39,7 +39,7 @@ def show_directions(
     seed: int = 0,
     start_bar: StartBar = no_bars,
 ) -> Path:
-    """Draw what directions do into their folder, and write report.html beside the pictures.
+    """Draw the effects of directions, and write pictures and report.html into their folder.
 
     Along each direction, samples change from −extent to extent, their component along it removed
     first, as published: a strip, a GIF and an MP4 of 3 seconds. Sheets show one sample for many

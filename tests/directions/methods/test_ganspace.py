@@ -187,7 +187,7 @@ class Times(nn.Module):
         ("never", "layer must be called once .*'never' is not"),
         ("pair", "layer must be called once .*return a tensor .*'pair' is not"),
         ("flat", "layer must be called once .*a row for each latent, but 'flat' is not"),
-        ("nan", "layer must have finite outputs, but 'nan' has not"),
+        ("nan", "layer must have finite outputs, got NaN or infinity of 'nan'"),
         ("constant", "layer must have outputs that vary with the latents"),
     ],
 )

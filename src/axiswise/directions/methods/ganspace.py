@@ -101,7 +101,7 @@ def _outputs(
                     f"latent, but {name!r} is not"
                 )
             if not output.isfinite().all():
-                raise ValueError(f"layer must have finite outputs, but {name!r} has not")
+                raise ValueError(f"layer must have finite outputs, got NaN or infinity of {name!r}")
             yield batch.z, output.flatten(1)
     finally:
         handle.remove()
