@@ -183,7 +183,8 @@ def test_a_method_of_one_s_own_is_found_by_its_import_path(theirs: Any, capsys: 
     assert found.matrix.argmax(1).tolist() == longest.tolist()
     assert (found.method, found.settings["samples"]) == ("my_method:steepest", 5)
     assert main(["discover", "--help", "--method", "my_method:steepest"]) == 0
-    assert "Number of latents that the length is averaged over" in capsys.readouterr().out
+    (described,) = re.findall(r"samples: (.*)\.\n", example)
+    assert described in " ".join(capsys.readouterr().out.split())
     assert_refused(capsys, f"{words} --steps 3", "--steps is no setting of my_method:steepest")
 
 
