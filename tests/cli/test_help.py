@@ -54,12 +54,15 @@ def test_help_of_evaluate_names_the_metrics(capsys: pytest.CaptureFixture[str]) 
     assert f"Metrics of runs: {', '.join(METRICS.names())};" in shown
 
 
-def test_the_package_loads_torch_when_a_name_is_used() -> None:
+def test_the_package_loads_libraries_when_they_are_used() -> None:
     code = (
         "import sys, axiswise as aw\n"
         "assert 'torch' not in sys.modules\n"
-        "aw.nets, aw.metrics, aw.data, aw.directions, aw.jl1_penalty\n"
+        "import axiswise.data, axiswise.metrics\n"
         "assert 'torch' in sys.modules\n"
+        "assert not {'PIL', 'sklearn'} & sys.modules.keys()\n"
+        "import axiswise.plots\n"
+        "assert not {'matplotlib.pyplot', 'imageio', 'av'} & sys.modules.keys()\n"
         "assert set(aw.__all__) <= set(dir(aw))\n"
         "[getattr(aw, name) for name in aw.__all__]\n"
     )

@@ -57,15 +57,19 @@ def _thorough(generator: ImageGenerator, method: str, **arguments: Any) -> aw.Di
     return aw.find_directions(generator, method, **(THOROUGH.get(method, {}) | arguments))
 
 
+def _slow(*values: object) -> Any:
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
         ("orojar", {}),
-        ("orojar", {"solver": "adam", "steps": 300, "learning_rate": 0.1}),
-        ("orojar", {"solver": "adam", "steps": 200, "learning_rate": 0.1, "columns": 3}),
+        _slow("orojar", {"solver": "adam", "steps": 300, "learning_rate": 0.1}),
+        _slow("orojar", {"solver": "adam", "steps": 200, "learning_rate": 0.1, "columns": 3}),
         ("orojar+jl1", {}),
         ("jl1", {}),
-        ("jl1", {"columns": 2}),
+        _slow("jl1", {"columns": 2}),
         ("hessian", {}),
         ("jacobian-svd", {}),
     ],
@@ -210,7 +214,7 @@ def test_importance_is_taken_at_few_latents_where_columns_are_many() -> None:
         assert done[-1] == (samples, samples)
 
 
-@pytest.mark.parametrize("chunk_size", [1, 6, 100])
+@pytest.mark.parametrize("chunk_size", [pytest.param(1, marks=pytest.mark.slow), 6, 100])
 @pytest.mark.parametrize(
     ("method", "settings"),
     [
@@ -306,8 +310,8 @@ class Conditional(nn.Module):
     [
         ("orojar", {}),
         ("orojar", {"chunk_size": 8}),
-        ("jl1", {"columns": 2, "chunk_size": 32, "steps": 100, "learning_rate": 0.1}),
-        ("hessian", {}),
+        _slow("jl1", {"columns": 2, "chunk_size": 32, "steps": 100, "learning_rate": 0.1}),
+        _slow("hessian", {}),
         ("jacobian-svd", {"derivative": "finite"}),
     ],
 )

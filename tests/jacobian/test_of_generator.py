@@ -816,6 +816,7 @@ def test_errors_of_the_generator_itself_are_not_renamed():
 # What users of strict settings rely on
 
 
+@pytest.mark.slow
 def test_a_first_call_raises_no_warning_of_pytorchs_own():
     program = """
 import warnings, torch, axiswise as aw

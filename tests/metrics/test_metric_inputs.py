@@ -2,8 +2,6 @@
 
 import doctest
 import importlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -141,11 +139,6 @@ def test_a_range_that_overflows_is_an_error():
 def test_entropies_refuse_fractions():
     with pytest.raises(ValueError, match="factors must be integers"):
         factor_entropies([[0.5]])
-
-
-def test_importing_the_metrics_does_not_import_scikit_learn():
-    code = "import sys, axiswise.metrics; sys.exit('sklearn' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -362,6 +362,7 @@ def test_committed_evaluations_are_read_and_stand_beside_new_ones(tmp_path: Path
     assert len(group_by_recipe(found)["local_mig 0.1"]["three-dots-jl1-fast"]) == len(files) + 1
 
 
+@pytest.mark.slow
 def test_evaluate_show_and_compare_do_without_fabric(trained_copy: Path) -> None:
     code = (
         "import sys; from axiswise.runs import compare, evaluate, run, show, udr; "

@@ -534,6 +534,7 @@ def test_every_added_term_trains_with_an_objective(
         assert loss == pytest.approx(wanted, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_training_brings_the_generator_s_images_nearer_to_the_data(
     new_run: Callable[[str], RunFolder],
 ) -> None:

@@ -232,7 +232,9 @@ def _interrupt_after(step: int, number: int) -> Callable[[int, dict[str, float]]
     return interrupt
 
 
-@pytest.mark.parametrize("step", [1, 9, 10, 13, 39])
+@pytest.mark.parametrize(
+    "step", [1, 13, *(pytest.param(step, marks=pytest.mark.slow) for step in (9, 10, 39))]
+)
 def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], step: int
 ) -> None:
@@ -247,7 +249,9 @@ def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
     assert metrics(run) == metrics(uninterrupted)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_interrupted_again_and_again_a_run_ends_as_if_nothing_had_been(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], number: int
 ) -> None:
@@ -509,6 +513,7 @@ def test_two_penalties_each_on_its_layers_and_with_its_warm_up_are_both_paid(
         torch.testing.assert_close(trained[name], value, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_heavy_penalty_is_lower_in_the_end_than_none(new_run: Callable[[str], RunFolder]) -> None:
     light, heavy = new_run("light"), new_run("heavy")
     for run, weight in ((light, 0.0), (heavy, 20.0)):

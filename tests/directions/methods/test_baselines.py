@@ -1,5 +1,6 @@
 """What a search must beat."""
 
+import pytest
 import torch
 from torch import nn
 
@@ -14,6 +15,7 @@ def test_coordinates_are_the_latents_in_the_order_of_what_they_do() -> None:
     assert found.importance.tolist() == [4.0, 3.0, 2.0, 1.0]
 
 
+@pytest.mark.slow
 def test_random_directions_are_a_rotation_of_which_no_latent_is_preferred() -> None:
     """Over 300 seeds the mean square of each entry is 1/4."""
     generator = nn.Linear(4, 4)

@@ -106,6 +106,7 @@ def test_learning_lowers_the_hessian_penalty(scene: Nets) -> None:
     assert penalty(found.matrix) < 1e-3 * penalty(chance.matrix)
 
 
+@pytest.mark.slow
 def test_the_solvers_of_orojar_agree_and_jacobi_leaves_no_more(mlp: Nets) -> None:
     """On a network that has no orthogonal directions, at the latents that both see."""
     generator, here = Still(mlp()), torch.zeros(32, LATENT)
