@@ -87,7 +87,7 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
     write_table(table_rows(runs, outcomes), path)
     with path.open() as file:
         header, *rows = csv.reader(file)
-    assert header[:5] == ["recipe", "seed", "folder", "terms.jl1.weight", "data.class_path"]
+    assert header[:5] == ["recipe", "seed", "folder", "terms.jl1.weight", "trainer"]
     assert header[header.index("status") :] == ["status", "mig", "local_mig 0.3"]
     assert len(rows) == 4
 
