@@ -160,10 +160,10 @@ def test_the_latents_own_gradient_is_left_alone():
     torch.testing.assert_close(z.grad, expected)
 
 
-OPTIONS = {"plain": {}, "layers": {"layers": ("0",)}, "then": {"then": torch.exp}}
+ASKED_FIRST = {"plain": {}, "layers": {"layers": ("0",)}, "then": {"then": torch.exp}}
 
 
-@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+@pytest.mark.parametrize("options", ASKED_FIRST.values(), ids=ASKED_FIRST)
 def test_an_output_that_is_asked_for_first_is_the_generators(options):
     generator = stack()
     z = torch.randn(BATCH, LATENT, requires_grad=True)

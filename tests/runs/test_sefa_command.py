@@ -124,6 +124,6 @@ def test_it_is_not_trained_anew_by_a_resume(
     """It has no checkpoint: going on would start from nothing, over the model."""
     run = sefa_run(str(trained_gan), str(tmp_path / "turned"))
     before = snapshot(run.path)
-    with pytest.raises(ValueError, match=r"FOLDER must have a checkpoint.*turned holds a finished"):
+    with pytest.raises(ValueError, match=r"FOLDER must have a checkpoint.*turned has a finished"):
         resume_run(str(run.path))
     assert snapshot(run.path) == before

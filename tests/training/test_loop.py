@@ -583,8 +583,8 @@ def test_auto_takes_bfloat16_where_the_device_that_computes_has_it(
     ("found", "accelerator", "devices", "message"),
     [
         (0, "cuda", 1, "accelerator must be 'cpu' or 'auto'"),
-        (1, "cuda", 2, "devices must be at most this machine's 1, got 2"),
-        (1, "auto", 2, "devices must be at most this machine's 1, got 2"),
+        (1, "cuda", 2, "devices must be at most 1, the CUDA devices here, got 2"),
+        (1, "auto", 2, "devices must be at most 1, the CUDA devices here, got 2"),
         (0, "auto", 2, None),
         (1, "cpu", 2, None),
         (2, "auto", 2, None),

@@ -533,7 +533,7 @@ def test_what_is_no_term_is_refused_by_name(
 def test_words_of_terms_that_cannot_be_read_are_refused(
     tiny_recipe: Path, words: list[str]
 ) -> None:
-    with pytest.raises(ValueError, match=r"terms.* must (hold keys and values|have a value)"):
+    with pytest.raises(ValueError, match=r"terms.* must (be keys and values|have a value)"):
         read_settings(tiny_recipe, words)
 
 

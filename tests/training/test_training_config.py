@@ -127,7 +127,7 @@ def test_a_gan_s_defaults_are_those_of_orojar_s_simple_gan() -> None:
         ({"terms": {"infogan": InfoGAN(latents=5)}}, "infogan: latents must be at most the 4 lat"),
         (
             {"terms": {"vp": VariationPredictability()}, "latent_dim": 1},
-            "terms.vp: a generator with a single latent",
+            "terms.vp: the generator must have two latents",
         ),
         ({"batch_size": 1}, "batch_size must be at least 2 for each of the 1 devices, got 1"),
         ({"batch_size": 3, "devices": 3}, "batch_size must be at least 2 for each of the 3 dev"),
