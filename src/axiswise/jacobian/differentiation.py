@@ -48,7 +48,7 @@ def forward(
     except RuntimeError as error:
         if "would mutate a captured Tensor" in str(error):
             raise ValueError(
-                "generator must leave the tensors that it holds as they are, but changes one in "
+                "generator must leave its own tensors as they are, but changes one in "
                 "place (batch norm in train mode does: call .eval() first)"
             ) from error
         if not any(phrase in str(error) for phrase in _NO_RULE):

@@ -12,7 +12,7 @@ from axiswise.support.family import Family
 
 F = TypeVar("F", bound=Callable[..., Tensor])
 
-# What a penalty's signature holds beside the options that are its own.
+# What a penalty's signature has beside the options that are its own.
 _COMMON = ("generator", "jacobian", "z", "reduction", "rng")
 
 
