@@ -35,13 +35,9 @@ def data_set(
         variants: Name in the list → a function that makes it without reading anything; None lists
             the class with its default arguments; empty where a user must name a file or folder.
     """
-
-    def declare(kind: Kind) -> Kind:
-        made = {name: kind} if variants is None else variants
-        DATA_SETS.declare(name, kind, DataSet(licence, made))
-        return kind
-
-    return declare
+    return DATA_SETS.declaring(
+        name, lambda kind: DataSet(licence, {name: kind} if variants is None else variants)
+    )
 
 
 def _own(found: object, spec: str) -> DataSet:

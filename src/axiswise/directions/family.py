@@ -81,9 +81,4 @@ def method(name: str, *, ordered: bool = False) -> Callable[[Search], Search]:
         ordered: Whether the order of its directions is its own; they are sorted by importance if
             not.
     """
-
-    def declared(search: Search) -> Search:
-        METHODS.declare(name, search, Method(name, search, ordered))
-        return search
-
-    return declared
+    return METHODS.declaring(name, lambda search: Method(name, search, ordered))

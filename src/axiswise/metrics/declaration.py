@@ -171,12 +171,7 @@ def metric(name: str, **declared: Any) -> Callable[[F], F]:
         ...     "The range of the widest code."
         ...     return (codes.max(0) - codes.min(0)).max()
     """
-
-    def declare(function: F) -> F:
-        METRICS.declare(name, function, Metric(name, function, **declared))
-        return function
-
-    return declare
+    return METRICS.declaring(name, lambda function: Metric(name, function, **declared))
 
 
 def with_active(

@@ -26,12 +26,7 @@ TERMS: Family[type[Term]] = Family("term", "axiswise.objectives", "term", _own)
 
 def term(name: str) -> Callable[[T], T]:
     """Declare a term, by the name it has in recipes."""
-
-    def declare(cls: T) -> T:
-        TERMS.declare(name, cls, cls)
-        return cls
-
-    return declare
+    return TERMS.declaring(name, lambda cls: cls)
 
 
 def term_names() -> list[str]:

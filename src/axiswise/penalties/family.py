@@ -50,12 +50,7 @@ class Penalty:
 
 def penalty(name: str) -> Callable[[F], F]:
     """Declare the function below as the penalty of this name."""
-
-    def declared(function: F) -> F:
-        PENALTIES.declare(name, function, Penalty(name, function))
-        return function
-
-    return declared
+    return PENALTIES.declaring(name, lambda function: Penalty(name, function))
 
 
 def _own(found: Any, spec: str) -> Penalty:

@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from axiswise.support.imports import import_object, is_import_path
 
 T = TypeVar("T")
+Thing = TypeVar("Thing")
 
 
 class Family(Generic[T]):
@@ -37,8 +38,17 @@ class Family(Generic[T]):
         self._declared: dict[str, T] = {}
         self._of_object: dict[int, T] = {}
 
+    def declaring(self, name: str, declaration: Callable[[Any], T]) -> Callable[[Thing], Thing]:
+        """A decorator that enters what stands below it, and leaves it as it is."""
+
+        def declare(thing: Thing) -> Thing:
+            self.declare(name, thing, declaration(thing))
+            return thing
+
+        return declare
+
     def declare(self, name: str, thing: object, declaration: T) -> None:
-        """Enter a thing; the family's decorator calls this.
+        """Enter a thing.
 
         A user's own may be declared again, as where a cell of a notebook is run again.
 

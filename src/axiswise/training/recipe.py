@@ -65,8 +65,8 @@ def _make(base: type[M], settings: Namespace, **sizes: int) -> M:
     return parser.instantiate(parser.parse_object({"network": given})).network  # type: ignore[no-any-return]
 
 
-def read_keys(path: Path) -> dict[str, Any]:
-    """The keys and values of a YAML file, unchecked.
+def read_keys(path: Path, what: str = "recipe") -> dict[str, Any]:
+    """The keys and values of a YAML file, a recipe or something else, unchecked.
 
     Raises:
         UnreadableFileError: If it has none.
@@ -77,7 +77,7 @@ def read_keys(path: Path) -> dict[str, Any]:
     except (UnicodeDecodeError, yaml.YAMLError) as error:
         raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
     if not isinstance(content, dict):
-        raise UnreadableFileError(f"{path} is no recipe: it has no keys")
+        raise UnreadableFileError(f"{path} is no {what}: it has no keys")
     return content
 
 

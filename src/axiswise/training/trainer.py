@@ -188,12 +188,7 @@ TRAINERS: Family[type[Trainer]] = Family("trainer", "axiswise.training", "traine
 
 def trainer(name: str) -> Callable[[T], T]:
     """Declare a kind of training, by the name that recipes have for it."""
-
-    def declare(cls: T) -> T:
-        TRAINERS.declare(name, cls, cls)
-        return cls
-
-    return declare
+    return TRAINERS.declaring(name, lambda cls: cls)
 
 
 def start(recipe: Recipe) -> Trainer:

@@ -17,8 +17,7 @@ from axiswise.nets import Autoencoder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
-from axiswise.support.files import UnreadableFileError
-from axiswise.training.recipe import Settings, recipe_names, recipe_path
+from axiswise.training.recipe import Settings, read_keys, recipe_names, recipe_path
 from axiswise.training.trainer import start
 
 _KEYS = ("recipe", "settings", "grid", "list", "seeds", "metrics", "resources", "retries")
@@ -175,13 +174,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         raise FileNotFoundError(
             f"FILE must be a YAML file of a sweep, there is none at {str(path)!r}"
         )
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
-    if not isinstance(values, dict):
-        raise UnreadableFileError(f"{path} is no sweep: it has no keys")
-    return values
+    return read_keys(path, "sweep")
 
 
 def _mapping(values: Mapping[str, Any], key: str, where: str) -> dict[str, Any]:
