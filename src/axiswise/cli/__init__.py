@@ -23,6 +23,7 @@ from axiswise.cli import (
     sweep,
     train,
 )
+from axiswise.support.threads import share_cores
 
 COMMANDS = (
     train,
@@ -51,6 +52,7 @@ def main(words: Sequence[str] | None = None) -> int:
         Exit status: 0 if all went well, 1 if it did not, 2 if the words were wrong, 130 after
         Ctrl-C.
     """
+    share_cores()
     try:
         options = _parse(sys.argv[1:] if words is None else list(words))
         _check_out(options)

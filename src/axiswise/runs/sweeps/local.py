@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources
+from axiswise.support.threads import cores
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -169,13 +170,6 @@ def usual_workers(resources: Resources) -> int:
         share = 1 if resources.gpus is None else resources.gpus
         most = min(most, gpus * int(1 / share) if share <= 1 else int(gpus / share))
     return max(1, most)
-
-
-def cores() -> int:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _gpus() -> list[str]:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from axiswise.runs.sweeps.planned import PlannedRun, State
+from axiswise.support.threads import share_cores
 from axiswise.training.stops import InterruptedRunError
 
 
@@ -63,6 +64,7 @@ def main() -> int:
     Fabric starts further processes, with the same words, for a run on several devices: these have
     a word, the run's folder, and help.
     """
+    share_cores()
     if len(sys.argv) > 1:
         return _help(sys.argv[1])
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
