@@ -148,7 +148,7 @@ def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
         ("--model no.such.Network", ("no.such.Network",), 2),
         ("--data.size 18", ("size must be a multiple of 4, at least 10 for 2", "got 18"), 1),
         ("--data.size 8", ("size must be a multiple of 4, at least 10 for 2", "got 8"), 1),
-        ("--data.values 1", ("values must be at least 2, got 1",), 1),
+        ("--data.values 1", ("values must be between 2 and 65536, got 1",), 1),
         ("--evaluation.bins 1", ("bins must be at least 2, got 1",), 1),
         ("--data axiswise.data.ImageFolder --data.path /no/where", ("'/no/where' does not",), 1),
     ],
@@ -494,7 +494,7 @@ def test_out_below_a_file_is_refused(tiny_recipe: Path, capsys: Capture) -> None
 def test_ctrl_c_before_the_first_step_is_one_line(
     tiny_recipe: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("axiswise.runs.train.train_recipe", interrupt)
@@ -504,7 +504,7 @@ def test_ctrl_c_before_the_first_step_is_one_line(
 def test_an_error_of_our_own_is_not_hidden(
     tiny_recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def bug(*_: object) -> None:
+    def bug(*_: object, **__: object) -> None:
         raise AssertionError("a bug")
 
     monkeypatch.setattr("axiswise.runs.train.train_recipe", bug)

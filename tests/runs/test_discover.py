@@ -455,13 +455,13 @@ def test_code_that_a_folder_names_is_not_imported_unless_the_user_names_it_too(
 ) -> None:
     assert theirs
     _save(Path("found"), 4, spec)
-    assert_refused(
-        capsys, f"{command} found", "found/generator.json names", f"add --generator {spec}"
-    )
+    options = "--metrics jacobian" if command == "evaluate" else "--samples 1"
+    words = f"{command} found {options}"
+    line = f"axiswise {words} --trust"
+    assert_refused(capsys, words, f"found/generator.json names '{spec}'", line)
     assert not Path("imported").exists()
     assert "somebodys" not in sys.modules
-    options = "--metrics jacobian" if command == "evaluate" else "--samples 1"
-    assert run(f"{command} found --generator {spec} {options}") == 0
+    assert run(f"{words} {'--trust' if ':' in spec else f'--generator {spec}'}") == 0
     assert Path("imported").exists()
 
 
@@ -470,7 +470,8 @@ def test_a_recipe_that_a_folder_names_is_not_run_either(theirs: Any, capsys: Cap
     Path("evil").mkdir()
     Path("evil/config.yaml").write_text("data: {class_path: somebodys.Turned}\n")
     _save(Path("found"), 4, "evil")
-    assert_refused(capsys, "show found", "names a generator that is code", "evil is a run of")
+    named = "evil/config.yaml: data.class_path names 'somebodys.Turned'"
+    assert_refused(capsys, "show found", named, "axiswise show found --trust")
     assert not Path("imported").exists()
 
 

@@ -111,11 +111,11 @@ class LinearVAE(VAE):
     told["model"] = {"class_path": "my_nets.LinearVAE", "init_args": {"latent_dim": 2}}
     told["steps"] = 10
     recipe.write_text(yaml.safe_dump(told))
-    run = train_recipe(str(recipe), [], str(tmp_path / "run"))
+    run = train_recipe(str(recipe), [], str(tmp_path / "run"), trust=True)
 
     from axiswise.runs.run import load_run
 
-    vae = load_run(run.path).model
+    vae = load_run(run.path, trust=True).model
     assert isinstance(vae, VAE)
     assert type(vae).__name__ == "LinearVAE"
     assert vae.arguments == {"size": 16, "channels": 1, "latent_dim": 2}  # type: ignore[comparison-overlap]
@@ -237,11 +237,11 @@ class LinearCritic(nn.Module):
     told["terms"] = {"jl1": {"weight": 0.01, "layers": ["layer"]}}
     told["steps"] = 10
     recipe.write_text(yaml.safe_dump(told))
-    run = train_recipe(str(recipe), [], str(tmp_path / "run"))
+    run = train_recipe(str(recipe), [], str(tmp_path / "run"), trust=True)
 
     from axiswise.runs.run import load_run
 
-    loaded = load_run(run.path)
+    loaded = load_run(run.path, trust=True)
     assert type(loaded.model).__name__ == "LinearGenerator"
     assert loaded.model.arguments == {"size": 16, "channels": 1, "latent_dim": 2}
     images = loaded.model.generate(torch.zeros(3, 2, device=loaded.device))

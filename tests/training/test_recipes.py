@@ -30,6 +30,7 @@ from axiswise.objectives import (
 )
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.imports import Trust
 from axiswise.training.gan import GANRecipe, GANTrainer
 from axiswise.training.recipe import (
     recipe_descriptions,
@@ -493,10 +494,10 @@ def test_terms_of_one_s_own_go_by_import_path(
     text = tiny_recipe.read_text().replace("terms: {jl1: {weight: 0.1, columns: 1}}", "terms:")
     tiny_recipe.write_text(text.replace("terms:\n", f"terms:\n{added}"))
     words = ["--terms.bright.term", "own_terms.Bright", "--terms.bright.floor", "0.25"]
-    path = tmp_path / "config.yaml"
-    settings = read_settings(tiny_recipe, words)
+    path, trust = tmp_path / "config.yaml", Trust(files=True)
+    settings = read_settings(tiny_recipe, words, trust)
     path.write_text(settings.dump())
-    for config in (settings.build(), read_settings(path).build()):
+    for config in (settings.build(), read_settings(path, trust=trust).build()):
         mine, bright = config.terms.values()
         assert (mine.factor, mine.columns, mine.weight) == (3.0, 2, 0.1)  # type: ignore[attr-defined]
         assert bright.floor == 0.25  # type: ignore[attr-defined]

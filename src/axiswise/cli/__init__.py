@@ -6,6 +6,7 @@ Each command is a file, with a function `add` that makes its parser and a functi
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +54,9 @@ def main(words: Sequence[str] | None = None) -> int:
         Ctrl-C.
     """
     share_cores()
+    given = sys.argv[1:] if words is None else list(words)
     try:
-        options = _parse(sys.argv[1:] if words is None else list(words))
+        options = _parse(given)
         _check_out(options)
         options.run(options)
     except SystemExit as stop:  # argparse has printed the help, or what is wrong
@@ -62,7 +64,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", 130)
     except Exception as error:
-        return _complain_about(error)
+        return _complain_about(error, given)
     return 0
 
 
@@ -99,13 +101,17 @@ def _check_out(options: argparse.Namespace) -> None:
         raise NotADirectoryError(f"--out must be a folder, got {str(out)!r}: {there} is a file")
 
 
-def _complain_about(error: Exception) -> int:
+def _complain_about(error: Exception, words: list[str]) -> int:
     """One line for what a user can mend; the whole traceback for what is our own fault."""
     from jsonargparse import ArgumentError
 
     from axiswise.runs.train import is_helper
+    from axiswise.support.imports import UntrustedCodeError
     from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
+    message = _reason(str(error))
+    if isinstance(error, UntrustedCodeError):
+        message += f": axiswise {shlex.join([*words, '--trust'])}"
     if isinstance(error, ArgumentError):
         status = 2
     elif isinstance(error, InterruptedRunError):
@@ -114,7 +120,7 @@ def _complain_about(error: Exception) -> int:
         status = 1
     else:
         raise error
-    return status if is_helper() else _complain(_reason(str(error)), status)
+    return status if is_helper() else _complain(message, status)
 
 
 def _complain(message: str, status: int) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from axiswise.cli._parts import Commands, print_table
+from axiswise.cli._parts import Commands, add_trust, print_table
 
 
 def add(commands: Commands) -> None:
@@ -22,6 +22,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("runs/comparison"), help="for table and plots"
     )
+    add_trust(parser, "a folder, with --udr,")
     parser.set_defaults(run=run)
 
 
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
     from axiswise.runs.dispatch import compare
 
     with bars() as start_bar:
-        rows = compare(options.sources, options.out, options.scores, options.udr, start_bar)
+        given = (options.sources, options.out, options.scores, options.udr, start_bar)
+        rows = compare(*given, trust=options.trust)
     print_table(rows)
     print(options.out)

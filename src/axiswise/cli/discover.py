@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands, given
+from axiswise.cli._parts import Commands, add_trust, given
 
 _USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
        [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]
@@ -41,6 +41,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--chunk-size", type=int, metavar="N", help="bound on latents times directions at once"
     )
+    add_trust(parser)
     parser.add_argument("--help", "-h", action="store_true", help="show this")
     parser.set_defaults(run=run, parser=parser, subject="generator")
 
@@ -65,9 +66,11 @@ def run(options: argparse.Namespace) -> None:
             options.out,
             subspace=options.subspace,
             start_bar=start_bar,
+            trust=options.trust,
             **given(options, "directions", "seed", "derivative", "epsilon", "chunk_size"),
         )
-    then = (f"`axiswise {name} {folder}{source.words}`" for name in ("evaluate", "show"))
+    more = source.words + (" --trust" if options.trust else "")
+    then = (f"`axiswise {name} {folder}{more}`" for name in ("evaluate", "show"))
     print(f"{folder}: {len(found)} directions; now {', '.join(then)}")
 
 

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from axiswise.cli._parts import Commands, print_table
+from axiswise.cli._parts import Commands, add_trust, print_table
 from axiswise.support.family import declared_names
 
 
@@ -28,6 +28,7 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
     parser.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
+    add_trust(parser)
     parser.set_defaults(run=run)
 
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     from axiswise.cli.progress import bars
     from axiswise.runs.dispatch import evaluate
 
-    own = {name: getattr(options, name) for name in ("radius", "features", "generator")}
+    own = {name: getattr(options, name) for name in ("radius", "features", "generator", "trust")}
     with bars() as start_bar:
         rows = evaluate(options.folder, options.metrics, options.seed, start_bar, **own)
     print_table(rows)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, add_trust
 
 
 def add(commands: Commands) -> None:
@@ -10,6 +10,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("sefa", help="turn a GAN's axes to the directions that SeFa finds")
     parser.add_argument("folder", metavar="FOLDER", help="the run's folder")
     parser.add_argument("--out", metavar="FOLDER", help="folder of the new run; FOLDER-sefa")
+    add_trust(parser)
     parser.set_defaults(run=run)
 
 
@@ -17,5 +18,5 @@ def run(options: argparse.Namespace) -> None:
     """Make the new run, and print where it is."""
     from axiswise.runs.sefa import sefa_run
 
-    path = sefa_run(options.folder, options.out).path
+    path = sefa_run(options.folder, options.out, trust=options.trust).path
     print(f"{path}: now `axiswise evaluate {path}`, `axiswise show {path}`")

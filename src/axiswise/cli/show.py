@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, add_trust
 
 
 def add(commands: Commands) -> None:
@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--extent", type=float, metavar="X", help="from −X to X along each (5)")
     parser.add_argument("--samples", type=int, metavar="N", help="images for each direction")
     parser.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
+    add_trust(parser)
     parser.set_defaults(run=run)
 
 
@@ -24,5 +25,5 @@ def run(options: argparse.Namespace) -> None:
 
     own = {name: getattr(options, name) for name in ("generator", "only", "extent", "samples")}
     with bars() as start_bar:
-        report = show(options.folder, options.seed, start_bar, **own)
+        report = show(options.folder, options.seed, start_bar, trust=options.trust, **own)
     print(report)

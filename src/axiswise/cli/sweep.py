@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, add_trust
 
 
 def add(commands: Commands) -> None:
@@ -14,6 +14,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("--out", metavar="FOLDER", help="of the runs and sweep.csv; runs/FILE")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at once; all that fit")
     parser.add_argument("--engine", choices=["local", "ray"], default="local", help="(local)")
+    add_trust(parser, "the file or a recipe")
     parser.set_defaults(run=run)
 
 
@@ -22,4 +23,5 @@ def run(options: argparse.Namespace) -> None:
     from axiswise.cli.progress import sweep_bars
     from axiswise.runs.sweeps import sweep
 
-    print(sweep(options.file, options.out, options.workers, options.engine, sweep_bars))
+    given = (options.file, options.out, options.workers, options.engine, sweep_bars)
+    print(sweep(*given, trust=options.trust))

@@ -2,10 +2,10 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands
+from axiswise.cli._parts import Commands, add_trust
 
-_USAGE = """axiswise train RECIPE [--out FOLDER] [--key value …]
-       axiswise train --resume FOLDER"""
+_USAGE = """axiswise train RECIPE [--out FOLDER] [--trust] [--key value …]
+       axiswise train --resume FOLDER [--trust]"""
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +21,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="shipped name or YAML file")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a run")
     parser.add_argument("--out", metavar="FOLDER", help="folder of the run; runs/NAME-seedS")
+    add_trust(parser, "the recipe")
     parser.add_argument("--help", "-h", action="store_true", help="show this, or a recipe's keys")
     parser.set_defaults(run=run, parser=parser, subject="recipe")
 
@@ -39,18 +40,23 @@ def run(options: argparse.Namespace) -> None:
 
     with bars() as start_bar:
         if options.resume is not None:
-            made = resume_run(options.resume, start_bar)
+            made = resume_run(options.resume, start_bar, trust=options.trust)
         else:
-            made = train_recipe(options.recipe, options.words, options.out, start_bar)
+            given = (options.recipe, options.words, options.out, start_bar)
+            made = train_recipe(*given, trust=options.trust)
     if not is_helper():
-        path = made.path
-        print(f"{path}: trained; now `axiswise evaluate {path}`, `axiswise show {path}`")
+        path, more = made.path, " --trust" if options.trust else ""
+        print(
+            f"{path}: trained; now `axiswise evaluate {path}{more}`, `axiswise show {path}{more}`"
+        )
 
 
 def _print_help(options: argparse.Namespace) -> None:
     options.parser.print_help()
     if options.recipe:
         from axiswise.runs.protocol import SECTIONS
+        from axiswise.support.imports import Trust
         from axiswise.training.recipe import recipe_help, recipe_path
 
-        print(recipe_help(recipe_path(options.recipe), options.words, SECTIONS))
+        trust = Trust.of(options.words, files=options.trust)
+        print(recipe_help(recipe_path(options.recipe), options.words, SECTIONS, trust))

@@ -60,8 +60,8 @@ class ThreeDots(Drawn["_Tables"]):
         self, size: int = 64, radius: float | None = None, dots: int = 3, values: int = 64
     ) -> None:
         check_count("size", size)
-        check_count("dots", dots)
-        check_count("values", values, 2)
+        check_count("dots", dots, 1, 1000)
+        check_count("values", values, 2, 2**16)
         if radius is None:
             radius = _PAPER_RADIUS * size / _PAPER_SIZE
         if not 0 < radius < math.inf:

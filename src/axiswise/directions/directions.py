@@ -9,7 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from axiswise.support.files import UnreadableFileError, load_tensors, write_atomically
+from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.reading import read_json
+from axiswise.support.tensors import load_safetensors, load_tensors
 
 MATRIX = "directions.safetensors"
 SETTINGS = "directions.json"
@@ -168,13 +170,10 @@ class Directions:
             FileNotFoundError: If a file is missing.
             UnreadableFileError: If one is damaged or something else.
         """
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-
         folder = Path(folder)
         try:
-            tensors = load((folder / MATRIX).read_bytes())
-            about = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+            tensors = load_safetensors(folder / MATRIX)
+            about = read_json(folder / SETTINGS)
             return cls(
                 tensors["matrix"],
                 tensors["importance"],
@@ -182,7 +181,7 @@ class Directions:
                 dict(about["settings"]),
                 str(about["importance_unit"]),
             )
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UnreadableFileError(f"{folder} has no directions of axiswise: {error}") from error
 
     def _rows(self, indices: Sequence[int]) -> Tensor:

@@ -15,8 +15,9 @@ from axiswise.generators.protocol import ImageGenerator, latent_dim_of
 from axiswise.nets import Autoencoder, BigGAN, Model, Pretrained
 from axiswise.nets.loading import ARCHITECTURES
 from axiswise.nets.pretrained import CONFIG, read_config
-from axiswise.support.files import UnreadableFileError, load_tensors
+from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import failure_in, import_object, is_import_path
+from axiswise.support.tensors import load_tensors
 
 BIGGAN = "biggan:"
 _WAYS = (

@@ -1,5 +1,6 @@
 """Saving and loading networks: weights as safetensors, the constructor's arguments as JSON."""
 
+import functools
 import hashlib
 import inspect
 import json
@@ -10,7 +11,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from axiswise.nets.making import skeleton
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.reading import read_json
+from axiswise.support.tensors import load_safetensors, safetensors_layout
 
 WEIGHTS = "model.safetensors"
 CONFIG = "config.json"
@@ -73,9 +77,14 @@ class Pretrained(nn.Module):
             raise UnreadableFileError(
                 f"{folder / CONFIG} belongs to a {architecture}, not to a {cls.__name__}"
             )
+        make = functools.partial(cls, **arguments)
         try:
-            network = cls(**arguments)
-        except (TypeError, ValueError) as error:
+            if (shapes := skeleton(make)) is not None:  # before memory is taken
+                _check_layout(shapes, folder / WEIGHTS)
+            network = make()
+        except UnreadableFileError:
+            raise
+        except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise UnreadableFileError(
                 f"{folder / CONFIG} has arguments that {cls.__name__} refuses: {error}"
             ) from error
@@ -101,23 +110,15 @@ class Pretrained(nn.Module):
             return hub.upload_folder(repo_id=name, folder_path=folder).commit_url
 
     def _load_weights(self, path: Path) -> None:
-        from safetensors import SafetensorError, safe_open
-        from safetensors.torch import load
-
+        _, about = safetensors_layout(path)
+        weights, digest = load_safetensors(path), about.get("sha256")
         try:
-            weights = load(path.read_bytes())
-            with safe_open(path, "pt") as file:
-                digest = (file.metadata() or {}).get("sha256")
             if digest is not None and digest != _digest(weights):
                 raise UnreadableFileError(f"{path} is damaged: its weights are not what was saved")
             kinds = {value.dtype for value in weights.values()}
             if len(kinds) == 1 and (kind := kinds.pop()).is_floating_point:
                 self.to(kind)
             self.load_state_dict(weights)
-        except SafetensorError as error:
-            raise UnreadableFileError(
-                f"{path} is damaged or no safetensors file: {error}"
-            ) from error
         except RuntimeError as error:
             raise UnreadableFileError(
                 f"{path} does not have the weights of this {type(self).__name__}: "
@@ -144,11 +145,27 @@ def fetch(source: str | Path, revision: str | None = None) -> Path:
 def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
     """Name of the class of a saved network, and the arguments of its constructor."""
     path = folder / CONFIG
+    config = read_json(path)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
         return str(config["architecture"]), dict(config["arguments"])
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadableFileError(f"{path} is no config of axiswise: {error}") from error
+
+
+def _check_layout(network: nn.Module, path: Path) -> None:
+    """Refuse a file that has other names, shapes or types than a network's weights."""
+    expected = network.state_dict()
+    found, _ = safetensors_layout(path)
+    for name in sorted(expected.keys() | found.keys()):
+        own = tuple(expected[name].shape) if name in expected else None
+        kind, shape = found.get(name, ("", None))
+        floating = name in expected and expected[name].is_floating_point()
+        if own != shape or (shape is not None and floating != ("F" in kind)):
+            given = f"{kind} of {shape}" if shape is not None else "nothing"
+            raise UnreadableFileError(
+                f"{path} does not have the weights of this {type(network).__name__}: {name} must "
+                f"be {'nothing' if own is None else own}, got {given}"
+            )
 
 
 def _digest(weights: dict[str, Tensor]) -> str:

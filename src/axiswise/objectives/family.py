@@ -8,7 +8,7 @@ from axiswise.objectives.penalty_term import penalty_term
 from axiswise.objectives.term import Term
 from axiswise.penalties import PENALTIES
 from axiswise.support.family import Family
-from axiswise.support.imports import import_object, is_import_path
+from axiswise.support.imports import Trust, import_named, is_import_path
 
 T = TypeVar("T", bound=type[Term])
 
@@ -34,15 +34,17 @@ def term_names() -> list[str]:
     return [*PENALTIES.names(), *TERMS.names()]
 
 
-def find_term(spec: str) -> type[Term]:
+def find_term(spec: str, trust: Trust | None = None) -> type[Term]:
     """The settings of a term.
 
     Args:
         spec: Name of a penalty or of a term of ours, or the import path of your own: a penalty (a
             function of a `Jacobian`), or a class that inherits from `Term`.
+        trust: What code may be run, if a file names the term; None if the user does.
 
     Raises:
         ValueError: If it is neither.
+        UntrustedCodeError: If it is an import path of code that may not be run.
         ImportError: If there is nothing at the import path.
         TypeError: If there is something else.
     """
@@ -55,7 +57,11 @@ def find_term(spec: str) -> type[Term]:
             f"term must be one of {', '.join(term_names())}, or the import path of your own; "
             f"got {spec!r}"
         )
-    return _own(import_object(spec, "term"), spec)
+    return _own(import_named(spec, "term", trust, _is_declared), spec)
+
+
+def _is_declared(thing: object) -> bool:
+    return PENALTIES.declares(thing) or TERMS.declares(thing)
 
 
 def make_term(spec: str, **settings: Any) -> Any:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError
 
 from axiswise import plots
@@ -18,8 +17,9 @@ from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import flat_config
 from axiswise.runs.table import TABLE, TableRow, read_table
-from axiswise.support.files import write_atomically
+from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.reading import parse_yaml, value_of
 from axiswise.training.recipe import read_keys
 
 # score → recipe → value of each seed
@@ -32,6 +32,8 @@ def compare_runs(
     scores: Sequence[str] | None = None,
     udr: bool | None = None,
     start_bar: StartBar = no_bars,
+    *,
+    trust: bool = False,
 ) -> list[list[str]]:
     """Compare runs, write the comparison to a folder, and return its table of text.
 
@@ -41,6 +43,7 @@ def compare_runs(
         scores: Names of the scores that are compared; all if None.
         udr: Whether runs of one config are scored by each other too, by `add_udr`.
         start_bar: Starts a progress bar.
+        trust: Whether code that is not ours may be run for `udr`, if configs name any.
 
     It raises what `read_evaluations` and `choose_scores` raise.
     """
@@ -50,7 +53,7 @@ def compare_runs(
 
         # A wrong name is found before images are encoded.
         choose_scores(evaluations, [name for name in scores or () if name not in SIMILARITIES])
-        evaluations = add_udr(evaluations, start_bar)
+        evaluations = add_udr(evaluations, start_bar, trust=trust)
     if scores:
         evaluations = choose_scores(evaluations, scores)
     write_comparison(evaluations, sources, out)
@@ -101,13 +104,16 @@ def _read(source: Path) -> list[_Known]:
 def _settings(config: Path) -> dict[str, Any]:
     """A run's config in today's form, so that runs of earlier versions compare."""
     try:
-        return yaml.safe_load(read_settings(config).dump())  # type: ignore[no-any-return]
-    except (ArgumentError, TypeError, ValueError):  # its classes are of a package that is not here
+        return parse_yaml(read_settings(config).dump())  # type: ignore[no-any-return]
+    except (ArgumentError, ImportError, TypeError, ValueError):  # its classes are not ours
         return read_keys(config)
 
 
 def _read_sweep(path: Path) -> list[_Known]:
-    found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
+    try:
+        found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
+    except KeyError as error:
+        raise UnreadableFileError(f"{path} is no table of `axiswise sweep`: no {error}") from error
     if not found:
         raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
     return found
@@ -143,7 +149,7 @@ def _evaluation(row: TableRow) -> dict[str, Any]:
         "step": int(row.config["steps"]),
         "folder": row.folder,
         "protocol": {
-            key.removeprefix(under): yaml.safe_load(value)
+            key.removeprefix(under): value_of(value)
             for key, value in row.config.items()
             if key.startswith(under)
         },

@@ -9,6 +9,8 @@ from axiswise.directions.directions import MATRIX, SETTINGS
 from axiswise.generators import CodeNeededError, ImageGenerator
 from axiswise.runs.generator import GeneratorSource, open_generator
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.imports import UntrustedCodeError
+from axiswise.support.reading import read_json
 
 
 class DirectionsFolder:
@@ -53,7 +55,7 @@ class DirectionsFolder:
         if not self.generator.is_file():
             return None
         try:
-            source = GeneratorSource(**json.loads(self.generator.read_text(encoding="utf-8")))
+            source = GeneratorSource(**read_json(self.generator))
             if isinstance(source.generator, str) and all(
                 isinstance(value, int)
                 for value in [*(source.classes or []), source.latent_dim or 0]
@@ -73,7 +75,7 @@ def is_directions(folder: str | Path) -> bool:
 
 
 def open_directions(
-    folder: str | Path, generator: str | None = None
+    folder: str | Path, generator: str | None = None, *, trust: bool = False
 ) -> tuple[Directions, ImageGenerator, str]:
     """Open directions and the generator that they belong to.
 
@@ -82,6 +84,7 @@ def open_directions(
     Args:
         folder: What `axiswise discover` or `Directions.save` wrote.
         generator: Name of the generator; the one that the folder has if None.
+        trust: Whether code may be run that the folder, or a run that it names, names.
 
     Returns:
         The directions, the generator, and its name.
@@ -89,7 +92,8 @@ def open_directions(
     Raises:
         FileNotFoundError: If a file is missing, or the folder names no generator.
         UnreadableFileError: If a file is damaged.
-        ValueError: If the folder names code, or the generator has another number of latents.
+        UntrustedCodeError: If the folder names code that may not be run.
+        ValueError: If the generator has another number of latents.
         OSError: If something cannot be read.
         ImportError: If the generator's code cannot be imported, or fails.
         TypeError: If what it names cannot be called.
@@ -105,12 +109,11 @@ def open_directions(
     classes = source.classes if source is not None and same else None
     name = generator or (source.generator if source is not None else "")
     try:
-        loaded = open_generator(name, found.latent_dim, classes, may_import=generator is not None)
+        loaded = open_generator(
+            name, found.latent_dim, classes, may_import=generator is not None, trust=trust
+        )
     except CodeNeededError as error:
-        raise ValueError(
-            f"{names.generator} names a generator that is code, and code is run only where you "
-            f"name it yourself: {error}. If you trust it, add --generator {name}"
-        ) from error
+        raise UntrustedCodeError(str(names.generator), name) from error
     return found, loaded, name
 
 

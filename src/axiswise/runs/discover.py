@@ -26,6 +26,7 @@ def discover(
     *,
     subspace: str | None = None,
     start_bar: StartBar = no_bars,
+    trust: bool = False,
     **search: Any,
 ) -> tuple[Path, Directions]:
     """Find directions in a generator, and write them and the generator's name into a folder.
@@ -39,6 +40,7 @@ def discover(
         subspace: The latents to search, "start:stop", or the name of a part that the generator
             has in `thirds`; all if None.
         start_bar: Starts a progress bar of the given name.
+        trust: Whether code may be run that the generator's folder names.
         **search: Arguments of `axiswise.find_directions`, for any method.
 
     Returns:
@@ -57,7 +59,7 @@ def discover(
         parts.append(_slug(subspace.replace(":", "to")))
     name = "-".join([*parts, f"seed{search.get('seed', 0)}"])
     with _new_folder(Path(out) if out is not None else Path("runs") / name) as folder:
-        generator = source.load()
+        generator = source.load(trust=trust)
         found = find_directions(
             generator,
             method,
@@ -76,15 +78,14 @@ def method_parser(method: str) -> "ArgumentParser":
     Raises:
         ValueError: If there is no such method.
     """
-    from jsonargparse import ArgumentParser
+    from axiswise.support.parsers import argument_parser
 
     chosen = METHODS.find(method)
     types = get_type_hints(chosen.search)
     skipped: set[str | int] = {
         name for name in types if name not in chosen.settings or Tensor in get_args(types[name])
     }
-    parser = ArgumentParser(
-        exit_on_error=False,
+    parser = argument_parser(
         prog=f"axiswise discover GENERATOR --method {method}",
         epilog=f"The methods are {', '.join(METHODS.names())}.",
         add_help=False,

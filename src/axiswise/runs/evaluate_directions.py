@@ -31,6 +31,8 @@ def evaluate_directions(
     chosen: Sequence[str] | None = None,
     seed: int = 0,
     start_bar: StartBar = no_bars,
+    *,
+    trust: bool = False,
 ) -> dict[str, Any]:
     """Score directions and write evaluation.json into their folder.
 
@@ -40,6 +42,7 @@ def evaluate_directions(
         chosen: Names out of "jacobian" and "vp"; both if None.
         seed: Fixes what is sampled.
         start_bar: Starts a progress bar.
+        trust: Whether code that the folder names may be run.
 
     Returns:
         What was written: name, method, generator, protocol and scores; a score that ends in
@@ -54,7 +57,7 @@ def evaluate_directions(
     for name in chosen or ():
         if name not in _SCORES:
             raise ValueError(f"metrics must be out of {', '.join(_SCORES)}; got {name!r}")
-    found, loaded, source = open_directions(folder, generator)
+    found, loaded, source = open_directions(folder, generator, trust=trust)
     result: dict[str, Any] = {
         "name": Path(folder).resolve().name,
         "method": found.method,

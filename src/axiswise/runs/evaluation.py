@@ -1,5 +1,6 @@
 """evaluation.json: what `axiswise evaluate` writes, and how others read it."""
 
+import itertools
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.reading import read_json
 
 
 def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
@@ -17,12 +19,31 @@ def read_evaluation(folder: RunFolder) -> dict[str, Any] | None:
 def read_evaluation_file(path: Path) -> dict[str, Any]:
     """Read an evaluation.json, or raise an UnreadableFileError."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found["name"], str) and all(map(_is_score, found["scores"].values())):
+        found = read_json(path, finite=False)
+        if _is_evaluation(found):
             return found  # type: ignore[no-any-return]
+    except UnreadableFileError as error:
+        raise UnreadableFileError(f"{path} is damaged: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
+
+
+# What stands in an evaluation beside its scores, where it does.
+_KINDS = {"name": str, "seed": int, "step": int, "weights": str, "folder": str, "protocol": dict}
+
+
+def _is_evaluation(found: Any) -> bool:
+    """Whether a tree is one, as far as is read of it."""
+    known = all(isinstance(found[name], kind) for name, kind in _KINDS.items() if name in found)
+    axes = [values for name, values in found.items() if name.endswith("_per_axis")]
+    numbers = [*itertools.chain.from_iterable(axes), *found.get("protocol", {}).get("radius", [])]
+    return (
+        known
+        and all(isinstance(values, list) for values in axes)
+        and all(map(_is_score, [*numbers, *found["scores"].values()]))
+        and bool(found["name"])
+    )
 
 
 def write_evaluation(folder: RunFolder, evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from axiswise.nets.pretrained import WEIGHTS
 from axiswise.support.files import UnreadableFileError, naming, write_atomically
+from axiswise.support.reading import open_regular, read_text
 
 
 class RunFolder:
@@ -121,7 +122,7 @@ class RunFolder:
     def last_step(self) -> int:
         """The step in the last whole row of the metrics; 0 where there is none."""
         try:
-            with self.metrics.open("rb") as file:
+            with open_regular(self.metrics) as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - 4096))
                 lines = file.read().split(b"\n")[:-1]
             return int(lines[-1].split(b",")[0])
@@ -149,5 +150,5 @@ class RunFolder:
     def _whole_metric_lines(self) -> list[str]:
         if not self.metrics.exists():
             return []
-        lines = self.metrics.read_text(encoding="utf-8").splitlines(keepends=True)
+        lines = read_text(self.metrics).splitlines(keepends=True)
         return [line for line in lines if line.endswith("\n")]

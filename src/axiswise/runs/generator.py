@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiswise.generators import BIGGAN, CodeNeededError, ImageGenerator, load_generator
+from axiswise.generators import BIGGAN, ImageGenerator, load_generator
 from axiswise.generators.loading import is_ours, names_code, network_generator, prepared
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
@@ -28,13 +28,13 @@ class GeneratorSource:
     @property
     def words(self) -> str:
         """The option that other commands need, for a shell: none unless it is code."""
-        if not needs_code(self.generator):
+        if not names_code(self.generator):
             return ""
         return f" --generator {shlex.quote(self.generator)}"
 
-    def load(self, *, may_import: bool = True) -> ImageGenerator:
+    def load(self, *, trust: bool = False) -> ImageGenerator:
         """The generator, by `open_generator`."""
-        return open_generator(self.generator, self.latent_dim, self.classes, may_import=may_import)
+        return open_generator(self.generator, self.latent_dim, self.classes, trust=trust)
 
 
 def open_generator(
@@ -43,21 +43,17 @@ def open_generator(
     classes: Sequence[int] | None = None,
     *,
     may_import: bool = True,
+    trust: bool = False,
 ) -> ImageGenerator:
     """`load_generator`, also of a run whose recipe is needed to build its network.
 
-    Such a run is not finished, or trained a network of a user's own.
+    Such a run is not finished, or trained a network of a user's own: code that its recipe names is
+    run only with `trust`.
     """
     if not _needs_recipe(spec):
-        return load_generator(spec, latent_dim, classes, may_import=may_import)
-    if not may_import:
-        raise CodeNeededError(f"{spec} is a run of a network of its own")
-    return prepared(network_generator(load_run(spec).model, spec), spec, latent_dim, classes)
-
-
-def needs_code(spec: str) -> bool:
-    """Whether loading a generator runs named code: an import path's, or a recipe's classes."""
-    return names_code(spec) or _needs_recipe(spec)
+        return load_generator(spec, latent_dim, classes, may_import=may_import or trust)
+    run = load_run(spec, trust=trust)
+    return prepared(network_generator(run.model, spec), spec, latent_dim, classes)
 
 
 def _needs_recipe(spec: str) -> bool:

@@ -5,7 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from axiswise.support.imports import Trust
 from axiswise.training.recipe import Settings, read_recipe
+
+_MOST = 10_000_000  # samples and the like: what fits into memory
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class EvaluationProtocol:
             value = getattr(self, name)
             if value is not None and value < bound:
                 raise ValueError(f"{name} must be at least {bound}, got {value}")
+            if value is not None and value > _MOST:
+                raise ValueError(f"{name} must be at most {_MOST:,}, got {value}")
         if not all(radius > 0 for radius in self.radius):
             raise ValueError(f"radius must be above 0, got {self.radius}")
 
@@ -62,6 +67,8 @@ class EvaluationProtocol:
 SECTIONS = {"evaluation": EvaluationProtocol}
 
 
-def read_settings(path: Path, overrides: Sequence[str] = ()) -> Settings:
+def read_settings(
+    path: Path, overrides: Sequence[str] = (), trust: Trust | None = None
+) -> Settings:
     """`training.recipe.read_recipe`, with the section `evaluation`."""
-    return read_recipe(path, overrides, SECTIONS)
+    return read_recipe(path, overrides, SECTIONS, trust)

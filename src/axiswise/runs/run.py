@@ -21,6 +21,7 @@ from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.trainer import Recipe, start
@@ -217,17 +218,22 @@ class Run:
         return metrics.features(self.protocol.features, self.device)
 
 
-def read_config(run: RunFolder) -> tuple[Recipe, EvaluationProtocol]:
+def read_config(run: RunFolder, *, trust: bool = False) -> tuple[Recipe, EvaluationProtocol]:
     """A run's recipe, with its data, and the protocol of its scores.
+
+    Args:
+        run: The folder.
+        trust: Whether code that is not ours may be run, if the config names any.
 
     Raises:
         UnreadableFileError: The file is damaged or no config of axiswise.
+        UntrustedCodeError: It names code that may not be run.
         OSError: The data cannot be read.
     """
     try:
-        settings = read_settings(run.config)
+        settings = read_settings(run.config, trust=Trust(files=trust))
         return settings.build(), settings.section("evaluation")
-    except UnreadableFileError:
+    except (UnreadableFileError, UntrustedCodeError):
         raise
     except (ArgumentError, TypeError, ValueError) as error:
         raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
@@ -247,15 +253,20 @@ def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
     return flat
 
 
-def load_run(folder: str | Path) -> Run:
+def load_run(folder: str | Path, *, trust: bool = False) -> Run:
     """Open the run in a folder; an unfinished one with the weights of its newest checkpoint.
+
+    Args:
+        folder: The folder.
+        trust: Whether code that is not ours may be run, if its config names any.
 
     Raises:
         FileNotFoundError: It is no run folder, or nothing was saved yet.
         UnreadableFileError: A file is damaged or belongs to another recipe.
+        UntrustedCodeError: The config names code that may not be run.
     """
     run = RunFolder.open(folder)
-    recipe, protocol = read_config(run)
+    recipe, protocol = read_config(run, trust=trust)
     model, step = _model(run, recipe)
     for name, value in model.state_dict().items():
         if not value.isfinite().all():

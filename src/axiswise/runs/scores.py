@@ -14,7 +14,7 @@ from axiswise.data import FactorData
 from axiswise.metrics import METRICS, Metric
 from axiswise.runs.protocol import EvaluationProtocol
 from axiswise.runs.run import Run
-from axiswise.support.imports import is_import_path
+from axiswise.support.imports import Trust, is_import_path
 
 Scores = dict[str, Any]
 
@@ -81,11 +81,11 @@ def choose(run: Run, names: Sequence[str] | None) -> list[Chosen]:
     return sorted(chosen, key=lambda one: (one.metric.of_run, one.local))
 
 
-def check_names(run: Scorable, names: Sequence[str]) -> list[Chosen]:
-    """Find metrics as `choose` does, whatever is installed."""
+def check_names(run: Scorable, names: Sequence[str], trust: Trust | None = None) -> list[Chosen]:
+    """Find metrics as `choose` does, whatever is installed; `trust` if a file names them."""
     chosen: dict[str, Chosen] = {}
     for name in names:
-        for found in [] if name == "all" else _find(run, name):
+        for found in [] if name == "all" else _find(run, name, trust):
             _refuse(run, found)
             if chosen.setdefault(found.name, found).metric is not found.metric:
                 raise ValueError(
@@ -94,7 +94,7 @@ def check_names(run: Scorable, names: Sequence[str]) -> list[Chosen]:
     return list(chosen.values())
 
 
-def _find(run: Scorable, name: str) -> list[Chosen]:
+def _find(run: Scorable, name: str, trust: Trust | None = None) -> list[Chosen]:
     """The metrics that a name stands for."""
     if name == LOCAL:
         return [Chosen(metric, True) for metric in _declared() if metric.usual_locally]
@@ -102,7 +102,7 @@ def _find(run: Scorable, name: str) -> list[Chosen]:
     ours = spec in METRICS.names()
     if not ours and not is_import_path(spec):
         raise ValueError(f"metrics must be out of {_shown(run)}; got {name!r}")
-    metric = METRICS.find(spec)
+    metric = METRICS.find(spec, trust)
     if not ours and metric.name in METRICS.names():
         raise ValueError(f"metric {spec} must have another name than one of ours")
     if local and not metric.of_codes:

@@ -7,14 +7,16 @@ from axiswise.nets import Generator
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import load_run
+from axiswise.support.imports import Trust
 
 
-def sefa_run(folder: str, out: str | None = None) -> RunFolder:
+def sefa_run(folder: str, out: str | None = None, *, trust: bool = False) -> RunFolder:
     """Make SeFa's directions the axes of a GAN, and write it as a run of its own, NAME-sefa.
 
     Args:
         folder: The run's folder.
         out: Folder of the new run; FOLDER-sefa if None.
+        trust: Whether code that is not ours may be run, if its config names any.
 
     Returns:
         The new run's folder: `evaluate`, `show` and `compare` take it like any other.
@@ -24,7 +26,7 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
         FileExistsError: If something is in the new folder already.
         OSError: If something cannot be read or written.
     """
-    run = load_run(folder)
+    run = load_run(folder, trust=trust)
     if not isinstance(run.model, Generator):
         raise ValueError(f"FOLDER must be a run that trained a GAN, {folder} trained a VAE")
     if run.step < run.recipe.steps:
@@ -34,7 +36,7 @@ def sefa_run(folder: str, out: str | None = None) -> RunFolder:
     layer = first_layer(run.model, run.latent_dim)
     directions, _ = sefa(run.model.get_submodule(layer))
     copied = with_axes(run.model, directions, layer)
-    settings = read_settings(run.folder.config)
+    settings = read_settings(run.folder.config, trust=Trust(files=trust))
     keys, name = settings.keys, run.recipe.name
     keys.name = f"{name}-sefa"
     keys.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {name}"

@@ -16,6 +16,7 @@ from axiswise.runs.evaluation import read_evaluation
 from axiswise.runs.run import Run
 from axiswise.support.files import write_atomically
 from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.reading import read_text
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _SAMPLES = 32  # images in the sheet of what a generator makes
@@ -60,9 +61,7 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
         sections.append(plots.Section("The same latents in the course of training", course))
     if scores is not None:
         sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
-    sections.append(
-        plots.Section("Config", [plots.Preformatted(run.folder.config.read_text(encoding="utf-8"))])
-    )
+    sections.append(plots.Section("Config", [plots.Preformatted(read_text(run.folder.config))]))
     page = plots.report(
         f"{run.recipe.name}, seed {run.recipe.seed}",
         sections,

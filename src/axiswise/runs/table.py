@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.reading import read_text
 
 TABLE = "sweep.csv"
 
@@ -58,11 +59,13 @@ def read_table(path: str | Path) -> list[TableRow]:
     """
     path = Path(path)
     try:
-        header, *rows = csv.reader(io.StringIO(path.read_text(encoding="utf-8")))
+        header, *rows = csv.reader(io.StringIO(read_text(path)))
         middle = header.index(_BETWEEN)
         if header[: len(_FIRST)] != _FIRST:
             raise ValueError
         return [_row(header, row, middle) for row in rows]
+    except UnreadableFileError:
+        raise
     except (csv.Error, ValueError) as error:
         raise UnreadableFileError(f"{path} is no table of `axiswise sweep`") from error
 

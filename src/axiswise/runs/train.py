@@ -12,6 +12,7 @@ from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.run import read_config
+from axiswise.support.imports import Trust
 from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
 from axiswise.training.recipe import recipe_path
@@ -26,6 +27,8 @@ def train_recipe(
     overrides: Sequence[str] = (),
     out: str | None = None,
     start_bar: StartBar = no_bars,
+    *,
+    trust: bool = False,
 ) -> RunFolder:
     """Start a run.
 
@@ -34,11 +37,13 @@ def train_recipe(
         overrides: Command-line words such as `--terms.jl1.weight 0.3`.
         out: Folder of the run; runs/NAME-seedS if None.
         start_bar: Starts a progress bar.
+        trust: Whether code may be run that the recipe names, and neither we nor the overrides.
 
     Returns:
         The folder of the finished run.
 
     Raises:
+        UntrustedCodeError: If it names such code, which may not be run.
         FileExistsError: If the folder is not empty.
         FileNotFoundError: If there is no such recipe.
         ValueError: On bad overrides, or if there are fewer devices.
@@ -47,7 +52,7 @@ def train_recipe(
     """
     from axiswise.training.loop import resolve_precision
 
-    settings = read_settings(recipe_path(recipe), overrides)
+    settings = read_settings(recipe_path(recipe), overrides, Trust.of(overrides, files=trust))
     keys = settings.keys
     keys.precision = resolve_precision(keys.precision, keys.accelerator)
     config = settings.build()
@@ -59,12 +64,13 @@ def train_recipe(
     return run
 
 
-def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
+def resume_run(folder: str, start_bar: StartBar = no_bars, *, trust: bool = False) -> RunFolder:
     """Go on with a run from its newest checkpoint, or from the start if it has none yet.
 
     Args:
         folder: The run's folder.
         start_bar: Starts a progress bar.
+        trust: Whether code that is not ours may be run, if its config names any.
 
     Returns:
         The folder of the finished run.
@@ -72,6 +78,7 @@ def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
     Raises:
         FileNotFoundError: If it is no run folder.
         UnreadableFileError: If its config or checkpoint is damaged.
+        UntrustedCodeError: If its config names code that may not be run.
         ValueError: If there is a finished model and no checkpoint, or there are fewer
             devices.
         TrainingStoppedError: If training cannot go on.
@@ -82,7 +89,7 @@ def resume_run(folder: str, start_bar: StartBar = no_bars) -> RunFolder:
         raise ValueError(
             f"FOLDER must have a checkpoint to go on from, {folder} has a finished model alone"
         )
-    _train(_prepared(*read_config(run), start_bar), run, start_bar)
+    _train(_prepared(*read_config(run, trust=trust), start_bar), run, start_bar)
     return run
 
 

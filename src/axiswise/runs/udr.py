@@ -13,7 +13,7 @@ SIMILARITIES: dict[str, Literal["lasso", "spearman"]] = {"udr": "lasso", "udr_sp
 
 
 def add_udr(
-    evaluations: Sequence[dict[str, Any]], start_bar: StartBar = no_bars
+    evaluations: Sequence[dict[str, Any]], start_bar: StartBar = no_bars, *, trust: bool = False
 ) -> list[dict[str, Any]]:
     """Add UDR to the scores of evaluations: each run against the others of its recipe and config.
 
@@ -33,15 +33,15 @@ def add_udr(
     if not groups:
         raise ValueError("FOLDER … must have two runs or more of one recipe and config for --udr")
     for group in groups:
-        _score(group, start_bar(f"codes for UDR, {group[0]['name']}"))
+        _score(group, start_bar(f"codes for UDR, {group[0]['name']}"), trust)
     return found
 
 
-def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
+def _score(group: Sequence[dict[str, Any]], progress: Any, trust: bool) -> None:
     """Add the scores of runs of one recipe."""
     codes, informative = [], []
     for done, evaluation in enumerate(group, start=1):
-        run = _open(evaluation)
+        run = _open(evaluation, trust)
         codes.append(run.codes_of_images(run.images(IMAGES)))
         informative.append(run.active)
         progress(done, len(group))
@@ -51,10 +51,10 @@ def _score(group: Sequence[dict[str, Any]], progress: Any) -> None:
             evaluation["scores"][score] = value
 
 
-def _open(evaluation: dict[str, Any]) -> Run:
+def _open(evaluation: dict[str, Any], trust: bool) -> Run:
     if "folder" not in evaluation:
         raise FileNotFoundError(f"--udr needs the run folders of {evaluation['name']}, not files")
-    run = load_run(evaluation["folder"])
+    run = load_run(evaluation["folder"], trust=trust)
     if not run.autoencodes:
         raise ValueError(f"--udr is for VAEs, and {evaluation['folder']} is none")
     return run

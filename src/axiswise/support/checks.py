@@ -30,6 +30,46 @@ def check_count(name: str, value: int, least: int = 1, most: int | None = None) 
     return count
 
 
+# Names that Windows gives to devices, whatever follows the first dot.
+_DEVICES = {
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{port}{i}" for port in ("com", "lpt") for i in range(10)),
+}
+
+
+def check_folder_name(name: str, value: str) -> str:
+    """A text that names one folder, on any system, below the one that it is put into.
+
+    Args:
+        name: What the argument is called.
+        value: What was given.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: It is anything else: a path, hidden, longer than 100 bytes, or has characters
+            that some systems refuse.
+    """
+    plain = (
+        value.isprintable()
+        and not set(value) & set('/\\:*?"<>|')
+        and value[:1] not in ("", ".", "~", " ")
+        and value[-1:] not in (".", " ")
+        and len(value.encode(errors="replace")) <= 100
+        and value.partition(".")[0].lower().strip() not in _DEVICES
+    )
+    if not plain:
+        raise ValueError(
+            f"{name} must be the plain name of one folder, at most 100 bytes without "
+            f'/ \\ : * ? " < > | and no dot in front, got {value[:120]!r}'
+        )
+    return value
+
+
 _RANGES: dict[str, Callable[[float], bool]] = {
     "≥ 0": lambda value: value >= 0,
     "> 0": lambda value: value > 0,

@@ -13,7 +13,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from axiswise.support.imports import import_object, is_import_path
+from axiswise.support.imports import Trust, import_named, is_import_path
+from axiswise.support.reading import read_text
 
 T = TypeVar("T")
 Thing = TypeVar("Thing")
@@ -64,14 +65,16 @@ class Family(Generic[T]):
         """Names of ours, sorted; nothing is imported."""
         return sorted(self._modules)
 
-    def find(self, spec: str) -> T:
+    def find(self, spec: str, trust: Trust | None = None) -> T:
         """The declaration of one of ours, or of a user's own.
 
         Args:
             spec: A name, or an import path.
+            trust: What code may be run, if a file names the thing; None if the user does.
 
         Raises:
             ValueError: If it is neither.
+            UntrustedCodeError: If it is an import path of code that may not be run.
             ImportError: If there is nothing at the import path.
             TypeError: If what is there is of another kind.
         """
@@ -83,9 +86,13 @@ class Family(Generic[T]):
                 f"{self.what} must be one of {', '.join(self.names())}, or an import path "
                 f"(module:name) of your own; got {spec!r}"
             )
-        found = import_object(spec, self.what)
+        found = import_named(spec, self.what, trust, self.declares)
         declared = self._of_object.get(id(found))
         return self._own(found, spec) if declared is None else declared
+
+    def declares(self, thing: object) -> bool:
+        """Whether a thing was declared."""
+        return id(thing) in self._of_object
 
     @cached_property
     def _modules(self) -> dict[str, str]:
@@ -108,5 +115,5 @@ def declared_names(package: str, decorator: str) -> dict[str, str]:
         name: f"{package}.{path.stem}"
         for folder in spec.submodule_search_locations
         for path in sorted(Path(folder).glob("*.py"))
-        for name in declaration.findall(path.read_text(encoding="utf-8"))
+        for name in declaration.findall(read_text(path))
     }

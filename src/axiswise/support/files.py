@@ -44,31 +44,6 @@ def remove_unfinished(path: Path) -> None:
         left.unlink()
 
 
-def load_tensors(path: str | Path) -> object:
-    """Read a PyTorch file of unknown origin by `torch.load(weights_only=True)`: no code of it runs.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Its content: a tensor, or several in dictionaries and lists; on the CPU.
-
-    Raises:
-        UnreadableFileError: It is damaged or contains anything else.
-        OSError: It cannot be read.
-    """
-    import torch
-
-    with Path(path).open("rb") as file:
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch.load raises whatever its readers trip over
-            raise UnreadableFileError(
-                f"{path} is damaged, or contains something else than tensors, which is not loaded: "
-                + str(error).split("\n")[0]
-            ) from error
-
-
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Within it, an OSError names the file, which that of a full disk, say, does not."""

@@ -1,11 +1,13 @@
 """The terms that a recipe adds to a loss, with the networks that some of them have."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from axiswise.nets import Model
+from axiswise.nets.making import made
 from axiswise.objectives import GeneratorPass, Term, WeightedTerms
 from axiswise.training.parts import ramp_of
 from axiswise.training.trainer import Place, Recipe
@@ -41,8 +43,8 @@ class AddedTerms(nn.Module):
                 raise ValueError(f"terms.{name}: {error}") from error
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            made = {name: term.network(model) for name, term in terms.items()}
-        self._made = {name: network for name, network in made.items() if network is not None}
+            own = {name: made(partial(term.network, model)) for name, term in terms.items()}
+        self._made = {name: network for name, network in own.items() if network is not None}
         self.parts = {f"terms.{name}": network for name, network in self._made.items()}
         along = {name: part for name, part in self._made.items() if not terms[name].has_optimizer}
         self.networks = nn.ModuleDict(along)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.reading import read_bytes
 
 _KEEP = 2  # the newest, and one to fall back on should it be damaged
 
@@ -44,9 +45,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         UnreadableFileError: If the file is truncated, altered or no checkpoint.
     """
-    content = path.read_bytes()
+    content = read_bytes(path)
     digest = _digest_path(path)
-    if not digest.exists() or digest.read_bytes() != _digest(content):
+    if not digest.exists() or read_bytes(digest) != _digest(content):
         raise UnreadableFileError(
             f"checkpoint {path} is damaged (its checksum does not match); "
             "delete it to resume from the one before"

@@ -1,19 +1,23 @@
 """Recipes: the papers' experiments and ours, as YAML; and how they become a `Recipe`."""
 
-from collections.abc import Callable, Mapping, Sequence
+from argparse import SUPPRESS
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-import yaml
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
-from axiswise.objectives import find_term
+from axiswise.objectives import Term, find_term
 from axiswise.support.files import UnreadableFileError
-from axiswise.support.imports import see_current_folder
+from axiswise.support.imports import Trust, UntrustedCodeError
+from axiswise.support.parsers import argument_parser
+from axiswise.support.reading import dump_yaml, parse_yaml, read_yaml, value_of
+from axiswise.training.named_code import Checker, check_keys, with_value
 from axiswise.training.shipped import recipe_descriptions as recipe_descriptions
 from axiswise.training.shipped import recipe_names as recipe_names
 from axiswise.training.shipped import recipe_path as recipe_path
@@ -22,23 +26,24 @@ from axiswise.training.trainer import TRAINERS, Recipe
 # Name of a section of a recipe that training does not read → the dataclass of its keys.
 Sections = Mapping[str, type]
 M = TypeVar("M", bound=nn.Module)
+# Name of a term → its name or import path, and its settings.
+_Terms = Mapping[str, tuple[str, type[Term]]]
+
+_RECIPE = "recipe"  # the parser's name for the whole recipe
 
 
-def _parser(
-    recipe_type: type[Recipe], terms: Mapping[str, str], sections: Sections
-) -> ArgumentParser:
-    """The parser of a recipe's keys; it raises errors instead of ending the process."""
-    see_current_folder()  # for class paths of the user's
-    parser = ArgumentParser(exit_on_error=False, prog="axiswise train RECIPE")
-    parser.add_argument("--recipe", action="config", help="the recipe, as YAML")
+def _parser(recipe_type: type[Recipe], terms: _Terms, sections: Sections) -> ArgumentParser:
+    """The parser of a recipe's keys."""
+    parser = argument_parser(prog="axiswise train RECIPE")
+    parser.add_argument(f"--{_RECIPE}", action="config", help=SUPPRESS)
     networks = _networks(recipe_type)
     parser.add_class_arguments(recipe_type, skip={"terms", *networks})
     for name, base in networks.items():
         parser.add_subclass_arguments(
             base, name, required=True, instantiate=False, skip={"size", "channels"}
         )
-    for name, spec in terms.items():
-        parser.add_class_arguments(find_term(spec), f"terms.{name}")
+    for name, (spec, term) in terms.items():
+        parser.add_class_arguments(term, f"terms.{name}")
         if spec != name:
             parser.add_argument(f"--terms.{name}.term", type=str, help="the term's import path")
     for name, section in sections.items():
@@ -58,7 +63,7 @@ def _networks(recipe_type: type[Recipe]) -> dict[str, type[nn.Module]]:
 
 def _make(base: type[M], settings: Namespace, **sizes: int) -> M:
     """A network of some settings and sizes."""
-    parser = ArgumentParser(exit_on_error=False)
+    parser = argument_parser()
     parser.add_subclass_arguments(base, "network")
     given = settings.as_dict()
     given["init_args"] = {**given.get("init_args", {}), **sizes}
@@ -72,10 +77,7 @@ def read_keys(path: Path, what: str = "recipe") -> dict[str, Any]:
         UnreadableFileError: If it has none.
         OSError: If it cannot be read.
     """
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        raise UnreadableFileError(f"{path} is no YAML file: {error}") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise UnreadableFileError(f"{path} is no {what}: it has no keys")
     return content
@@ -122,86 +124,178 @@ class Settings:
 
 
 def read_recipe(
-    path: Path, overrides: Sequence[str] = (), sections: Sections = MappingProxyType({})
+    path: Path,
+    overrides: Sequence[str] = (),
+    sections: Sections = MappingProxyType({}),
+    trust: Trust | None = None,
 ) -> Settings:
-    """Parse and validate a recipe.
+    """Parse and validate a recipe. No code is imported but ours and what is trusted.
 
     Args:
         path: A YAML file.
         overrides: Command-line words such as `--terms.jl1.weight 0.3`, which adds the term where
             the recipe lacks it; `--terms.jl1 null` removes it, `--terms null` all of them.
         sections: Names and dataclasses of further sections.
+        trust: What code recipe and overrides may name; what the overrides name if None.
 
     Raises:
         ArgumentError: From jsonargparse, on an unknown key or a wrong type.
         ValueError: On an unknown trainer or term.
+        UntrustedCodeError: If it names code that may not be run.
         ImportError: If there is nothing at an import path.
         UnreadableFileError: If the file has no keys and values.
     """
-    parser, content, words = _prepared(path, overrides, sections)
-    keys = parser.parse_args([f"--recipe={yaml.safe_dump(content, sort_keys=False)}", *words])
-    del keys["recipe"]
+    parser, content, words = _prepared(path, overrides, sections, trust)
+    # The empty lines keep it from being the path of a file.
+    whole = "\n" * 2**15 + dump_yaml(content)
+    keys = parser.parse_args([f"--{_RECIPE}={whole}", *words], env=False)
+    del keys[_RECIPE]
     keys.name = keys.name or path.stem
     return Settings(keys, parser)
 
 
 def recipe_help(
-    path: Path, overrides: Sequence[str] = (), sections: Sections = MappingProxyType({})
+    path: Path,
+    overrides: Sequence[str] = (),
+    sections: Sections = MappingProxyType({}),
+    trust: Trust | None = None,
 ) -> str:
     """All keys of a recipe with their meanings, as text."""
-    return _prepared(path, overrides, sections)[0].format_help()
+    return _prepared(path, overrides, sections, trust)[0].format_help()
 
 
 def _prepared(
-    path: Path, overrides: Sequence[str], sections: Sections
+    path: Path, overrides: Sequence[str], sections: Sections, trust: Trust | None
 ) -> tuple[ArgumentParser, dict[str, Any], list[str]]:
     """The parser of a recipe, the recipe with overridden terms, and the other overrides."""
+    trust = Trust.of(overrides) if trust is None else trust
     written = read_keys(path)
-    content, words = _with_overrides(written, overrides, path)
-    chosen = content.setdefault("trainer", "vae")
-    if not isinstance(chosen, str):
-        raise ValueError(f"{path} is no recipe: trainer must be a name, got {chosen!r}")
     try:
-        recipe_type = TRAINERS.find(chosen).recipe_type
+        with _blaming(path):
+            check_keys(written)
+        content, words = _with_overrides(written, overrides, path)
+        chosen = content.setdefault("trainer", "vae")
+        with _blaming(path if chosen == written.get("trainer") else None):
+            recipe_type = _recipe_type(chosen, trust)
+        specs = {name: str(term.get("term", name)) for name, term in content["terms"].items()}
+        terms = {name: (spec, find_term(spec, trust)) for name, spec in specs.items()}
+        check = partial(_checked, _Known(recipe_type, terms, sections, Checker(trust)))
+        with _blaming(path):
+            tree = content = check(content)
+        for key, text in words:
+            if key.endswith(".help") and not trust.allows(text):  # it imports the class
+                raise UntrustedCodeError(f"--{key}", text)
+            tree = check(with_value(tree, key.removesuffix("+").split("."), value_of(text or "")))
+    except UntrustedCodeError as error:
+        raise UntrustedCodeError(f"{path}: {error.what}", error.spec) from error
+    parser = _parser(recipe_type, terms, sections)
+    networks = _networks(recipe_type)
+    return parser, content, [_word(key, text, networks) for key, text in words]
+
+
+@contextmanager
+def _blaming(path: Path | None) -> Iterator[None]:
+    """Within it, what is wrong is wrong with a file."""
+    try:
+        yield
     except ValueError as error:
-        if chosen != written.get("trainer"):  # it comes from the command line
+        if path is None or isinstance(error, UntrustedCodeError):
             raise
         raise UnreadableFileError(f"{path} is no recipe: {error}") from error
-    terms = {name: str(term.get("term", name)) for name, term in content["terms"].items()}
-    return _parser(recipe_type, terms, sections), content, words
+
+
+def _recipe_type(chosen: object, trust: Trust) -> type[Recipe]:
+    """The keys of a recipe of some kind of training."""
+    if not isinstance(chosen, str):
+        raise ValueError(f"trainer must be a name, got {chosen!r}")
+    return TRAINERS.find(chosen, trust).recipe_type
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a recipe's values are checked by."""
+
+    recipe_type: type[Recipe]
+    terms: _Terms
+    sections: Sections
+    checker: Checker
+
+
+def _checked(known: _Known, content: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe whose values name no code that may not be run; class paths in full."""
+    check, networks = known.checker, _networks(known.recipe_type)
+    if _RECIPE in content:
+        raise ValueError(f"{_RECIPE} is no key of a recipe")
+    made = {}
+    for key, value in content.items():
+        if key == "terms":
+            made[key] = {
+                name: check.arguments(given, known.terms[name][1], f"{key}.{name}")
+                for name, given in value.items()
+            }
+        elif key in known.sections:
+            made[key] = check.arguments(_mapping(value, key), known.sections[key], key)
+        elif key in networks:
+            made[key] = check.spec(value, networks[key], key)
+        elif key in known.recipe_type.__dataclass_fields__:
+            made |= check.arguments({key: value}, known.recipe_type, "")
+        else:  # jsonargparse refuses the key, and does not look at its value
+            made[key] = value
+    return made
 
 
 def _with_overrides(
     content: dict[str, Any], overrides: Sequence[str], path: Path
-) -> tuple[dict[str, Any], list[str]]:
-    """A recipe with its trainer and terms overridden, and the other overrides.
+) -> tuple[dict[str, Any], list[tuple[str, str | None]]]:
+    """A recipe with its trainer and terms overridden, and the other overrides, keys and values.
 
     Trainer and terms have to be known before there can be a parser of their settings.
     """
     terms = _mapping(content.get("terms"), f"{path} is no recipe: terms")
     terms = {name: _mapping(given, name) for name, given in terms.items() if given is not None}
-    trainer, rest, words = {}, [], iter(overrides)
-    for word in words:
-        key, given, text = word.partition("=")
-        if key not in ("--terms", "--trainer") and not key.startswith("--terms."):
-            rest.append(word)
+    trainer: dict[str, Any] = {}
+    rest: list[tuple[str, str | None]] = []
+    for key, text in _pairs(overrides):
+        if key not in ("terms", "trainer") and not key.startswith("terms."):
+            rest.append((key, text))
             continue
-        value = text if given else next(words, None)
-        if value is None:
-            raise ValueError(f"{key} must have a value")
-        value = yaml.safe_load(value)
+        if text is None:
+            raise ValueError(f"--{key} must have a value")
+        value = parse_yaml(text)
         _, *names = key.split(".", 2)
-        if key == "--trainer":
-            trainer = {"trainer": value}
+        if key == "trainer":
+            trainer = {key: value}
         elif not names:
-            terms = {} if value is None else {**_mapping(value, key)}
+            terms = {} if value is None else _mapping(value, f"--{key}")
         elif len(names) == 1 and value is None:
             terms.pop(names[0], None)
         elif len(names) == 1:
-            terms[names[0]] = {**terms.get(names[0], {}), **_mapping(value, key)}
+            terms[names[0]] = {**terms.get(names[0], {}), **_mapping(value, f"--{key}")}
         else:
             terms[names[0]] = {**terms.get(names[0], {}), names[1]: value}
     return {**content, **trainer, "terms": terms}, rest
+
+
+def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:
+    """Key and value of overrides such as `--key=value` and `--key value`; None without a value."""
+    place = 0
+    while place < len(words):
+        key, given, text = words[place].partition("=")
+        place += 1
+        if not key.startswith("--"):
+            raise ValueError(f"settings of a recipe must be --KEY VALUE, got {key!r}")
+        if not given and place < len(words) and not words[place].startswith("--"):
+            given, text = "=", words[place]
+            place += 1
+        yield key[2:], text if given else None
+
+
+def _word(key: str, text: str | None, networks: Mapping[str, Any]) -> str:
+    """An override as a word for jsonargparse, which would take a class's name for a file's."""
+    if text is None:
+        return f"--{key}"
+    named = key in networks and not isinstance(value_of(text), dict)
+    return f"--{key}{'.class_path' if named else ''}={text}"
 
 
 def _mapping(value: Any, what: str) -> dict[str, Any]:

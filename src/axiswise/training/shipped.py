@@ -3,7 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
-import yaml
+from axiswise.support.reading import read_yaml
 
 _FOLDER = resources.files("axiswise") / "recipes"
 
@@ -16,10 +16,7 @@ def recipe_names() -> list[str]:
 
 def recipe_descriptions() -> dict[str, str]:
     """Name and description of each shipped recipe."""
-    return {
-        name: yaml.safe_load(recipe_path(name).read_text(encoding="utf-8"))["description"]
-        for name in recipe_names()
-    }
+    return {name: read_yaml(recipe_path(name))["description"] for name in recipe_names()}
 
 
 def recipe_path(recipe: str) -> Path:

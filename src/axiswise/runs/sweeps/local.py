@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources
+from axiswise.support.reading import read_bytes
 from axiswise.support.threads import cores
 
 _THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -206,7 +207,8 @@ def _crash(process: "subprocess.Popen[str]", run: PlannedRun) -> str:
     """Why a process ended without an answer."""
     status = process.returncode
     how = f"signal {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
-    lines = run.log.read_text(errors="replace").split("\n") if run.log.is_file() else []
+    text = read_bytes(run.log).decode(errors="replace") if run.log.is_file() else ""
+    lines = text.split("\n")
     last = [line.strip() for line in lines if line.strip()][-1:]
     return "; ".join([f"its process was ended by {how}", *last])
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from jsonargparse import ArgumentError
 
 from axiswise.data import FactorData
@@ -17,6 +16,8 @@ from axiswise.nets import Autoencoder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
+from axiswise.support.imports import Trust, UntrustedCodeError
+from axiswise.support.reading import parse_yaml
 from axiswise.training.recipe import Settings, read_keys, recipe_names, recipe_path
 from axiswise.training.trainer import start
 
@@ -70,7 +71,9 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
     )
 
 
-def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[PlannedRun]:
+def plan(
+    spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path, *, trust: bool = False
+) -> list[PlannedRun]:
     """List the runs of a sweep: recipes × list × grid × seeds, each once.
 
     Every config is parsed, and built once for all its seeds: an error in one is reported before
@@ -80,12 +83,14 @@ def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[
         spec: The sweep's YAML file, or a mapping of the same keys.
         out: Folder of the run folders, which are called NAME-DIGEST-seedS. The digest is of the
             config without what the weights do not depend on: description, source, evaluation.
+        trust: Whether code may be run that the sweep or its recipes name, and that is not ours.
 
     Returns:
         The runs, seeds in turn.
 
     Raises:
         FileNotFoundError: If there is no such file or recipe.
+        UntrustedCodeError: If code is named that may not be run.
         ValueError: On an unknown key or a value out of range; the message names the run.
         TypeError: If a key has a value of the wrong type.
     """
@@ -94,13 +99,13 @@ def plan(spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path) -> list[
     # For each folder, as two entries may come to the same config.
     runs: dict[Path, PlannedRun] = {}
     for recipe, overrides in _variants(sweep):
-        config, digest = _checked(recipe, overrides, sweep.metrics)
+        config, digest = _checked(recipe, overrides, sweep.metrics, Trust(files=trust))
         name = config.keys.name
         for seed in sweep.seeds:
             config.keys.seed = seed
             folder = out / f"{_plain(name)}-{digest}-seed{seed}"
             text = config.dump()
-            run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, text)
+            run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, text, trust)
             runs.setdefault(folder, run)
     return list(runs.values())
 
@@ -134,18 +139,21 @@ def _word(key: str, value: Any) -> str:
 
 
 def _checked(
-    recipe: str, overrides: tuple[str, ...], metrics: tuple[str, ...] | None
+    recipe: str, overrides: tuple[str, ...], metrics: tuple[str, ...] | None, trust: Trust
 ) -> tuple[Settings, str]:
     """A checked config, and its digest."""
     for word in overrides:
         if word.startswith(("--seed=", "--recipe=")):
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
     try:
-        config = read_settings(recipe_path(recipe), overrides)
-        _check(config, metrics or ())
+        config = read_settings(recipe_path(recipe), overrides, trust)
+        _check(config, metrics or (), trust)
+    except UntrustedCodeError as error:
+        words = " ".join([recipe, *overrides])
+        raise UntrustedCodeError(f"{words}: {error.what}", error.spec) from error
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
-    keys = yaml.safe_load(config.dump())
+    keys = parse_yaml(config.dump())
     kept = {key: value for key, value in keys.items() if key not in _NOT_IN_DIGEST}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return config, digest[:8]
@@ -160,13 +168,13 @@ class _Expected:
     protocol: EvaluationProtocol
 
 
-def _check(settings: Settings, metrics: tuple[str, ...]) -> None:
+def _check(settings: Settings, metrics: tuple[str, ...], trust: Trust) -> None:
     """Refuse a recipe whose networks do not fit, and scores that its runs do not have."""
     recipe, protocol = settings.build(), settings.section("evaluation")
     model, data = start(recipe).model, recipe.data
     protocol.check(model.latent_dim)
     sizes = data.factor_sizes if isinstance(data, FactorData) else None
-    check_names(_Expected(isinstance(model, Autoencoder), sizes, protocol), metrics)
+    check_names(_Expected(isinstance(model, Autoencoder), sizes, protocol), metrics, trust)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

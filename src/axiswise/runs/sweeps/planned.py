@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-import yaml
-
 from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.folder import RunFolder
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.files import write_atomically
+from axiswise.support.reading import parse_yaml, read_json
 
 State = Literal["finished", "there", "failed", "busy"]
 
@@ -30,11 +29,12 @@ class PlannedRun:
     metrics: tuple[str, ...] | None  # the usual ones if None, none if empty
     folder: Path  # OUT/NAME-DIGEST-seedS
     config: str  # resolved, YAML
+    trust: bool = False  # whether code that is not ours may be run, if the config names any
 
     @cached_property
     def settings(self) -> dict[str, Any]:
         """The resolved config, as nested dictionaries."""
-        return yaml.safe_load(self.config)  # type: ignore[no-any-return]
+        return parse_yaml(self.config)  # type: ignore[no-any-return]
 
     @property
     def files(self) -> RunFolder:
@@ -67,14 +67,14 @@ class PlannedRun:
         if self.metrics == ():
             return True
         try:
-            record = json.loads(self.record.read_text(encoding="utf-8"))
+            record = read_json(self.record)
             found = read_evaluation_file(self.files.evaluation)
             return (
                 set(self._wanted) <= set(record["metrics"])
                 and set(record["scores"]) <= set(found["scores"])
                 and _covers(found["protocol"], self.settings["evaluation"])
             )
-        except (OSError, UnreadableFileError, KeyError, TypeError, ValueError):
+        except (OSError, KeyError, TypeError, ValueError):
             return False
 
     @property

@@ -11,6 +11,7 @@ from axiswise.runs.sweeps.plan import plan, read_sweep
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, SweepProgress
 from axiswise.runs.sweeps.run_all import OnProgress, run_all
 from axiswise.runs.table import TABLE, TableRow, write_table
+from axiswise.support.checks import check_folder_name
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.stops import TrainingStoppedError
 
@@ -29,15 +30,21 @@ def sweep(
     workers: int | None = None,
     engine: Literal["local", "ray"] = "local",
     bars: Bars = no_sweep_bars,
+    *,
+    trust: bool = False,
 ) -> Path:
     """Train and score the missing runs of a sweep's file, and return the path of their table.
 
     `out` is runs/NAME after the file's if None; `workers` and `engine` are those of `run_all`. The
-    table is written too when runs failed (a TrainingStoppedError) or after Ctrl-C.
+    table is written too when runs failed (a TrainingStoppedError) or after Ctrl-C. With `trust`,
+    code that the file or its recipes name is run.
     """
     settings = read_sweep(file)
-    folder = Path("runs") / Path(file).stem if out is None else Path(out)
-    runs = plan(settings, folder)
+    name = Path(file).stem
+    if out is None:
+        check_folder_name("the name of FILE", name)
+    folder = Path("runs") / name if out is None else Path(out)
+    runs = plan(settings, folder, trust=trust)
     outcomes: Sequence[Outcome] = ()
 
     def note(progress: SweepProgress) -> None:

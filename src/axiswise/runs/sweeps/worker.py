@@ -20,6 +20,8 @@ from axiswise.runs.sweeps.planned import PlannedRun, State
 from axiswise.support.threads import share_cores
 from axiswise.training.stops import InterruptedRunError
 
+_TRUST = "--trust"
+
 
 def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> None:
     """Train a run from its newest checkpoint on, and score it, if that is not done yet.
@@ -40,11 +42,11 @@ def _train(run: PlannedRun) -> None:
     from axiswise.support.files import remove_unfinished, write_atomically
 
     if run.files.config.is_file():
-        resume_run(str(run.folder))
+        resume_run(str(run.folder), trust=run.trust)
         return
     remove_unfinished(run.files.config)  # after a crash in its first moment
     write_atomically(run.start, run.config.encode())
-    train_recipe(str(run.start), [], str(run.folder))
+    train_recipe(str(run.start), [], str(run.folder), trust=run.trust)
 
 
 def _evaluate(run: PlannedRun) -> None:
@@ -54,7 +56,7 @@ def _evaluate(run: PlannedRun) -> None:
 
     # The folder's own config may be of an earlier sweep with another protocol.
     protocol = EvaluationProtocol(**run.settings["evaluation"])
-    found = replace(load_run(run.folder), protocol=protocol)
+    found = replace(load_run(run.folder, trust=run.trust), protocol=protocol)
     run.write_record(evaluate_run(found, run.metrics)["scores"])
 
 
@@ -62,16 +64,16 @@ def main() -> int:
     """Answer until the input ends.
 
     Fabric starts further processes, with the same words, for a run on several devices: these have
-    a word, the run's folder, and help.
+    the run's folder as a word, and whether to trust it, and help.
     """
     share_cores()
     if len(sys.argv) > 1:
-        return _help(sys.argv[1])
+        return _help(sys.argv[1], trust=_TRUST in sys.argv[2:])
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as answers:
         ended = threading.Event()
         for line in _lines(ended):
             run = PlannedRun.from_json(line)
-            sys.argv[1:] = [str(run.folder)]
+            sys.argv[1:] = [str(run.folder), *([_TRUST] if run.trust else [])]
             state, reason = _attempt(run, ended.is_set)
             # What is left of an error, or of a group of processes, must not meet another run.
             last = state == "failed" or run.settings["devices"] > 1
@@ -82,12 +84,12 @@ def main() -> int:
     return 0
 
 
-def _help(folder: str) -> int:
+def _help(folder: str, *, trust: bool) -> int:
     """Take part in a run; the process that is helped reports errors."""
     from axiswise.runs.train import resume_run
 
     try:
-        resume_run(folder)
+        resume_run(folder, trust=trust)
     except Exception:
         return 1
     return 0
