@@ -237,5 +237,5 @@ def _defaults(cls: Any) -> dict[str, type]:
     """The classes of what an argument is if it is not given."""
     if not dataclasses.is_dataclass(cls):
         return {}
-    made = {field.name: field.default_factory for field in dataclasses.fields(cls)}
+    made: dict[str, Any] = {field.name: field.default_factory for field in dataclasses.fields(cls)}
     return {name: kind for name, kind in made.items() if isinstance(kind, type)}
