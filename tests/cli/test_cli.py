@@ -5,11 +5,16 @@ import json
 import os
 import re
 import shutil
+import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from axiswise.cli import main
 from axiswise.nets import ConvVAE
@@ -23,7 +28,7 @@ def assert_refused(capsys: Capture, words: list[str], *phrases: str, status: int
     capsys.readouterr()
     assert main(words) == status
     output, errors = capsys.readouterr()
-    bars = ("training", "codes", "local scores", "pictures", "Jacobian")
+    bars = ("data", "training", "codes", "local scores", "pictures", "Jacobian")
     lines = [line for line in errors.splitlines() if line and not line.startswith(bars)]
     assert len(lines) == 1, errors
     assert lines[0].startswith("axiswise: error: ")
@@ -55,8 +60,6 @@ def test_a_run_from_training_to_report(tiny_recipe: Path, tmp_path: Path, capsys
 
 
 def test_one_s_own_images_with_no_code(tmp_path: Path, capsys: Capture) -> None:
-    from PIL import Image
-
     images = tmp_path / "images"
     images.mkdir()
     rng = torch.Generator().manual_seed(0)
@@ -105,6 +108,47 @@ def test_help_on_a_recipe_lists_its_keys(capsys: Capture) -> None:
         assert key in output
     assert main(["train", "three-dots-demo", "--objective.help", "AnnealedVAE"]) == 0
     assert "--objective.gamma" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3), (100, 100), (64, 48, 3), (40, 40, 1)])
+def test_images_of_any_size_train_once_the_named_option_is_given(
+    shape: tuple[int, ...], tmp_path: Path, capsys: Capture
+) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (6, *shape), dtype=np.uint8)
+    np.savez(tmp_path / "own.npz", images=images)
+    data = f"--data axiswise.data.NpzImages --data.path {tmp_path / 'own.npz'} --batch_size 2"
+    short = "--steps 1 --terms.jl1 null --model.latent_dim 2 --accelerator cpu"
+    words = ["train", "image-folder-jl1", *data.split(), *short.split()]
+    own = [*words, "--data.size", "null", "--data.channels", "null", "--out"]
+    height, width = shape[:2]
+    said = f"{height} × {width} pixels", "--data.size 64"
+    assert_refused(capsys, [*own, str(tmp_path / "refused")], *said)
+    assert not (tmp_path / "refused").exists()
+    assert main([*words, "--out", str(tmp_path / "run")]) == 0  # the recipe's size and channels
+    assert ConvVAE.from_pretrained(tmp_path / "run").channels == 3
+    assert main([*own, str(tmp_path / "own"), "--data.size", "64"]) == 0
+    assert ConvVAE.from_pretrained(tmp_path / "own").channels == (3 if shape[2:] == (3,) else 1)
+
+
+def test_a_warning_is_one_line(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def show(*warning: Any) -> None:
+        sys.stderr.write(warnings.formatwarning(*warning[:4]))  # as Python does outside of pytest
+
+    for number in range(2):
+        Image.fromarray(np.full((8, 8), 4095 * number, np.uint16)).save(tmp_path / f"{number}.png")
+    (tmp_path / "c.heic").write_bytes(b"")
+    words = f"--data.path {tmp_path} --out {tmp_path / 'run'} --steps 1 --batch_size 2"
+    short = "--data.size 16 --model.hidden [4] --model.latent_dim 2 --accelerator cpu"
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        monkeypatch.setattr(warnings, "showwarning", show)
+        assert main(["train", "image-folder-jl1", *words.split(), *short.split()]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert [line for line in lines if 'value_range "[0, 4095]"' in line and "warning: " in line]
+    assert [line for line in lines if "skipped 1 of 3 image files" in line]
+    assert not [line for line in lines if ".py:" in line]
 
 
 # ---------------------------------------------------------------- words that are wrong

@@ -1,21 +1,33 @@
 """Downloads against a server that does all that servers and networks do."""
 
 import hashlib
+import io
 import random
 import re
+import signal
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPMessage
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request
 
 import pytest
 
-from axiswise.data.download import DownloadError, default_data_dir, fetch
+from axiswise.data.download import DownloadError, _Redirected, default_data_dir, fetch
 
 CONTENT = random.Random(0).randbytes(1_000_000)
 CHECKSUM = hashlib.sha256(CONTENT).hexdigest()
+FOREIGN = {
+    "another offset": "bytes 500000-899999/1000000",
+    "another end": "bytes 600000-899999/1000000",
+    "another length": "bytes 600000-999998/999999",
+    "no range": "pages 1-2",
+}
 PAGE = b"<!DOCTYPE html><title>Sign in to the guest network</title>"
 
 
@@ -27,6 +39,7 @@ class Server(ThreadingHTTPServer):
         self.plan: list[str] = []
         self.ranges: list[str | None] = []  # what each request asked for
         self.sent = 0  # bytes of bodies
+        self.place = ""  # where a redirection leads
 
     @property
     def url(self) -> str:
@@ -58,6 +71,22 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, b"something else", kind)
         if step == "cut, of no announced size":
             return self.answer(200, CONTENT[:500_000], kind, size=None)
+        if step == "redirected":
+            self.send_response(302)
+            self.send_header("Location", self.server.place)
+            return self.end_headers()
+        if step == "endless":
+            return self.stream(lambda: b"x" * 100_000)
+        if step == "in chunks":
+            return self.stream(iter([CONTENT[:400_000], CONTENT[400_000:], b""]).__next__)
+        if step in FOREIGN:
+            return self.answer(206, CONTENT[-400_000:], kind, part=FOREIGN[step])
+        if step == "odd status":
+            return self.answer(203, CONTENT, kind)
+        if step == "changed":
+            return self.send_error(412, "Precondition Failed")
+        if step == "beyond":
+            return self.answer(416, b"", kind, part="bytes */500")
         start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
         if start >= len(CONTENT):
             return self.send_error(416, "Range Not Satisfiable")
@@ -65,7 +94,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(200, CONTENT, kind)
         rest = CONTENT[start:]
         part = rest if step == "well" else rest[: len(rest) // 2]
-        self.answer(206 if asked else 200, part, kind, size=len(rest))
+        said = f"bytes {start}-{len(CONTENT) - 1}/{len(CONTENT)}" if asked else None
+        self.answer(206 if asked else 200, part, kind, size=len(rest), part=said)
         if step == "reset":
             self.wfile.flush()
             linger = struct.pack("ii", 1, 0)
@@ -73,9 +103,25 @@ class Handler(BaseHTTPRequestHandler):
             self.connection.close()
         return None
 
-    def answer(self, status: int, body: bytes, kind: str, size: int | None = -1) -> None:
+    def stream(self, more: Callable[[], bytes]) -> None:
+        """Chunk after chunk, until an empty one, or until the client has enough."""
+        self.protocol_version = "HTTP/1.1"
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+        with suppress(OSError):
+            while chunk := more():
+                self.wfile.write(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
+            self.wfile.write(b"0\r\n\r\n")
+
+    def answer(
+        self, status: int, body: bytes, kind: str, size: int | None = -1, part: str | None = None
+    ) -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
+        if part is not None:
+            self.send_header("Content-Range", part)
         if size is not None:
             self.send_header("Content-Length", str(len(body) if size == -1 else size))
         self.end_headers()
@@ -352,3 +398,135 @@ def test_the_data_folder_follows_the_environment(
     monkeypatch.delenv("AXISWISE_DATA")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert default_data_dir() == tmp_path / ".cache" / "axiswise"
+
+
+@pytest.mark.parametrize("step", [*FOREIGN, "changed", "beyond"])
+@pytest.mark.parametrize("checksum", [CHECKSUM, None])
+def test_a_part_that_does_not_fit_has_the_file_fetched_anew(
+    tmp_path: Path, server: Server, step: str, checksum: str | None
+) -> None:
+    (tmp_path / "file.npz.part").write_bytes(b"?" * 600_000)
+    server.plan = [step]
+    fetch(server.url, tmp_path / "file.npz", sha256=checksum)
+    check(tmp_path)
+    assert server.ranges == ["bytes=600000-", None]
+
+
+@pytest.mark.parametrize("step", FOREIGN)
+def test_a_part_that_nobody_asked_for_is_refused(tmp_path: Path, server: Server, step: str) -> None:
+    server.plan = [step, step]
+    with pytest.raises(DownloadError, match="another part of the file"):
+        fetch(server.url, tmp_path / "file.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_whole_part_without_a_checksum_counts_only_if_the_server_says_its_length(
+    tmp_path: Path, server: Server
+) -> None:
+    (tmp_path / "file.npz.part").write_bytes(CONTENT)
+    fetch(server.url, tmp_path / "file.npz")  # the server says nothing of it
+    check(tmp_path)
+    assert server.ranges == ["bytes=1000000-", None]
+
+
+@pytest.mark.parametrize("checksum", [CHECKSUM, None])
+def test_no_more_comes_than_the_file_has_at_most(
+    tmp_path: Path, server: Server, checksum: str | None
+) -> None:
+    server.plan = ["endless", "endless"]
+    with pytest.raises(
+        DownloadError, match="more than 2000000 bytes came, which the file has at m"
+    ):
+        fetch(server.url, tmp_path / "file.npz", sha256=checksum, most=2_000_000)
+    with pytest.raises(DownloadError, match="announces 1000000 bytes, but the file has 999999 at"):
+        fetch(server.url, tmp_path / "file.npz", sha256=checksum, most=999_999)
+    assert list(tmp_path.iterdir()) == []
+    assert server.sent <= 2_000_000
+
+
+def test_a_part_of_more_than_the_file_has_is_thrown_away(tmp_path: Path, server: Server) -> None:
+    (tmp_path / "file.npz.part").write_bytes(b"?" * 1_500_000)
+    fetch(server.url, tmp_path / "file.npz", most=1_200_000)
+    check(tmp_path)
+
+
+def test_without_length_and_checksum_a_file_must_come_in_chunks(
+    tmp_path: Path, server: Server
+) -> None:
+    server.plan = ["cut, of no announced size"] * 2
+    with pytest.raises(DownloadError, match="does not say how long the file is"):
+        fetch(server.url, tmp_path / "file.npz")
+    assert list(tmp_path.iterdir()) == []
+    server.plan = ["in chunks"]
+    fetch(server.url, tmp_path / "file.npz")
+    check(tmp_path)
+
+
+def test_an_answer_that_is_neither_all_nor_a_part_is_refused(
+    tmp_path: Path, server: Server
+) -> None:
+    server.plan = ["odd status", "odd status"]
+    with pytest.raises(DownloadError, match="the server answers 203"):
+        fetch(server.url, tmp_path / "file.npz")
+
+
+def test_redirections_are_followed_to_http_alone(tmp_path: Path, server: Server) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"mine")
+    folder = tmp_path / "data"
+    for place in (secret.as_uri(), "ftp://127.0.0.1:9/file", "data:,mine", "gopher://127.0.0.1:9/"):
+        server.plan, server.place = ["redirected"], place
+        with pytest.raises(DownloadError, match=r"the server answers 302 .*edirection"):
+            fetch(server.url, folder / "file.npz")
+        assert list(folder.iterdir()) == []
+    server.plan, server.place = ["redirected"], server.url
+    fetch(server.url, folder / "file.npz", sha256=CHECKSUM)
+    check(folder)
+
+
+def test_a_secure_address_leads_to_no_other() -> None:
+    secure = Request("https://example.org/file", headers={"Range": "bytes=5-"})
+    follow = _Redirected().redirect_request
+    arguments = io.BytesIO(b""), 302, "Found", HTTPMessage()
+    with pytest.raises(HTTPError, match=r"redirection to http:.*, which is refused"):
+        follow(secure, *arguments, "http://example.org/file")
+    followed = follow(secure, *arguments, "https://example.org/other")
+    assert followed is not None
+    assert (followed.full_url, followed.headers) == ("https://example.org/other", secure.headers)
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x", "/etc/x"])
+def test_other_addresses_are_refused(tmp_path: Path, url: str) -> None:
+    with pytest.raises(DownloadError, match="the address must begin with https:// or http://"):
+        fetch(url, tmp_path / "file.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_checksum_shows_its_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("axiswise.data.download._HASHED", 400_000)
+    (tmp_path / "file.npz").write_bytes(CONTENT)
+    shown = list[tuple[int, int | None]]()
+    fetch(
+        "http://nowhere.invalid",
+        tmp_path / "file.npz",
+        sha256=CHECKSUM,
+        progress=lambda *done: shown.append(done),
+    )
+    assert shown == [(400_000, 1_000_000), (800_000, 1_000_000), (1_000_000, 1_000_000)]
+
+
+def test_a_full_disk_is_named_and_the_part_kept(tmp_path: Path, server: Server) -> None:
+    """A file of a limited size stands in for a disk: its writes fail just so."""
+    resource = pytest.importorskip("resource")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"File too large.*file\.npz\.part"):
+            fetch(server.url, tmp_path / "file.npz", sha256=CHECKSUM)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["file.npz.part"]
+    fetch(server.url, tmp_path / "file.npz", sha256=CHECKSUM)
+    check(tmp_path)

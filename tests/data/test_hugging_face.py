@@ -15,6 +15,7 @@ from PIL import Image
 from axiswise.data import HuggingFaceImages, ImageSource, indexed
 
 datasets = pytest.importorskip("datasets")
+parquet = pytest.importorskip("pyarrow.parquet")
 
 
 @pytest.fixture(autouse=True)
@@ -82,8 +83,75 @@ def test_data_that_are_not_there_are_named_with_two_ways(tmp_path: Path) -> None
 
 
 def test_an_unknown_split_is_named(folder: Path) -> None:
-    with pytest.raises(OSError, match="split 'test'"):
+    with pytest.raises(ValueError, match=r"split must be one that .* has, got 'test': .*train"):
         HuggingFaceImages(str(folder), "test", "photo").load()
+
+
+def write(folder: Path, rows: list[Any], kind: Any = None) -> str:
+    folder.mkdir()
+    features = datasets.Features(
+        {"image": kind or datasets.Image(), "label": datasets.Value("int64")}
+    )
+    table = {"image": rows, "label": list(range(len(rows)))}
+    # The own writer of `datasets` would look for the files at the paths.
+    parquet.write_table(
+        datasets.Dataset.from_dict(table, features).data.table, folder / "train.parquet"
+    )
+    return str(folder)
+
+
+def test_rows_without_an_image_that_can_be_read_are_left_out_and_named(tmp_path: Path) -> None:
+    here = tmp_path / "here.png"
+    Image.new("RGB", (4, 9), "white").save(here)
+    odd = [
+        None,
+        {"bytes": b"xx", "path": None},
+        {"bytes": None, "path": "https://nowhere.invalid/a.png"},
+        {"bytes": None, "path": "/no/where.png"},
+        {"bytes": None, "path": str(here)},
+    ]
+    rows = [png(np.full((8, 8), 200, np.uint8)), *odd, png(np.full((5, 7, 3), 100, np.uint8))]
+    data = HuggingFaceImages(write(tmp_path / "odd", rows), size=4)
+    message = (
+        r"skipped 4 of 7 rows .*row 1 \(ValueError: it has no image\); row 2 \(ValueError: its bytes "
+        r".*; row 3 .*row 4 "
+    )
+    with pytest.warns(UserWarning, match=message):
+        images = data.load()
+    assert images[:, 0, 0, 0].tolist() == [200, 255, 100]
+    assert [row for row, _ in data.skipped] == [1, 2, 3, 4]
+    nothing = HuggingFaceImages(write(tmp_path / "none", [None, None]), size=4)
+    with pytest.raises(
+        ValueError, match=r"not one of its 2 rows .* the first: ValueError: it has no"
+    ):
+        nothing.load()
+
+
+def test_bytes_and_paths_without_the_kind_image_are_images_too(tmp_path: Path) -> None:
+    kind = {"bytes": datasets.Value("binary"), "path": datasets.Value("string")}
+    name = write(tmp_path / "plain", [png(np.full((8, 8), 200, np.uint8))], kind)
+    assert (HuggingFaceImages(name, size=4).load() == 200).all()
+
+
+def test_deep_images_share_a_range_and_upright_ones_are_turned(tmp_path: Path) -> None:
+    deep = [png(np.full((8, 8), value, np.uint16)) for value in (4095, 1365)]
+    data = HuggingFaceImages(write(tmp_path / "deep", deep), size=4, channels=1)
+    with pytest.warns(UserWarning, match="4095 as white"):
+        assert data.load()[:, 0, 0, 0].tolist() == [255, 85]
+    assert data.settled() == {"value_range": [0, 4095]}
+    file, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 3
+    half = np.repeat(np.array([[0], [255]], np.uint8), 8, axis=1).repeat(4, axis=0)
+    Image.fromarray(half).save(file, "PNG", exif=exif)
+    turned = write(tmp_path / "turned", [{"bytes": file.getvalue(), "path": None}])
+    image = HuggingFaceImages(turned, size=8, channels=1).load()[0, 0]
+    assert np.array_equal(image, half[::-1])
+
+
+def test_damaged_tables_are_errors_of_the_name(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 no table")
+    with pytest.raises(OSError, match=r"name .*, split 'train': no such data"):
+        HuggingFaceImages(str(tmp_path)).load()
 
 
 def test_without_the_package_the_error_has_the_pip_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -35,26 +35,48 @@ def read_one(path: Path, size: int, channels: int) -> Tensor:
     return images[0]
 
 
-def test_finds_png_and_jpeg_in_any_case_and_any_depth_in_order(tmp_path: Path) -> None:
-    names = ["A.PNG", "b.jpg", "c/d.JPEG", "c/e/f.Png"]
+FORMATS = {
+    "jfif": "JPEG",
+    "tif": "TIFF",
+    "tiff": "TIFF",
+    "webp": "WEBP",
+    "gif": "GIF",
+    "bmp": "BMP",
+}
+
+
+def test_finds_images_in_any_case_and_any_depth_in_order(tmp_path: Path) -> None:
+    names = ["A.PNG", "b.jpg", "c/d.JPEG", "c/e/f.Png", "g.ppm", *(f"h.{end}" for end in FORMATS)]
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        picture().save(tmp_path / name)
-    picture().save(tmp_path / "ignored.bmp")
+        picture().save(tmp_path / name, FORMATS.get(name.partition(".")[2]))
     (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / "folder.png").mkdir()
     folder = ImageFolder(tmp_path, size=8)
     assert folder.files == sorted(tmp_path / name for name in names)
-    assert len(folder) == 4
+    assert len(folder) == len(names)
     assert folder.skipped == []
 
 
-def test_hidden_files_and_folders_are_passed_over(tmp_path: Path) -> None:
+def test_what_is_passed_over_is_counted_and_named_in_one_sentence(tmp_path: Path) -> None:
     picture().save(tmp_path / "seen.png")
     for name in [".hidden.png", "._seen.png", ".thumbnails/small.png", "a/.b/c/d.png"]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         picture().save(tmp_path / name)
-    assert ImageFolder(tmp_path).files == [tmp_path / "seen.png"]
+    (tmp_path / "photo.heic").write_bytes(b"")
+    (tmp_path / "empty.png").write_bytes(b"")
+    folder = ImageFolder(tmp_path)
+    assert folder.files == [tmp_path / "empty.png", tmp_path / "seen.png"]
+    assert len(folder.skipped) == 5
+    message = (
+        r"skipped 6 of 7 image files: 1 damaged, 4 hidden, 1 of a format that is not read: .*; "
+    )
+    with pytest.warns(UserWarning, match=message) as caught:
+        assert len(folder) == 1
+    assert len(caught) == 1
+    for file, reason in folder.skipped:
+        assert f"{file} ({reason})" in str(caught[0].message)
+    assert len(folder.skipped) == 6
 
 
 def test_a_hidden_folder_can_be_asked_for(tmp_path: Path) -> None:
@@ -238,12 +260,14 @@ def test_the_warning_stays_short_however_many_files_are_damaged(tmp_path: Path) 
     assert len(folder.skipped) == 25
 
 
-def test_a_file_of_another_format_under_a_png_name_is_skipped(tmp_path: Path) -> None:
+def test_files_are_read_by_their_content_whatever_their_names_say(tmp_path: Path) -> None:
     picture().save(tmp_path / "a.png")
-    picture().save(tmp_path / "b.png", format="GIF")
-    folder = ImageFolder(tmp_path)
-    with pytest.warns(UserWarning, match=r"b\.png"):
-        assert len(folder) == 1
+    picture().save(tmp_path / "b.png", format="WEBP", lossless=True)
+    images = ImageFolder(tmp_path).load()
+    assert torch.equal(images[0], images[1])
+    Image.new("RGB", (8, 8)).save(tmp_path / "c.png", format="PCX")
+    with pytest.warns(UserWarning, match=r"c\.png \(UnidentifiedImageError"):
+        assert len(ImageFolder(tmp_path)) == 2
 
 
 def test_a_file_that_vanishes_before_it_is_read_is_skipped(tmp_path: Path) -> None:
@@ -264,9 +288,17 @@ def test_a_folder_with_no_readable_image_is_an_error_that_gives_a_reason(tmp_pat
 
 def test_an_empty_folder_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "text.txt").write_text("no image")
-    with pytest.raises(ValueError, match=r"path .* contains no image.* PNG or JPEG") as caught:
+    with pytest.raises(ValueError, match=r"path .* contains no image.*\.png, .*\.jpg, ") as caught:
         ImageFolder(tmp_path)
     assert str(tmp_path) in str(caught.value)
+
+
+def test_a_folder_of_files_that_are_not_read_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "a.heic").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"no image, .* but for .*a\.heic \(of a format that is not"
+    ):
+        ImageFolder(tmp_path)
 
 
 def test_a_missing_folder_is_refused_by_name(tmp_path: Path) -> None:
@@ -452,6 +484,19 @@ def test_with_flip_half_of_the_images_drawn_are_mirrored(tmp_path: Path) -> None
         folder.render(torch.tensor([6]))
     with pytest.raises(ValueError, match=r"index must be in 0 \.\.\. 2, got values from 3 to 3"):
         plain.render(torch.tensor([3]))
+
+
+def test_a_range_of_values_is_described_and_checked(tmp_path: Path) -> None:
+    picture().save(tmp_path / "a.png")
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--data", type=ImageSource)
+    words = ["--data", "axiswise.data.ImageFolder", "--data.path", str(tmp_path)]
+    folder = parser.instantiate(parser.parse_args([*words, "--data.value_range", "[0, 127]"])).data
+    assert repr(folder).endswith("size=64, channels=3, value_range=(0.0, 127.0))")
+    with pytest.warns(UserWarning, match=r"value_range, 0 to 127, is cut off"):
+        assert folder.load().max() == 255
+    with pytest.raises(ValueError, match=r"value_range must be .* got \(3, 2\)"):
+        ImageFolder(tmp_path, value_range=(3, 2))
 
 
 def test_crop_and_flip_are_described_and_checked(tmp_path: Path) -> None:

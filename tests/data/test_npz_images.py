@@ -1,6 +1,7 @@
 """Images from .npz files: layouts, types, factors, and what is refused."""
 
 import pickle
+import warnings
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import jsonargparse
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageOps
 
 from axiswise.data import FactorData, ImageSource, NpzFactorData, NpzImages, indexed
 from axiswise.support.files import UnreadableFileError
@@ -73,14 +75,21 @@ def test_images_are_read_at_first_use_and_not_pickled(path: Path) -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
-    "no images": ({"imgs": RGB}, "must be an .npz file with an array `images`"),
-    "integers": ({"images": RGB.astype(np.int32)}, "uint8 or floating numbers, got int32"),
     "two channels": ({"images": RGB[..., :2]}, r"got uint8 of shape \(12, 6, 4, 2\)"),
+    "four channels": ({"images": np.zeros((2, 6, 4, 4))}, r"got float64 of shape \(2, 6, 4, 4\)"),
+    "flat": ({"images": np.zeros((2, 784))}, r"\(image, height, width\), .*got float64 of shape"),
     "none": ({"images": RGB[:0]}, r"got uint8 of shape \(0, 6, 4, 3\)"),
     "one image": ({"images": RGB[0, ..., 0]}, r"got uint8 of shape \(6, 4\)"),
-    "objects": ({"images": np.array([None, {}])}, "got object"),
-    "bright": ({"images": RGB[..., 0] / 100.0}, r"must lie in \[0, 1\], got values from 0"),
-    "nan": ({"images": np.full((2, 4, 4), np.nan)}, r"must lie in \[0, 1\], got values from nan"),
+    "one image in colour": ({"images": RGB[0]}, r"got uint8 of shape \(6, 4, 3\)"),
+    "objects": ({"images": np.array([None, {}])}, "got object .*pickled objects, .* never loaded"),
+    "complex": ({"images": np.zeros((2, 6, 4), complex)}, "got complex128"),
+    "bright": ({"images": RGB[..., 0] / 100.0}, r"from 0 to .* value_range must be given"),
+    "nan": ({"images": np.full((2, 4, 4), np.nan)}, "must be finite, got values from nan"),
+    "nothing": ({"labels": np.zeros(9)}, r"array must be one .*there are: labels \(9,\) float64"),
+    "several": (
+        {"x_train": RGB, "data": RGB, "y": np.zeros(12)},
+        r"--data\.array NAME.* x_train \(12, 6, 4, 3\) uint8; data .*; y \(12,\) float64",
+    ),
 }
 
 
@@ -115,7 +124,7 @@ def test_other_files_and_arguments_are_refused(path: Path, monkeypatch: pytest.M
     with pytest.raises(FileNotFoundError):
         NpzImages(path)
     path.write_bytes(b"something else")
-    with pytest.raises(UnreadableFileError, match=r"must be an \.npz file"):
+    with pytest.raises(UnreadableFileError, match=r"must be an \.npz or \.npy file"):
         NpzImages(path)
     np.savez(path, images=RGB, factors=ROWS)
     with pytest.raises(ValueError, match="a name for each of 3 factors, got 1"):
@@ -137,3 +146,98 @@ def test_is_named_on_the_command_line(path: Path) -> None:
     words = ["--data", "axiswise.data.NpzFactorData", "--data.path", str(path)]
     data = parser.instantiate(parser.parse_args(words)).data
     assert repr(data) == f"NpzFactorData({str(path)!r})"
+
+
+@pytest.mark.parametrize("name", ["imgs", "x_train", "train_images", "arr_0", "X", "anything"])
+def test_the_only_array_that_can_be_meant_is_taken_aloud(name: str, path: Path) -> None:
+    arrays: dict[str, Any] = {name: RGB, "y_train": np.zeros(12, int), "other": RGB[0]}
+    np.savez(path, allow_pickle=True, names=np.array([{}]), **arrays)
+    data = NpzImages(path)
+    with pytest.warns(UserWarning, match=rf"from the array {name}; .*--data\.array {name}"):
+        images = data.load()
+    assert data.settled() == {"array": name, "value_range": [0, 255]}
+    assert torch.equal(NpzImages(path, array=name).load(), images)
+    assert repr(NpzImages(path, array=name)) == f"NpzImages({str(path)!r}, array={name!r})"
+
+
+def test_training_images_go_before_others_and_a_wrong_name_is_refused(path: Path) -> None:
+    np.savez(path, x_train=RGB, x_test=RGB[:3], val_images=RGB[:2])
+    with pytest.warns(UserWarning, match="from the array x_train"):
+        assert len(NpzImages(path)) == 12
+    assert len(NpzImages(path, array="x_test")) == 3
+    with pytest.raises(UnreadableFileError, match=r"got 'x'; there are: x_train .*val_images \("):
+        NpzImages(path, array="x")
+    with pytest.raises(UnreadableFileError, match=r"x_valid.* there are"):
+        NpzImages(path, array="x_valid")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("layout", ["nhwc", "nchw", "nhw"])
+def test_a_single_array_in_any_layout_and_order(order: Any, layout: str, path: Path) -> None:
+    images = {"nhwc": RGB, "nchw": np.moveaxis(RGB, 3, 1), "nhw": RGB[..., 0]}[layout]
+    path = path.with_suffix(".npy")
+    np.save(path, np.array(images, order=order))
+    data = NpzImages(path)
+    expected = RGB[..., :1] if layout == "nhw" else RGB
+    assert np.array_equal(data.load(), np.moveaxis(expected, 3, 1))
+    assert data.settled() == {"value_range": [0, 255]}
+    with pytest.raises(UnreadableFileError, match=r"must be None for an \.npy file.* got 'images'"):
+        NpzImages(path, array="images")
+
+
+def test_a_shape_that_can_be_read_in_two_ways_is_read_aloud(path: Path) -> None:
+    np.savez(path, images=np.full((5, 3, 8, 1), 200, np.uint8))
+    data = NpzImages(path)
+    assert data.shape == (1, 3, 8)
+    with pytest.warns(UserWarning, match=r"\(5, 3, 8, 1\) is taken for \(image, height, width, ch"):
+        data.load()
+
+
+def test_zeros_and_ones_become_black_and_white(path: Path) -> None:
+    mask = (RGB[..., 0] > 127).astype(np.uint8)
+    np.savez(path, images=mask, truth=mask > 0)
+    with pytest.warns(UserWarning, match="0 counts as black and 1 as white"):
+        images = NpzImages(path).load()
+    assert np.array_equal(images[:, 0], mask * 255)
+    assert torch.equal(NpzImages(path, array="truth").load(), images)
+    assert NpzImages(path, value_range=(0, 255)).load().max() == 1
+
+
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
+@pytest.mark.parametrize("kind", ["<u2", ">u2", "<i4", "<i8"])
+def test_deep_images_are_scaled_by_their_bits(bits: int, kind: str, path: Path) -> None:
+    white = 2**bits - 1
+    values = np.linspace(0, white, 256).reshape(2, 16, 8).astype(kind)
+    np.savez(path, images=values)
+    data = NpzImages(path)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        images = data.load()[:, 0].numpy()
+    assert len(caught) == (bits < 16)
+    assert np.abs(images - values.astype(float) / white * 255).max() <= 0.5
+    assert data.settled() == {"array": "images", "value_range": [0, white]}
+
+
+def test_images_are_resized_and_turned_grey_or_rgb_as_pillow_does(path: Path) -> None:
+    np.savez(path, images=RGB)
+    whole = [Image.fromarray(image) for image in RGB]
+    grey = np.stack([np.array(image.convert("L")) for image in whole])
+    assert np.array_equal(NpzImages(path, channels=1).load()[:, 0], grey)
+    data = NpzImages(path, size=8, channels=1)
+    assert data.shape == (1, 8, 8)
+    fitted = [ImageOps.fit(image.convert("L"), (8, 8), Image.Resampling.BICUBIC) for image in whole]
+    assert np.array_equal(data.load()[:, 0], np.stack([np.array(image) for image in fitted]))
+    np.savez(path, images=RGB[..., 0])
+    filled = NpzImages(path, channels=3).load()
+    assert np.array_equal(filled, RGB[:, None, :, :, 0].repeat(3, axis=1))
+    for wrong in ({"size": 0}, {"channels": 2}):
+        with pytest.raises(ValueError, match=f"{next(iter(wrong))} must be"):
+            NpzImages(path, **wrong)  # type: ignore[arg-type]
+
+
+def test_a_file_that_has_changed_since_is_refused(path: Path) -> None:
+    np.savez(path, images=RGB)
+    data = NpzImages(path)
+    np.savez(path, images=RGB[:5])
+    with pytest.raises(UnreadableFileError, match="it has changed"):
+        data.load()

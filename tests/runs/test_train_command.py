@@ -4,6 +4,7 @@ import shutil
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from axiswise.cli import main
 from axiswise.nets import VAE, ConvVAE
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import load_run
 from axiswise.runs.train import is_helper, resume_run, train_recipe
 
 
@@ -270,3 +272,35 @@ def test_a_resumed_gan_ends_as_if_nothing_had_been(trained_gan: Path, tmp_path: 
     ours, theirs = (RunFolder(path).read_metrics() for path in (folder, trained_gan))
     assert ours.keys() == theirs.keys()
     assert all(ours[name] == theirs[name] for name in ours if name != "images_per_second")
+
+
+def test_a_run_keeps_the_range_of_values_that_its_images_decided(
+    tiny_recipe: Path, tmp_path: Path
+) -> None:
+    """Folders and arrays that have changed by the time of `evaluate` are read as in training."""
+    path = tmp_path / "deep.npz"
+    images = np.linspace(0, 4095, 5 * 16 * 16).reshape(5, 16, 16).astype(np.uint16)
+    np.savez(path, x_train=images, y_train=np.arange(5))
+    words = ["--data", "axiswise.data.NpzImages", "--data.path", str(path), "--steps", "2"]
+    with pytest.warns(UserWarning, match=r"x_train|4095 as white") as caught:
+        run = train_recipe(str(tiny_recipe), [*words, "--data.size", "null"], str(tmp_path / "run"))
+    assert len(caught) == 2
+    expected = {"array": "x_train", "value_range": [0.0, 4095.0]}
+    given = yaml.safe_load(run.config.read_text())["data"]["init_args"]
+    assert {name: given[name] for name in expected} == expected
+    np.savez(path, x_train=images // 100, images=images)
+    found = load_run(run.path).data
+    assert found.render(torch.arange(5)).max() <= 41 / 4095
+
+
+def test_the_range_of_data_in_a_grid_is_kept_too(tiny_recipe: Path, tmp_path: Path) -> None:
+    path = tmp_path / "masks.npz"
+    images = np.arange(4)[:, None, None] * np.ones((1, 8, 8))
+    np.savez(path, images=(images > 1).astype(np.uint8), factors=np.arange(4)[:, None])
+    words = ["--data", "axiswise.data.Grid", "--data.dataset", "axiswise.data.NpzFactorData"]
+    words += ["--data.dataset.path", str(path), "--steps", "1"]
+    with pytest.warns(UserWarning, match="1 as white"):
+        run = train_recipe(str(tiny_recipe), words, str(tmp_path / "run"))
+    inner = yaml.safe_load(run.config.read_text())["data"]["init_args"]["dataset"]["init_args"]
+    assert inner["value_range"] == [0.0, 1.0]
+    assert load_run(run.path).data.render(torch.zeros(1, 4).long()).max() == 0

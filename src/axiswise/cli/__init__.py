@@ -8,6 +8,7 @@ import argparse
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -55,6 +56,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     share_cores()
     given = sys.argv[1:] if words is None else list(words)
+    own_format, warnings.formatwarning = warnings.formatwarning, _warning
     try:
         options = _parse(given)
         _check_out(options)
@@ -65,6 +67,8 @@ def main(words: Sequence[str] | None = None) -> int:
         return _complain("interrupted", 130)
     except Exception as error:
         return _complain_about(error, given)
+    finally:
+        warnings.formatwarning = own_format
     return 0
 
 
@@ -121,6 +125,11 @@ def _complain_about(error: Exception, words: list[str]) -> int:
     else:
         raise error
     return status if is_helper() else _complain(message, status)
+
+
+def _warning(message: Warning | str, *_: object, **__: object) -> str:
+    """A warning as users see it: one line without the place in the code."""
+    return f"axiswise: warning: {' '.join(str(message).split())}\n"
 
 
 def _complain(message: str, status: int) -> int:

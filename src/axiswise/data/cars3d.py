@@ -25,6 +25,7 @@ _FILE = PublishedFile(
     url="http://www.scottreed.info/files/nips2015-analogy-data.tar.gz",
     page="http://www.scottreed.info",
     md5="4e866a7919c1beedf53964e6f7a23686",  # as two unrelated projects record it
+    most=2**31,
 )
 _CAR = re.compile(r"(\./)?data/cars/[^._/][^/]*\.mat")
 

@@ -28,6 +28,7 @@ _FILE = PublishedFile(
     # The SHA-256 that two unrelated projects record for this file. Others record its MD5,
     # 7da33b31b13a06f4b04a70402ce90c2e.
     sha256="857dc001287e8efa226e0025fac6b29e5745c621b380b0d3363e4e33f4e28fa2",
+    most=2**25,
 )
 
 

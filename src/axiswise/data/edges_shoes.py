@@ -8,11 +8,17 @@ OroJaR (arXiv 2108.07668) train on both kinds together.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from axiswise.data.family import data_set
-from axiswise.data.image_folder import ImageFolder, open_image, to_square
+from axiswise.data.image_folder import ImageFolder
+from axiswise.data.levels import BYTES
+from axiswise.data.pictures import to_square
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 @data_set("EdgesShoes", licence="see pix2pix", variants={})
@@ -35,17 +41,17 @@ class EdgesShoes(ImageFolder):
         OSError, ValueError: As :class:`ImageFolder`.
     """
 
-    _images_per_file = 2
+    _images_per_picture = 2
 
     def __init__(self, path: str | Path, size: int = 128, flip: bool = False) -> None:
-        super().__init__(path, size=size, channels=3, flip=flip)
+        super().__init__(path, size=size, channels=3, flip=flip, value_range=BYTES)
+        self._enough = None
 
     def __repr__(self) -> str:
         flip = ", flip=True" if self.flip else ""
         return f"EdgesShoes({str(self.path)!r}, size={self.size}{flip})"
 
-    def _decode(self, file: Path) -> list[Tensor]:
-        image = open_image(file, self.channels)
+    def _cut(self, image: Image) -> list[Tensor]:
         width, height = image.size
         if width != 2 * height:
             raise ValueError(

@@ -96,6 +96,15 @@ class Loadable(Protocol):
         ...
 
 
+@runtime_checkable
+class Settled(Protocol):
+    """A source whose images decide some of its arguments, where they are left open."""
+
+    def settled(self) -> dict[str, object]:
+        """Those arguments by name, once the images have been read."""
+        ...
+
+
 def is_here(source: ImageSource) -> bool | None:
     """Whether the files of any source are on this computer; None where there are none to fetch."""
     return source.is_here() if isinstance(source, Fetched) else None
@@ -105,6 +114,11 @@ def load(source: ImageSource, progress: Progress = no_progress) -> None:
     """Make the images of any source ready, if that has not been done."""
     if isinstance(source, Loadable):
         source.load(progress)
+
+
+def settled(source: ImageSource) -> dict[str, object]:
+    """The arguments of any source that its images have decided, by name."""
+    return source.settled() if isinstance(source, Settled) else {}
 
 
 class Source:

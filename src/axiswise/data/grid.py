@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from axiswise.data.factors import FactorData, KnownFactors, check_factors, is_here, load
+from axiswise.data.factors import FactorData, KnownFactors, check_factors, is_here, load, settled
 from axiswise.data.family import OURS, data_set
 from axiswise.data.resizing import shrink
 from axiswise.data.sprites import Sprites
@@ -84,6 +84,10 @@ class Grid(KnownFactors):
     def load(self, progress: Progress = no_progress) -> None:
         """Make the cells' images ready: `dataset.load`, where it has one."""
         load(self.dataset, progress)
+
+    def settled(self) -> dict[str, object]:
+        """The arguments of `dataset` that its images have decided."""
+        return {f"dataset.init_args.{name}": value for name, value in settled(self.dataset).items()}
 
     def render(self, factors: Tensor) -> Tensor:
         """Draw the images that have these factors, in bounded memory beside the result."""

@@ -1,41 +1,51 @@
-"""A user's own images: a folder of PNG and JPEG files, read into memory."""
+"""A user's own images: a folder of files, read into memory."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from axiswise.data.family import YOURS, data_set
-from axiswise.data.indexed import Indexed, check_memory, check_size
+from axiswise.data.finding import endings, find_pictures
+from axiswise.data.indexed import check_memory, check_size
+from axiswise.data.pictures import Pictures, decode_picture, name_some
 from axiswise.support.progress import Progress
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SUFFIXES = (".png", ".jpg", ".jpeg")
-_NAMED = 10  # skipped files that the warning names; `skipped` has all
+    from axiswise.data.pictures import Pixels
 
 
 @data_set("ImageFolder", licence=YOURS, variants={})
-class ImageFolder(Indexed):
-    """The PNG and JPEG images in a folder and the folders below it, drawn at random.
+class ImageFolder(Pictures):
+    """The images in a folder and the folders below it, linked ones too, drawn at random.
 
-    Suffixes count in any case; hidden files and folders are passed over. Each image is turned as
-    its EXIF orientation says, laid on white where it is transparent, turned grey or RGB, and
+    PNG, JPEG, TIFF, WebP, GIF, BMP and PPM files are read, and AVIF where Pillow does; endings of
+    names count in any case. Of a file with several frames, the first is taken. Each image is turned
+    as its EXIF orientation says, laid on white where it is transparent, turned grey or RGB, and
     reduced to a central square, which is resized to size × size (bicubic, with anti-aliasing).
-    16-bit grey is scaled to 8 bits.
+
+    What looks like an image and is not read is listed in `skipped` with the reason: files that are
+    damaged, of another format, hidden, or without an ending, links that lead nowhere, folders that
+    cannot be opened. One warning counts and names them.
+
+    Values become 8 bits. By default all images together decide which values are black and white: 0
+    and 255 for images of 8 bits, 0 and 1 if no value exceeds 1; for images of more bits 0 and the
+    largest number of 1, 8, 10, 12, 14 or 16 bits, whichever first reaches all values; for floating
+    numbers 0 and 1, or −1 and 1, or 0 and 255. What the kind of file does not say by itself comes
+    with a warning. A run writes the range into its config.
 
     CelebA as OroJaR's published code reads it is the aligned images (178 × 218 pixels) with
     `crop=170, size=128`: 4 columns go on either side, 24 rows above and below. It mirrors none.
 
     Images are decoded once, by `load` or at first use, into uint8 in the CPU's memory, 16 GiB at
-    most. A file that cannot be read is skipped: it is listed with the reason in `skipped`, and one
-    warning names such files. Pickles contain no images; they are decoded again.
+    most. Pickles contain no images; they are decoded again.
 
     With `flip`, `draw` gives numbers below 2·len(self): i + len(self) is the mirror image of i.
 
@@ -46,19 +56,21 @@ class ImageFolder(Indexed):
         crop: Side in pixels of the central square to keep before resizing, at least 1; a smaller
             image counts as one that cannot be read. None keeps the largest square.
         flip: Mirror each drawn image left to right with probability 1/2.
+        value_range: The values of black and of white, such as (0, 4095) for 12 bits; what lies
+            beyond is cut off. None has the images decide.
 
     Attributes:
         files: The image files found, in the order of their paths.
-        skipped: After loading, those that could not be read, each with the reason.
+        skipped: What looks like an image and is not read, each with the reason; those that cannot
+            be decoded are among them after loading.
 
     Raises:
         FileNotFoundError: There is no `path`.
         NotADirectoryError: `path` is not a folder.
-        ValueError: `path` contains no PNG or JPEG file or too many of them for the memory limit, or
-            another argument is out of its range. When images are read: not one of them can be.
+        ValueError: `path` contains no image or too many of them for the memory limit, or another
+            argument is out of its range. When images are read: not one of them can be, or they need
+            a `value_range`.
     """
-
-    _images_per_file = 1
 
     def __init__(
         self,
@@ -67,27 +79,36 @@ class ImageFolder(Indexed):
         channels: int = 3,
         crop: int | None = None,
         flip: bool = False,
+        value_range: tuple[float, float] | None = None,
     ) -> None:
         check_size(size, channels)
         if crop is not None and crop < 1:
             raise ValueError(f"crop must be at least 1 pixel, or None, got {crop}")
-        super().__init__()
+        super().__init__((channels, size, size), value_range)
         self.path = Path(path)
         self.size = size
         self.channels = channels
         self.crop = crop
         self.flip = flip
-        self.shape = (channels, size, size)
-        self.files = _find_images(self.path)
-        self.skipped: list[tuple[Path, str]] = []
-        count = len(self.files) * self._images_per_file
-        check_memory(f"path {str(self.path)!r}", count, self.shape)
+        self._enough = 2 * size if crop is None else None  # pixels to decode of a JPEG
+        self.files, self._passed_over = _find(self.path)
+        self.skipped = self._passed_over
+        count = len(self.files) * self._images_per_picture
+        check_memory(self._what, count, self.shape)
 
     def __repr__(self) -> str:
-        crop = "" if self.crop is None else f", crop={self.crop}"
-        flip = ", flip=True" if self.flip else ""
-        path = str(self.path)
-        return f"ImageFolder({path!r}, size={self.size}, channels={self.channels}{crop}{flip})"
+        words = [repr(str(self.path)), f"size={self.size}", f"channels={self.channels}"]
+        if self.crop is not None:
+            words.append(f"crop={self.crop}")
+        if self.flip:
+            words.append("flip=True")
+        if self.value_range is not None:
+            words.append(f"value_range={self.value_range}")
+        return f"ImageFolder({', '.join(words)})"
+
+    @property
+    def _what(self) -> str:
+        return f"path {str(self.path)!r}"
 
     def _choices(self) -> int:
         """Those in memory and, with `flip`, their mirror images."""
@@ -102,88 +123,60 @@ class ImageFolder(Indexed):
 
     def _read(self, progress: Progress) -> Tensor:
         """Decode the files that can be read, in their order."""
-        each = self._images_per_file
-        images = torch.empty((each * len(self.files), *self.shape), dtype=torch.uint8, device="cpu")
-        skipped: list[tuple[Path, str]] = []
-        for done, file in enumerate(self.files):
-            try:
-                pixels = torch.stack(self._decode(file))
-            except Exception as error:  # damaged files make decoders raise almost anything
-                skipped.append((file, f"{type(error).__name__}: {error}"))
-            else:
-                images[each * (done - len(skipped)) :][:each] = pixels
-            progress(done + 1, len(self.files))
-        if len(skipped) == len(self.files):
-            file, reason = skipped[0]
+        films: set[Path] = set()
+
+        def decode(index: int) -> Pixels:
+            file = self.files[index]
+            return decode_picture(file, self._enough, lambda: films.add(file))
+
+        images, left_out = self._decode_all(len(self.files), decode, self._what, progress)
+        damaged = [(self.files[index], reason) for index, reason in left_out]
+        if len(damaged) == len(self.files):
+            file, reason = damaged[0]
             raise ValueError(
-                f"path {str(self.path)!r} contains {len(skipped)} PNG or JPEG files, but not one "
-                f"can be read; at least one must; the first, {file}: {reason}"
+                f"{self._what} contains {len(damaged)} image files, but not one can be read; at "
+                f"least one must; the first, {file}: {reason}"
             )
-        self.skipped = skipped
-        if skipped:
-            self._warn_of_skipped()
-        return images[: each * (len(self.files) - len(skipped))]
+        self.skipped = sorted(self._passed_over + damaged)
+        if self.skipped:
+            reasons = ["damaged"] * len(damaged) + [reason for _, reason in self._passed_over]
+            count = len(self.files) + len(self._passed_over)
+            counts = (f"{number} {reason}" for reason, number in Counter(reasons).items())
+            warnings.warn(
+                f"skipped {len(self.skipped)} of {count} image files: "
+                f"{', '.join(counts)}: {_named(self.skipped)}",
+                stacklevel=3,
+            )
+        if films:
+            warnings.warn(
+                f"only the first frame is taken of {len(films)} files with several: "
+                + name_some([str(file) for file in sorted(films)]),
+                stacklevel=3,
+            )
+        return images
 
-    def _decode(self, file: Path) -> list[Tensor]:
-        """The images of one file, `_images_per_file` of them, each of `shape`, uint8."""
-        if self.crop is None:
-            image = open_image(file, self.channels, enough=2 * self.size)
-        else:
-            image = _crop(open_image(file, self.channels), self.crop)
-        return [to_square(image, self.size)]
-
-    def _warn_of_skipped(self) -> None:
-        named = [f"{file} ({reason})" for file, reason in self.skipped[:_NAMED]]
-        if len(self.skipped) > _NAMED:
-            named.append(f"and {len(self.skipped) - _NAMED} more")
-        warnings.warn(
-            f"skipped {len(self.skipped)} of {len(self.files)} image files, which cannot be read: "
-            + "; ".join(named),
-            stacklevel=4,
-        )
+    def _cut(self, image: Image) -> list[Tensor]:
+        return super()._cut(image if self.crop is None else _crop(image, self.crop))
 
 
-def _find_images(path: Path) -> list[Path]:
-    allowed = "it must be a folder that contains PNG or JPEG images (.png, .jpg, .jpeg)"
+def _find(path: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
+    allowed = f"it must be a folder that contains images ({endings()})"
     if not path.exists():
         raise FileNotFoundError(f"path {str(path)!r} does not exist; {allowed}")
     if not path.is_dir():
         raise NotADirectoryError(f"path {str(path)!r} is not a folder; {allowed}")
-    files = sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in _SUFFIXES
-        and not any(part.startswith(".") for part in file.relative_to(path).parts)
-        and file.is_file()
-    )
-    if not files:
+    found = find_pictures(path)
+    if not found.files:
+        passed_over = f", but for {_named(found.passed_over)}" if found.passed_over else ""
         raise ValueError(
-            f"path {str(path)!r} contains no image, nor do the folders below; {allowed}"
+            f"path {str(path)!r} contains no image, nor do the folders below{passed_over}; "
+            + allowed
         )
-    return files
+    return found.files, found.passed_over
 
 
-def open_image(file: Path, channels: int, enough: int | None = None) -> Image:
-    """Decode a PNG or JPEG file: upright, 8 bits for each channel, on white where transparent.
-
-    A JPEG many times as large as `enough` pixels may be decoded at a smaller size, its shorter side
-    at least that long, which is much faster. A damaged file raises almost any exception.
-    """
-    from PIL import Image, ImageOps
-
-    with warnings.catch_warnings(), Image.open(file, formats=("PNG", "JPEG")) as opened:
-        warnings.simplefilter("ignore")  # oddities in metadata, of an image that can be read
-        if enough is not None:
-            opened.draft(None, (enough, enough))
-        return to_mode(ImageOps.exif_transpose(opened), "L" if channels == 1 else "RGB")
-
-
-def to_square(image: Image, size: int) -> Tensor:
-    """The largest central square of a grey or RGB image: (channel, size, size), uint8."""
-    from PIL import Image, ImageOps
-
-    square = ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC)
-    return torch.from_numpy(np.array(square).reshape(size, size, -1)).permute(2, 0, 1)
+def _named(skipped: list[tuple[Path, str]]) -> str:
+    return name_some([f"{file} ({reason})" for file, reason in skipped])
 
 
 def _crop(image: Image, side: int) -> Image:
@@ -193,16 +186,3 @@ def _crop(image: Image, side: int) -> Image:
         raise ValueError(f"{width} × {height} pixels are too few for crop={side}")
     left, top = (width - side) // 2, (height - side) // 2
     return image.crop((left, top, left + side, top + side))
-
-
-def to_mode(image: Image, mode: str) -> Image:
-    """An image of any mode as "L" (grey) or "RGB", 8 bits a channel, on white if transparent."""
-    from PIL import Image as images
-
-    if image.mode.startswith("I"):  # 16-bit grey; Pillow's own conversion clips it at 255
-        grey = np.asarray(image).astype(np.float32) / 257
-        image = images.fromarray(grey.round().clip(0, 255).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = images.alpha_composite(images.new("RGBA", image.size, "white"), image)
-    return image.convert(mode)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from axiswise.data.factors import Source, check_integers, uniform_integers
+from axiswise.data.levels import Kind, Levels, Range, check_value_range
 from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
@@ -47,9 +49,17 @@ class Indexed(Numbered):
     """Images of one shape, a byte for each pixel and channel, read at first use.
 
     A subclass sets `shape` and has `_read`. Pickles contain no images.
+
+    Args:
+        value_range: The values of black and of white; None has a subclass decide.
+
+    Raises:
+        ValueError: `value_range` is no such pair.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, value_range: Sequence[float] | None = None) -> None:
+        self.value_range = check_value_range(value_range)
+        self._decided: Range | None = None
         self._images: Tensor | None = None
 
     def __getstate__(self) -> dict[str, Any]:
@@ -64,6 +74,11 @@ class Indexed(Numbered):
             self._images = self._read(progress)
         return self._images
 
+    def settled(self) -> dict[str, object]:
+        """As `axiswise.data.factors.Settled`: the range of values that the images have decided."""
+        decided = self.value_range is None and self._decided is not None
+        return {"value_range": list(self._decided or ())} if decided else {}
+
     def _choices(self) -> int:
         return len(self)
 
@@ -73,6 +88,16 @@ class Indexed(Numbered):
 
     def _read(self, progress: Progress) -> Tensor:
         raise NotImplementedError
+
+    def _levels(self) -> Levels:
+        """The range of values, given, or decided earlier."""
+        return Levels(self.value_range or self._decided)
+
+    def _settle(self, levels: Levels, what: str) -> set[Kind]:
+        """`Levels.settle`, whose result is kept."""
+        changed = levels.settle(what)
+        self._decided = levels.decided or self._decided
+        return changed
 
 
 def check_memory(name: str, count: int, shape: tuple[int, ...]) -> None:

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from axiswise.data.download import default_data_dir
 from axiswise.data.family import data_set
-from axiswise.data.image_folder import open_image
 from axiswise.data.indexed import Numbered, check_size
+from axiswise.data.pictures import open_picture
 from axiswise.data.stored import read_matlab
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.progress import Progress, no_progress
@@ -131,7 +131,7 @@ class NaturalPatches(Numbered):
         files = _photographs()
         whitened = []
         for done, file in enumerate(files, start=1):
-            whitened.append(whiten(np.asarray(open_image(file, channels=1), np.float64) / 255))
+            whitened.append(whiten(np.asarray(open_picture(file, channels=1), np.float64) / 255))
             progress(done, len(files))
         return whitened
 

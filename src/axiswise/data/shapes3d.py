@@ -14,6 +14,7 @@ _FILE = PublishedFile(
     url="https://storage.googleapis.com/3d-shapes/3dshapes.h5",
     page="https://github.com/google-deepmind/3d-shapes",
     md5="099a2078d58cec4daad0702c55d06868",  # as several unrelated projects record it
+    most=2**29,
 )
 
 

@@ -38,7 +38,7 @@ _HALVES = {
 def _half(stem: str, checksums: dict[str, str]) -> dict[str, PublishedFile]:
     names = {kind: f"{stem}-{kind}.mat.gz" for kind in checksums}
     return {
-        kind: PublishedFile(name, f"{_PAGE}{name}", _PAGE, checksums[kind])
+        kind: PublishedFile(name, f"{_PAGE}{name}", _PAGE, checksums[kind], most=2**29)
         for kind, name in names.items()
     }
 

@@ -15,7 +15,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.data.download import DownloadError, default_data_dir, fetch
+from axiswise.data.arrays import array_layout
+from axiswise.data.download import MOST, DownloadError, default_data_dir, fetch
 from axiswise.data.drawn import Drawn
 from axiswise.data.resizing import shrink
 from axiswise.support.checks import check_count
@@ -37,13 +38,21 @@ class PublishedFile:
     page: str
     md5: str | None = None
     sha256: str | None = None
+    most: int = MOST  # bytes, well above its size
 
     def have(self, folder: Path, progress: Progress) -> Path:
         """Its path in the data folder, fetched from the network if need be."""
         path = folder / self.name
         if self.url is not None:
             try:
-                fetch(self.url, path, sha256=self.sha256, md5=self.md5, progress=progress)
+                fetch(
+                    self.url,
+                    path,
+                    sha256=self.sha256,
+                    md5=self.md5,
+                    most=self.most,
+                    progress=progress,
+                )
             except DownloadError as error:
                 raise DownloadError(f"{error}. Its page: {self.page}") from error
         elif not path.exists():
@@ -173,21 +182,14 @@ class _Rows:
     strides: Tensor  # (factor,), distance in images between neighbouring values of a factor
 
 
-def array_layout(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Read the header of an .npy stream: shape, whether columns come first, and type."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
-
-
 def check_header(stream: IO[bytes], what: str, allowed: tuple[int, ...]) -> None:
     """Read the header of an .npy stream and refuse another layout; the array's bytes follow."""
     try:
-        shape, columns_first, kind = array_layout(stream)
+        found = array_layout(stream)
     except ValueError as error:
         raise UnreadableFileError(f"{what} is no NumPy array: {error}") from error
-    check_layout(what, shape, f"{kind}, columns first," if columns_first else kind, allowed)
+    kind = f"{found.dtype}, columns first," if found.columns_first else found.dtype
+    check_layout(what, found.shape, kind, allowed)
 
 
 def map_images(path: Path, shape: tuple[int, ...]) -> Pixels | None:

@@ -59,6 +59,7 @@ def train_recipe(
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
     # What does not fit or cannot be read is found out before there is a folder.
     trainer = _prepared(config, settings.section("evaluation"), start_bar)
+    settings.settle(config)
     run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, settings.dump())
     _train(trainer, run, start_bar)
     return run

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentParser, Namespace
 from torch import nn
 
+from axiswise.data.factors import settled
 from axiswise.objectives import Term, find_term
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust, UntrustedCodeError
@@ -111,6 +112,11 @@ class Settings:
             built[name] = partial(_make, base, built[name])
         built["terms"] = vars(built.get("terms", Namespace()))
         return recipe_type(**{key.name: built[key.name] for key in fields(recipe_type)})
+
+    def settle(self, recipe: Recipe) -> None:
+        """Take over what the data decided when they were read, so that a resumed run has it."""
+        for name, value in settled(recipe.data).items():
+            self.keys[f"data.init_args.{name}"] = value
 
     def section(self, name: str) -> Any:
         """A section that training does not read, built."""

@@ -1,10 +1,12 @@
 """What kinds of training have in common: their settings, and what the loop calls."""
 
 import math
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
@@ -93,9 +95,29 @@ class Recipe:
             )
 
     def build(self, network: Callable[..., M]) -> M:
-        """A network that a recipe names, with the size and the channels of the data."""
-        channels, size, _ = self.data.shape
-        return made(partial(network, size=size, channels=channels))
+        """A network that a recipe names, with the size and the channels of the data.
+
+        Raises:
+            ValueError: No such network exists; the message names the option that resizes images.
+        """
+        channels, height, width = self.data.shape
+        if height != width:
+            raise ValueError(f"data must be square images, got {self._image_size()}")
+        try:
+            return made(partial(network, size=height, channels=channels))
+        except ValueError as error:
+            refused = re.search(r"size must be[^\n]*", str(error))
+            if refused is None:
+                raise
+            raise ValueError(f"{refused[0]}: the data are {self._image_size()}") from error
+
+    def _image_size(self) -> str:
+        """The size of the images, and the option that changes it where there is one."""
+        _, height, width = self.data.shape
+        size = f"images of {height} × {width} pixels"
+        if "size" not in signature(type(self.data)).parameters:
+            return size
+        return f"{size}; --data.size N makes them N × N, as in --data.size 64"
 
 
 @dataclass(frozen=True)
