@@ -113,7 +113,7 @@ def test_rows_without_an_image_that_can_be_read_are_left_out_and_named(tmp_path:
     rows = [png(np.full((8, 8), 200, np.uint8)), *odd, png(np.full((5, 7, 3), 100, np.uint8))]
     data = HuggingFaceImages(write(tmp_path / "odd", rows), size=4)
     message = (
-        r"skipped 4 of 7 rows .*row 1 \(ValueError: it has no image\); row 2 \(ValueError: its bytes "
+        r"skipped 4 of 7 rows .*row 1 \(ValueError: it has no image\); row 2 \(ValueError: its b"
         r".*; row 3 .*row 4 "
     )
     with pytest.warns(UserWarning, match=message):
