@@ -41,6 +41,7 @@ COMMANDS = (
     data,
 )
 
+_LONGEST = 1200  # characters of a message: what stood in a damaged file may be longer
 _USERS_FAULTS = ValueError | TypeError | OSError | ImportError | NotImplementedError
 
 
@@ -114,6 +115,7 @@ def _complain_about(error: Exception, words: list[str]) -> int:
     from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 
     message = _reason(str(error))
+    message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …"
     if isinstance(error, UntrustedCodeError):
         message += f": axiswise {shlex.join([*words, '--trust'])}"
     if isinstance(error, ArgumentError):

@@ -38,11 +38,14 @@ def _is_evaluation(found: Any) -> bool:
     known = all(isinstance(found[name], kind) for name, kind in _KINDS.items() if name in found)
     axes = [values for name, values in found.items() if name.endswith("_per_axis")]
     numbers = [*itertools.chain.from_iterable(axes), *found.get("protocol", {}).get("radius", [])]
+    scores = found["scores"]
     return (
         known
-        and all(isinstance(values, list) for values in axes)
-        and all(map(_is_score, [*numbers, *found["scores"].values()]))
         and bool(found["name"])
+        and all(isinstance(values, list) for values in axes)
+        and all(isinstance(value, int | float) for value in numbers)
+        and all(isinstance(row, dict) == key.startswith("local_") for key, row in scores.items())
+        and all(map(_is_score, scores.values()))
     )
 
 

@@ -71,8 +71,9 @@ def read_text(path: str | Path, kind: str = "text") -> str:
     """
     most = _MOST[kind]
     with open_regular(path) as file:
-        content = file.read(most + 1)
-    if len(content) > most:
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(most + 1) if size <= most else b""
+    if max(size, len(content)) > most:
         raise UnreadableFileError(
             f"{path} is too large for {kind}: at most {most:,} bytes are read"
         )

@@ -116,8 +116,11 @@ class _Kept:
     def has(self, run: PlannedRun) -> bool:
         """Whether a run has the scores that the figure shows."""
         try:
-            scores = self.read(run)["scores"]
+            found = self.read(run)
         except (OSError, UnreadableFileError):
+            return False
+        scores = found["scores"]
+        if "seed" not in found or "active_axes" not in scores:
             return False
         # A run without active axes has no columns to describe, and never will.
         return scores["active_axes"] == 0 or set(self.figure.scores) <= set(scores)
