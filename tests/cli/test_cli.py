@@ -55,7 +55,7 @@ def test_a_run_from_training_to_report(tiny_recipe: Path, tmp_path: Path, capsys
     out = tmp_path / "comparison"
     assert main(["compare", str(run), str(run / "evaluation.json"), "--out", str(out)]) == 0
     output = capsys.readouterr().out
-    assert f"{scores['mig']:.4g} ± 0 (2)" in output
+    assert f"{scores['mig']:.4g} (1)" in output  # one run, whatever it is named by
     assert output.splitlines()[-1] == str(out)
 
 
@@ -331,7 +331,6 @@ FAULTS: dict[str, tuple[tuple[str, ...], str, Callable[[Path], None]]] = {
     "evaluate, weights NaN": (EVALUATE, "model.safetensors", lambda p: _plant_nan(p)),
     "evaluate, config.json cut": (EVALUATE, "config.json", _cut),
     "evaluate, config.json foreign": (EVALUATE, "config.json", _write('{"model_type": "bert"}')),
-    "evaluate, config.json gone": (EVALUATE, "config.json", Path.unlink),
     "show, weights cut": (SHOW, "model.safetensors", _cut),
     "show, evaluation cut": (SHOW, "evaluation.json", _cut),
     "show, evaluation foreign": (SHOW, "evaluation.json", _write("[]")),
@@ -486,8 +485,8 @@ def test_a_disk_that_fills_up_while_training_leaves_the_last_checkpoint(
 
     def fill(_: int) -> None:
         written.append(0)
-        # The config, then digest, checkpoint and picture at steps 10 and 20, a digest.
-        if len(written) > 8:
+        # The config; metrics, copy, digest, checkpoint, picture at steps 10 and 20; three more.
+        if len(written) > 14:
             raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:

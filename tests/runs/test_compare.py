@@ -3,16 +3,21 @@
 import csv
 import json
 import math
+import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 
 from axiswise import plots
+from axiswise.nets import ConvVAE
 from axiswise.runs.compare import (
     Values,
     choose_scores,
@@ -21,8 +26,13 @@ from axiswise.runs.compare import (
     read_evaluations,
     write_comparison,
 )
+from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.protocol import read_settings
+from axiswise.runs.run import load_run
+from axiswise.runs.table import TableRow, write_table
+from axiswise.runs.train import resume_run
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.locks import BusyError, owning
 from axiswise.training.recipe import recipe_path
 
 
@@ -373,3 +383,146 @@ def test_evaluate_show_and_compare_do_without_fabric(trained_copy: Path) -> None
     words = [sys.executable, "-c", code, str(trained_copy)]
     found = subprocess.run(words, capture_output=True, text=True, check=True)
     assert found.stdout == "[]\n"
+
+
+@pytest.fixture
+def scored(trained_copy: Path) -> Path:
+    evaluate_run(load_run(trained_copy), ["reconstruction"])
+    return trained_copy
+
+
+def _further(folder: Path) -> None:
+    config = folder / "config.yaml"
+    config.write_text(config.read_text().replace("steps: 40", "steps: 45"))
+    resume_run(str(folder))
+
+
+def _other_model(folder: Path) -> None:
+    vae = ConvVAE.from_pretrained(folder)
+    with torch.no_grad():
+        next(vae.parameters()).mul_(0.5)
+    vae.save_pretrained(folder)
+
+
+CHANGES: dict[str, tuple[Callable[[Path], None], str]] = {
+    "another model": (_other_model, "the model was replaced or trained further since step 40"),
+    "trained further": (_further, "the model was replaced or trained further since step 40"),
+    "another config": (
+        lambda folder: _edit(folder / "config.yaml", "beta: 2.0", "beta: 3.0"),
+        "config.yaml was changed since",
+    ),
+    "other data": (
+        lambda folder: _edit(folder / "config.yaml", "values: 16", "values: 12"),
+        "config.yaml was changed since",
+    ),
+    "scores of another run": (
+        lambda folder: _edit(folder / "evaluation.json", '"weights": "', '"weights": "0'),
+        "the model was replaced or trained further since step 40",
+    ),
+    "unfinished, and at another step": (
+        lambda folder: _unfinished(folder),
+        "the model was replaced or trained further since step 40",
+    ),
+}
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+def _unfinished(folder: Path) -> None:
+    for name in ("model.safetensors", "config.json", "checkpoints/step-00000040.pt"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_scores_that_are_not_of_the_weights_beside_them_are_refused(
+    scored: Path, change: str
+) -> None:
+    assert len(read_evaluations([str(scored)])) == 1
+    make, why = CHANGES[change]
+    make(scored)
+    for source in (scored, scored / "evaluation.json"):
+        with pytest.raises(UnreadableFileError, match=rf"are stale, .*{why}: run `axiswise evalu"):
+            read_evaluations([str(source)])
+
+
+def test_scores_outlive_their_weights_and_a_change_of_how_a_run_is_scored(scored: Path) -> None:
+    _edit(scored / "config.yaml", "centres: 2", "centres: 3")
+    assert len(read_evaluations([str(scored)])) == 1
+    for name in ("model.safetensors", "config.json"):
+        (scored / name).unlink()
+    assert len(read_evaluations([str(scored)])) == 1  # the last checkpoint has the same weights
+    shutil.rmtree(scored / "checkpoints")
+    assert len(read_evaluations([str(scored)])) == 1
+
+
+def test_a_sweep_s_table_does_not_count_where_a_run_has_changed_since(
+    scored: Path, tmp_path: Path
+) -> None:
+    row = TableRow("tiny", 0, f"gone/{scored.name}", {"steps": "40"}, "finished", {"mig": 0.9})
+    write_table([row], tmp_path / "sweep.csv")
+    (found,) = read_evaluations([str(tmp_path)])
+    assert "mig" not in found["scores"]  # what stands in the run's folder counts
+    assert found["folder"] == str(scored)
+    _other_model(scored)
+    with pytest.raises(UnreadableFileError, match="are stale"):
+        read_evaluations([str(tmp_path)])
+    shutil.rmtree(scored)
+    (found,) = read_evaluations([str(tmp_path)])
+    assert found["scores"] == {"mig": 0.9}
+
+
+@pytest.mark.parametrize(
+    "again", ["{0}", "{0}/", "{0}/../{1}", "LINK", "{0}/evaluation.json", "SWEEP"]
+)
+def test_one_run_under_two_names_is_counted_once_and_it_says_so(
+    scored: Path, tmp_path: Path, again: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link").symlink_to(scored)
+    row = TableRow("tiny", 0, str(scored), {"steps": "40"}, "finished", {"mig": 0.9})
+    write_table([row], tmp_path / "sweep" / "sweep.csv")
+    names = {"LINK": str(tmp_path / "link"), "SWEEP": str(tmp_path / "sweep")}
+    second = names.get(again, again.format(scored, scored.name))
+    capsys.readouterr()
+    (found,) = read_evaluations([second, str(scored)])
+    assert found["folder"] == str(scored)
+    assert f"{scored} is named twice, and counted once" in capsys.readouterr().err
+
+
+def test_a_copy_of_a_run_is_not_counted_and_it_says_so(
+    scored: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = Path(shutil.copytree(scored, tmp_path / "other"))
+    both = [str(scored), str(copy)]
+    capsys.readouterr()
+    assert len(read_evaluations(both)) == 1
+    assert f"{copy} has the same weights as {scored}: it is a copy" in capsys.readouterr().err
+    _edit(copy / "config.yaml", "name: tiny", "name: tine")
+    _edit(copy / "evaluation.json", '"name": "tiny"', '"name": "tine"')
+    assert len(read_evaluations(both)) == 2  # they are not counted together
+    assert capsys.readouterr().err == ""
+    for name in ("1.json", "2.json"):
+        (tmp_path / name).write_text(_evaluation("jl1", 0, mig=0.5))
+    assert len(read_evaluations([str(tmp_path / "1.json"), str(tmp_path / "2.json")])) == 1
+    assert "has the same seed and scores as" in capsys.readouterr().err
+
+
+def test_two_that_write_one_comparison_at_once_are_refused(
+    sources: list[str], tmp_path: Path
+) -> None:
+    thread_errors: list[OSError] = []
+
+    def write() -> None:
+        try:
+            write_comparison(read_evaluations(sources), sources, tmp_path / "out")
+        except BusyError as error:
+            thread_errors.append(error)
+
+    with owning(tmp_path / "out"):
+        thread = threading.Thread(target=write)
+        thread.start()
+        thread.join()
+    assert "out is in use" in str(thread_errors[0])
+    assert not (tmp_path / "out").exists()

@@ -3,7 +3,9 @@
 import json
 import re
 import shlex
+import shutil
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,10 @@ from axiswise.directions import METHODS, Directions
 from axiswise.nets import BigGAN, SimpleGenerator
 from axiswise.nets.biggan import _published_names
 from axiswise.runs.directions_folder import open_directions
-from axiswise.runs.discover import method_settings
+from axiswise.runs.discover import discover, method_settings
+from axiswise.runs.generator import GeneratorSource
+from axiswise.support.files import UnreadableFileError
+from axiswise.support.locks import BusyError, owning
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]
@@ -529,3 +534,88 @@ def test_damaged_directions_are_refused_by_every_command(
     for command in ("evaluate found", "show found", "compare found found"):
         assert_refused(capsys, command, name if content is None else "found has no directions")
     assert not Path("imported").exists()
+
+
+# ---------------------------------------------------------------- two at once, kills, other weights
+
+
+def test_a_folder_that_another_search_is_at_is_left_alone(theirs: Any, tmp_path: Path) -> None:
+    """What one has finished is not removed by another one that fails."""
+    assert theirs
+    with owning("found"):
+        errors: list[str] = []
+
+        def search() -> None:
+            try:
+                discover(GeneratorSource("somebodys:Turned"), "random", out="found")
+            except BusyError as error:
+                errors.append(str(error))
+
+        thread = threading.Thread(target=search)
+        thread.start()
+        thread.join()
+        assert "found is in use" in errors[0]
+        assert not Path("imported").exists()
+        _save(Path("found"), 4)
+    assert Directions.load(tmp_path / "found").latent_dim == 4
+
+
+@pytest.mark.parametrize(
+    "left", ["generator.json", "directions.safetensors", ".directions.json.x1"]
+)
+def test_what_a_killed_search_left_is_no_hindrance(theirs: Any, left: str) -> None:
+    assert theirs
+    Path("found").mkdir()
+    (Path("found") / left).write_text("{")
+    (Path("found") / ".lock").write_text("1 gone")
+    assert run("discover somebodys:Turned --method random --out found") == 0
+    names = {path.name for path in Path("found").iterdir()}
+    assert names == {"generator.json", "directions.safetensors", "directions.json"}
+    assert run("discover somebodys:Turned --method random --out found") == 1
+
+
+def test_directions_of_another_search_than_their_settings_are_refused(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        matrix = torch.eye(4)[seed : seed + 2]
+        Directions(matrix, torch.ones(2), "random", {"seed": seed}).save(tmp_path / str(seed))
+    shutil.copy(tmp_path / "1" / "directions.safetensors", tmp_path / "0")
+    with pytest.raises(UnreadableFileError, match=r"directions\.safetensors is not what"):
+        Directions.load(tmp_path / "0")
+
+
+def test_directions_are_refused_once_their_generator_has_other_weights(
+    trained_gan: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("gan", "other"):
+        shutil.copytree(trained_gan, folder)
+    other = SimpleGenerator.from_pretrained("other")
+    with torch.no_grad():
+        next(other.parameters()).mul_(0.5)
+    other.save_pretrained("other")
+    for generator in ("gan", "other"):
+        assert run(f"discover {generator} --method random --out of-{generator}") == 0
+    assert run("evaluate of-gan --metrics jacobian") == 0
+    assert_refused(
+        capsys, "compare of-gan of-other", "directions of one generator", "have different weights"
+    )
+    shutil.copy("other/model.safetensors", "gan")
+    for command in ("evaluate of-gan --metrics jacobian", "show of-gan --samples 1"):
+        assert_refused(capsys, command, "gan has other weights than when the directions in of-gan")
+    before = Path("of-gan/evaluation.json").read_bytes()
+    assert run("evaluate of-gan --metrics jacobian --generator gan") == 0
+    assert "gan has other weights" in capsys.readouterr().err
+    assert Path("of-gan/evaluation.json.wrong").read_bytes() == before
+
+
+def test_scores_of_directions_stay_when_others_are_taken(theirs: Any) -> None:
+    assert theirs
+    assert run("discover somebodys:Turned --method random --out found") == 0
+    words = "evaluate found --generator somebodys:Turned --metrics"
+    assert run(f"{words} jacobian") == 0
+    first = json.loads(Path("found/evaluation.json").read_text())["scores"]
+    path = Path("found/evaluation.json")
+    found = json.loads(path.read_text())
+    path.write_text(json.dumps({**found, "scores": {**found["scores"], "vp": 0.5}}))
+    assert run(f"{words} jacobian") == 0
+    assert json.loads(path.read_text())["scores"] == {**first, "vp": 0.5}

@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -284,16 +286,50 @@ def test_scores_that_are_there_already_stay(run: Run) -> None:
     assert {0.1, 0.3} <= set(last["protocol"]["radius"])
 
 
-@pytest.mark.parametrize("change", ["weights", "seed", "damage"])
-def test_scores_of_something_else_do_not_stay(run: Run, change: str) -> None:
+@pytest.mark.parametrize("change", ["weights", "seed", "config", "damage"])
+def test_scores_of_something_else_are_kept_aside(
+    run: Run, capsys: pytest.CaptureFixture[str], change: str
+) -> None:
     evaluate_run(run, ["mig"])
     if change == "weights":
         run = _with_dead_axes(run.folder.path, [0])
+    if change == "config":
+        config = run.folder.config.read_text()
+        run.folder.config.write_text(config.replace("weight: 0.1", "weight: 0.2"))
     if change == "damage":
         run.folder.evaluation.write_text("{")
-    result = evaluate_run(run, ["reconstruction"], seed=1 if change == "seed" else 0)
+    before = run.folder.evaluation.read_bytes()
+    result = evaluate_run(run, ["reconstruction", "jacobian"], seed=1 if change == "seed" else 0)
     assert "mig" not in result["scores"]
+    assert {"mean_absolute_error", "jl1"} < result["scores"].keys()
     assert json.loads(run.folder.evaluation.read_text()) == result
+    kept = run.folder.path / "evaluation.json.wrong"
+    assert kept.read_bytes() == before
+    said = capsys.readouterr().err
+    assert f"{run.folder.evaluation} is written anew, since" in said
+    assert str(kept) in said
+    evaluate_run(run, ["mig"], seed=2)
+    assert (run.folder.path / "evaluation.json.wrong2").exists()
+
+
+def test_two_that_score_one_run_at_once_lose_nothing(run: Run) -> None:
+    first = evaluate_run(run, ["mig"])
+    second = replace(run, seed=0)
+    results: list[dict[str, Any]] = []
+    threads = [
+        threading.Thread(target=lambda name=name: results.append(evaluate_run(second, [name])))
+        for name in ("reconstruction", "total_correlation", "sap")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    scores = json.loads(run.folder.evaluation.read_text())["scores"]
+    assert (
+        first["scores"].keys() | {"mean_absolute_error", "total_correlation", "sap"}
+        <= scores.keys()
+    )
+    assert [path.name for path in run.folder.path.glob("*.wrong*")] == []
 
 
 def test_scores_by_a_version_that_knew_fewer_choices_stay(run: Run) -> None:

@@ -139,3 +139,65 @@ def test_images_that_have_gone_are_named_and_the_config_is_not_blamed(
     run = RunFolder.create(tmp_path / "run", data + text[text.index("model:") :])
     with pytest.raises(FileNotFoundError, match="'/gone' does not exist"):
         read_config(run)
+
+
+MIXED: dict[str, tuple[Callable[[Path], object], str]] = {
+    "an argument": (
+        lambda folder: _edit(folder / "config.yaml", "features: 16", "features: 24"),
+        r"config\.json and .*config\.yaml are of different runs: features is 16 in one and 24 in",
+    ),
+    "the objective": (
+        lambda folder: _edit(folder / "config.yaml", "beta: 2.0", "beta: 4.0"),
+        r"config\.yaml is not what the model beside it was trained by",
+    ),
+    "the seed": (
+        lambda folder: _edit(folder / "config.yaml", "seed: 0", "seed: 1"),
+        r"config\.yaml is not what the model beside it was trained by",
+    ),
+}
+
+
+def _edit(path: Path, old: str, new: str) -> None:
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize("change", MIXED)
+@pytest.mark.parametrize("finished", [True, False])
+def test_files_of_different_runs_are_refused(
+    trained_copy: Path, change: str, finished: bool
+) -> None:
+    make, message = MIXED[change]
+    make(trained_copy)
+    if not finished:
+        (trained_copy / "config.json").unlink()
+        message = "does not belong to the recipe"
+    with pytest.raises(UnreadableFileError, match=message):
+        load_run(trained_copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: tiny", "name: other"),
+        ("centres: 2", "centres: 3"),
+        ("accelerator: cpu", "accelerator: auto"),
+    ],
+)
+def test_what_leaves_weights_as_they_are_may_be_changed(
+    trained_copy: Path, old: str, new: str
+) -> None:
+    _edit(trained_copy / "config.yaml", old, new)
+    assert load_run(trained_copy).step == 40
+
+
+def test_a_model_that_was_killed_before_its_last_file_is_its_checkpoint(trained_copy: Path) -> None:
+    digest = load_run(trained_copy).model.digest
+    (trained_copy / "config.json").unlink()
+    run = load_run(trained_copy)
+    assert (run.step, run.model.digest) == (40, digest)
+
+
+def test_the_step_is_the_model_s_and_not_what_the_config_has_since(trained_copy: Path) -> None:
+    _edit(trained_copy / "config.yaml", "steps: 40", "steps: 80")
+    assert load_run(trained_copy).step == 40

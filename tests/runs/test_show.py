@@ -5,17 +5,22 @@ import csv
 import json
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.evaluation import read_evaluation_file
+from axiswise.runs.folder import alone_showing
 from axiswise.runs.run import load_run
 from axiswise.runs.show import local_curves, score_rows, show_run
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.locks import BusyError, owning
 
 STILLS = {
     "columns.png",
@@ -186,3 +191,41 @@ def test_scores_as_rows_of_text() -> None:
 
 def test_local_scores_as_curves() -> None:
     assert local_curves(SCORES) == {"local_mig": ([0.1, 1.0], [0.25, 0.125], [0.0625, 0.5])}
+
+
+def test_scores_of_other_weights_are_left_out_and_it_says_so(
+    trained_copy: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evaluate_run(load_run(trained_copy), ["local", "mig"])
+    vae = ConvVAE.from_pretrained(trained_copy)
+    with torch.no_grad():
+        next(vae.parameters()).mul_(0.5)
+    vae.save_pretrained(trained_copy)
+    page = show_run(load_run(trained_copy)).read_text()
+    assert "<table>" not in page
+    assert not (trained_copy / "pictures" / "local_scores.png").exists()
+    for text in (page, capsys.readouterr().err):
+        assert "are stale, the model was replaced or trained further since step 40" in text
+        assert f"run `axiswise evaluate {trained_copy}`" in text
+
+
+def test_two_reports_of_one_run_are_not_drawn_at_once(trained_copy: Path) -> None:
+    """A killed one's leftovers are removed, and training is no hindrance."""
+    (trained_copy / ".report.html.x1y2z3w4").touch()
+    with (
+        owning(trained_copy),
+        alone_showing(trained_copy / "report.html", trained_copy / "pictures"),
+    ):
+        assert not (trained_copy / ".report.html.x1y2z3w4").exists()
+        busy: list[str] = []
+
+        def show() -> None:
+            try:
+                show_run(load_run(trained_copy))
+            except BusyError as error:
+                busy.append(str(error))
+
+        thread = threading.Thread(target=show)
+        thread.start()
+        thread.join()
+    assert "report.html is in use" in busy[0]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from axiswise.support.files import naming, write_atomically
+from axiswise.support.files import naming, remove_unfinished, replace_wrong, write_atomically
 
 pytestmark = pytest.mark.fsync
 
@@ -93,3 +93,44 @@ def test_errors_say_which_file_they_are_about() -> None:
     assert caught.value.errno == errno.ENOSPC
     with pytest.raises(PermissionError, match="'/some/file'"), naming(Path("/some/file")):
         raise PermissionError(errno.EACCES, "Permission denied", "/some/.file.x1y2")
+
+
+def test_a_wrong_file_is_kept_under_the_next_free_name(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    for number in range(3):
+        path.write_bytes(bytes([number]))
+        kept = replace_wrong(path, b"right")
+        assert kept.name == ["file.wrong", "file.wrong2", "file.wrong3"][number]
+        assert kept.read_bytes() == bytes([number])
+        assert path.read_bytes() == b"right"
+
+
+def test_a_wrong_file_stays_where_it_is_if_nothing_can_take_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"wrong")
+
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match=r"No space left.*file"):
+        replace_wrong(path, b"right")
+    assert path.read_bytes() == b"wrong"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_killed_process_left_unfinished_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    for name in (
+        ".a.txt.x1y2z3w4",
+        ".step-5.pt.q",
+        ".other.txt.x1",
+        "a.txt",
+        ".a.txt",
+        "a.txt.wrong",
+    ):
+        (tmp_path / name).touch()
+    remove_unfinished(tmp_path / "a.txt", tmp_path / "step-*", tmp_path / "none" / "b")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert names == {".other.txt.x1", "a.txt", ".a.txt", "a.txt.wrong"}

@@ -10,7 +10,12 @@ import pytest
 import torch
 
 from axiswise.support.files import UnreadableFileError
-from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from axiswise.training.checkpoint import (
+    list_checkpoints,
+    load_checkpoint,
+    remove_incomplete,
+    save_checkpoint,
+)
 
 
 @pytest.fixture
@@ -152,3 +157,12 @@ def test_a_full_disk_leaves_the_older_checkpoints(
     assert [file.name for file in found] == ["step-00000010.pt", "step-00000020.pt"]
     assert all(load_checkpoint(file)["step"] == 10 for file in found)
     assert not list(path.parent.glob(".*"))
+
+
+def test_what_a_kill_left_of_a_checkpoint_is_removed_and_whole_ones_stay(path: Path) -> None:
+    for name in ("step-00000011.sha256", "step-00000012.csv", "step-00000010.csv", "mine.csv"):
+        (path.parent / name).touch()
+    remove_incomplete(path.parent)
+    names = {file.name for file in path.parent.iterdir()}
+    assert names == {"step-00000010.pt", "step-00000010.sha256", "step-00000010.csv", "mine.csv"}
+    remove_incomplete(path.parent / "missing")

@@ -1,6 +1,5 @@
-"""`kill -9` and Ctrl-C, on real processes."""
+"""`kill -9`, Ctrl-C and other signals, on real processes."""
 
-import functools
 import json
 import os
 import shutil
@@ -8,137 +7,23 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
-import torch
+from kills import KINDS, compared
 
 from axiswise.cli import main
 from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints
 
-STEPS = 560
-# What the tiny recipe of each kind is trained with, beside its steps.
-OVERRIDES = {"vae": ["--terms.jl1.columns", "2"], "gan": []}
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
-# Imports once, then forks a fresh process for each attempt, as importing takes seconds. It has
-# computed nothing itself when it forks, so the children start as any process does.
-KILLER = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import axiswise.training.loop
-import torch.utils.tensorboard
-from axiswise.cli import main
 
-recipe, folder, overrides, seed = sys.argv[1], Path(sys.argv[2]), json.loads(sys.argv[3]), 11
-kills, kills_of_resumed = map(int, sys.argv[4:])
-chance = random.Random(seed)
-
-def start(words):
-    child = os.fork()
-    if child:
-        return child
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.dup2(null, 2)
-    os._exit(main(words))
-
-def rows():
-    try:
-        return (folder / "metrics.csv").read_text().count("\\n") - 1
-    except FileNotFoundError:
-        return 0
-
-def killed(child):
-    # It may have died by itself: then there was nothing to kill, and the status says so.
-    ended, status = os.waitpid(child, os.WNOHANG)
-    if ended:
-        return ["ended", status]
-    os.kill(child, signal.SIGKILL)
-    return ["killed", os.WTERMSIG(os.waitpid(child, 0)[1])]
-
-log = []
-first = ["train", recipe, "--out", str(folder), *overrides]
-resume = ["train", "--resume", str(folder)]
-for attempt in range(kills):
-    child = start(resume if attempt else first)
-    target = (attempt + 1) * 8  # rows, of five steps each
-    deadline = time.monotonic() + 60
-    while rows() < target and time.monotonic() < deadline:
-        time.sleep(0.001)
-    time.sleep(chance.uniform(0, 0.03))
-    log.append([rows(), *killed(child)])
-for attempt in range(kills_of_resumed):  # and while it restores itself, or soon after
-    child = start(resume)
-    moment = time.monotonic() + chance.uniform(0, 0.25)
-    while rows() < 84 + 4 * attempt and time.monotonic() < moment:
-        time.sleep(0.001)
-    log.append([rows(), *killed(child)])
-_, status = os.waitpid(start(resume), 0)
-print(json.dumps({"log": log, "exit": os.waitstatus_to_exitcode(status)}))
-"""
-
-
-@pytest.fixture(scope="module", params=OVERRIDES)
-def kind(request: pytest.FixtureRequest) -> str:
-    return request.param  # type: ignore[no-any-return]
-
-
-@pytest.fixture(scope="module")
-def recipe(kind: str, trained: Path, trained_gan: Path) -> Path:
-    return {"vae": trained.parent / "tiny.yaml", "gan": trained_gan.parent / "tiny-gan.yaml"}[kind]
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(
-    tmp_path_factory: pytest.TempPathFactory, kind: str, recipe: Path
-) -> Callable[[int], RunFolder]:
-    """A run of so many steps that was never stopped."""
-
-    @functools.cache
-    def train(steps: int) -> RunFolder:
-        out = tmp_path_factory.mktemp("uninterrupted") / "run"
-        assert torch.get_num_threads() == 1
-        words = ["train", str(recipe), "--out", str(out), "--steps", str(steps)]
-        assert main([*words, *OVERRIDES[kind]]) == 0
-        return RunFolder(out)
-
-    return train
-
-
-def _metrics(run: RunFolder) -> dict[str, list[float]]:
-    columns = run.read_metrics()
-    del columns["images_per_second"]
-    return columns
-
-
-def _assert_same(run: RunFolder, other: RunFolder) -> None:
-    weights = [(folder.path / "model.safetensors").read_bytes() for folder in (run, other)]
-    assert weights[0] == weights[1]
-    assert _metrics(run) == _metrics(other)
-
-
-@pytest.mark.parametrize(
-    ("steps", "kills", "kills_of_resumed"),
-    [pytest.param(STEPS, 10, 6, marks=pytest.mark.slow), (160, 1, 1)],
-)
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
-    uninterrupted: Callable[[int], RunFolder],
-    kind: str,
-    recipe: Path,
-    tmp_path: Path,
-    steps: int,
-    kills: int,
-    kills_of_resumed: int,
-) -> None:
-    """In the midst of training, and while it resumes."""
-    folder = tmp_path / "run"
-    overrides = ["--steps", str(steps), *OVERRIDES[kind]]
-    words = [str(recipe), str(folder), json.dumps(overrides), str(kills), str(kills_of_resumed)]
+def _campaign(kind: str, kills: int, steps: int) -> dict[str, Any]:
+    words = ["--kinds", kind, "--kills", str(kills), "--steps", str(steps), "--json"]
     done = subprocess.run(
-        [sys.executable, "-c", KILLER, *words],
+        [sys.executable, str(Path(__file__).with_name("kills.py")), *words],
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
@@ -146,21 +31,39 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout)
-    expected = [["killed", signal.SIGKILL]] * (kills + kills_of_resumed)
-    assert [entry[1:] for entry in result["log"]] == expected, result
-    assert result["exit"] == 0
-    _assert_same(RunFolder(folder), uninterrupted(steps))
+    return json.loads(done.stdout)[kind]  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize(
+    ("kind", "kills", "steps"),
+    [("vae", 3, 60), *(pytest.param(kind, 10, 200, marks=pytest.mark.slow) for kind in KINDS)],
+)
+def test_killed_at_any_moment_or_started_twice_a_run_ends_as_if_nothing_had_been(
+    kind: str, kills: int, steps: int
+) -> None:
+    """And what other commands were killed at is whole in the next call."""
+    found = _campaign(kind, kills, steps)
+    assert [entry["status"] for entry in found["log"]] == [-signal.SIGKILL] * kills, found
+    same = {"weights": True, "rows": True, "files": True}
+    assert {key: found[key] for key in same} == same, found
+    assert (found["scored"], found["exit"]) == (0, 0)
+    assert found["two"] == {"exits": [[0, 1], [0, 1]], "new": same, "resumed": same}
+    assert found["commands"] == {"scores": True, "directions": True}
+
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.slow
-def test_ctrl_c_saves_says_so_in_one_line_and_loses_nothing(
-    uninterrupted: Callable[[int], RunFolder], kind: str, recipe: Path, tmp_path: Path
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_saves_says_so_in_one_line_and_loses_nothing(
+    trained: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    folder = tmp_path / "run"
-    words = [sys.executable, "-m", "axiswise.cli", "train", str(recipe), "--out", str(folder)]
+    folder, whole = tmp_path / "run", tmp_path / "whole"
+    recipe = ["train", str(trained.parent / "tiny.yaml"), "--steps", "560", "--out"]
+    assert main([*recipe, str(whole)]) == 0
     process = subprocess.Popen(
-        [*words, "--steps", str(STEPS), *OVERRIDES[kind]],
+        [sys.executable, "-m", "axiswise.cli", *recipe, str(folder)],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -170,21 +73,20 @@ def test_ctrl_c_saves_says_so_in_one_line_and_loses_nothing(
         deadline = time.monotonic() + 60
         while not run.metrics.exists() and time.monotonic() < deadline:
             time.sleep(0.005)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         output, errors = process.communicate(timeout=60)
     finally:
         process.kill()
     assert process.returncode == 130
     assert output == b""
     *bar, last = errors.decode().strip().splitlines()
-    assert bar[0].startswith("training")
     assert not any("error" in line for line in bar)
     step = int(list_checkpoints(run.checkpoints)[-1].stem.removeprefix("step-"))
-    assert 5 <= step < STEPS
+    assert 5 <= step < 560
     assert last == (
-        f"axiswise: error: stopped after step {step} of {STEPS}, all of it saved; "
+        f"axiswise: error: stopped after step {step} of 560, all of it saved; "
         f"go on with `axiswise train --resume {folder}`"
     )
     shutil.copytree(folder, tmp_path / "elsewhere")  # a run may be moved
     assert main(["train", "--resume", str(tmp_path / "elsewhere")]) == 0
-    _assert_same(RunFolder(tmp_path / "elsewhere"), uninterrupted(STEPS))
+    assert compared(tmp_path / "elsewhere", whole) == {"weights": True, "rows": True, "files": True}

@@ -1,12 +1,15 @@
 """The training loop: what it minimises, what it logs, how it stops and goes on."""
 
 import itertools
+import math
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -250,7 +253,11 @@ def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
 
 
 @pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP)),
+    ],
 )
 def test_interrupted_again_and_again_a_run_ends_as_if_nothing_had_been(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], number: int
@@ -604,3 +611,139 @@ def test_devices_that_are_not_there_are_refused(
     else:
         with pytest.raises(ValueError, match=message):
             check_devices(config.recipe)
+
+
+@pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_of_another_kind_acts_at_once(
+    new_run: Callable[[str], RunFolder], second: signal.Signals
+) -> None:
+    acted: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: acted.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+
+    def twice(done: int, _: dict[str, float]) -> None:
+        if done == 12:
+            signal.raise_signal(signal.SIGHUP)
+            assert not acted
+            signal.raise_signal(signal.SIGHUP)  # as from a terminal that was closed
+            signal.raise_signal(second)
+
+    try:
+        with pytest.raises(InterruptedRunError, match="stopped after step 13 of 40"):
+            train(tiny(), new_run("run"), twice)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    assert acted == [second]
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored(new_run: Callable[[str], RunFolder]) -> None:
+    """As under nohup."""
+    run, before = new_run("run"), signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        train(tiny(steps=20), run, _interrupt_after(5, signal.SIGHUP))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert (run.path / "config.json").is_file()
+
+
+def test_between_checkpoints_by_steps_there_are_some_by_time(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the run ends the same, whatever step they fall on."""
+    clock = SimpleNamespace(perf_counter=time.perf_counter, monotonic=itertools.count().__next__)
+    monkeypatch.setattr("axiswise.training.loop.time", clock)
+    monkeypatch.setattr("axiswise.training.loop.CHECKPOINT_SECONDS", 3.5)
+    run = new_run("run")
+    saved: list[int] = []
+    for step in (13, 27):
+        with pytest.raises(_CrashError):
+            train(
+                tiny(checkpoint_every=40),
+                run,
+                _crash_after(step),
+                lambda done, _: saved.append(done),
+            )
+    assert saved == [4, 8, 12, 12, 16, 20, 24]  # at a resume again
+    train(tiny(checkpoint_every=40), run)
+    assert weights(run) == weights(uninterrupted)
+    assert metrics(run) == metrics(uninterrupted)
+
+
+def test_rows_that_were_lost_before_a_resume_come_back(
+    uninterrupted: RunFolder, new_run: Callable[[str], RunFolder]
+) -> None:
+    run = new_run("run")
+    with pytest.raises(_CrashError):
+        train(tiny(), run, _crash_after(23))
+    run.metrics.write_text("")
+    train(tiny(), run)
+    assert metrics(run) == metrics(uninterrupted)
+    assert weights(run) == weights(uninterrupted)
+
+
+def test_where_nothing_was_saved_an_error_does_not_speak_of_a_checkpoint(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    with pytest.raises(TrainingStoppedError, match=r"at step 3; there is no checkpoint yet$"):
+        train(tiny(data=_PoisonedDots(3, math.nan)), new_run("run"))
+
+
+def test_a_step_that_was_not_finite_is_not_saved_between_two_rows(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    """Its loss is not logged yet, and its weights may still be finite."""
+    run = new_run("run")
+    with pytest.raises(TrainingStoppedError, match=r"nan at step 13; the last checkpoint is good$"):
+        train(tiny(data=_PoisonedDots(13, math.nan)), run, _interrupt_after(12, signal.SIGTERM))
+    assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
+
+
+def test_a_checkpoint_of_other_settings_is_refused_and_more_steps_are_not(
+    uninterrupted: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+    run.config.write_text("objective: {beta: 2.0}\nsteps: 40\n")
+    save_checkpoint(run.checkpoints, 40, {**state, "recipe": run.recipe_digest()})
+    before = run.metrics.read_bytes()
+    run.config.write_text("objective: {beta: 4.0}\nsteps: 40\n")
+    with pytest.raises(UnreadableFileError, match=r"does not belong.*its settings were others"):
+        train(tiny(), run)
+    assert run.metrics.read_bytes() == before
+    run.config.write_text("objective: {beta: 2.0}\nsteps: 50\n")
+    train(tiny(steps=50), run)
+    assert run.newest() == (run.weights, 50)
+
+
+def test_a_run_that_goes_on_beyond_its_end_is_what_its_newest_weights_are(
+    uninterrupted: RunFolder, tmp_path: Path
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    digest = run.model_digest()
+    assert run.newest() == (run.weights, 40)
+    with pytest.raises(_CrashError):
+        train(tiny(steps=80), run, _crash_after(55))
+    assert run.newest() == (run.checkpoints / "step-00000050.pt", 50)
+    assert run.model_digest() != digest
+    train(tiny(steps=80), run)
+    assert run.newest() == (run.weights, 80)
+
+
+@pytest.mark.parametrize("left", ["both", "weights", "none"])
+def test_a_model_is_finished_when_its_last_file_is_there(
+    uninterrupted: RunFolder, tmp_path: Path, left: str
+) -> None:
+    run = RunFolder(shutil.copytree(uninterrupted.path, tmp_path / "copy"))
+    if left != "both":
+        run.about.unlink()
+    if left == "none":
+        run.weights.unlink()
+    assert run.finished == (left == "both")
+    digest = run.model_digest()
+    train(tiny(), run)
+    assert run.finished
+    assert run.model_digest() == digest  # of the checkpoint at the last step, too
+    assert weights(run) == weights(uninterrupted)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,7 +19,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request
 
-from axiswise.support.files import naming
+from axiswise.support.files import naming, wrong_name
+from axiswise.support.locks import lock
 from axiswise.support.progress import Progress, no_progress
 
 _ATTEMPTS = 2
@@ -308,11 +308,7 @@ def _set_aside(path: Path) -> None:
     """Rename a wrong file, with a warning: it may be the user's own."""
     if not path.exists():
         return
-    aside = path.with_name(f"{path.name}.wrong")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.wrong{number}")
+    aside = wrong_name(path)
     with naming(path):
         path.rename(aside)
     warnings.warn(
@@ -334,32 +330,11 @@ def _explain(url: str, path: Path, algorithm: str, problem: str) -> str:
 @contextmanager
 def _alone_with(part: Path) -> Iterator[BufferedRandom]:
     """Open a file for reading and appending that no other process has open so; wait if need be."""
-    while True:
-        with naming(part):
-            file = part.open("a+b")
-        with file:
-            _lock(file)
-            # The process that had locked it may have renamed or removed it.
-            if not _is_at(part, file):
-                continue
-            try:
-                yield file
-            finally:
-                if file.seek(0, os.SEEK_END) == 0:
-                    part.unlink(missing_ok=True)
-            return
-
-
-def _is_at(path: Path, file: BufferedRandom) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
-        return False
-
-
-def _lock(file: BufferedRandom) -> None:
-    """Wait until no other process has locked the file; closing it ends the lock."""
-    if sys.platform != "win32":
-        import fcntl
-
-        fcntl.flock(file, fcntl.LOCK_EX)
+    file = lock(part, wait=True)
+    assert file is not None
+    with file:
+        try:
+            yield file
+        finally:
+            if file.seek(0, os.SEEK_END) == 0:
+                part.unlink(missing_ok=True)

@@ -9,7 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from axiswise.nets.pretrained import digest_of
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.locks import owning
 from axiswise.support.reading import read_json
 from axiswise.support.tensors import load_safetensors, load_tensors
 
@@ -59,6 +61,11 @@ class Directions:
     def latent_dim(self) -> int:
         """Number of latents of the generator."""
         return self.matrix.shape[1]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over matrix and importance, in hexadecimal."""
+        return digest_of({"matrix": self.matrix, "importance": self.importance})
 
     def apply(self, z: Tensor, index: int, amount: float | Tensor) -> Tensor:
         """Change latents along one direction.
@@ -141,26 +148,28 @@ class Directions:
         return replace(self, matrix=self._rows(chosen), importance=self.importance[chosen])
 
     def save(self, folder: str | Path) -> None:
-        """Write `directions.safetensors` and `directions.json` into a folder, made if missing.
+        """Write `directions.safetensors` and then `directions.json` into a folder, made if missing.
 
         Raises:
-            OSError: If the folder cannot be written.
+            BusyError: If another process writes into the folder.
+            OSError: If it cannot be written.
             TypeError: If a setting is no JSON value; nothing is written then.
         """
         from safetensors.torch import save
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         tensors = {"matrix": self.matrix, "importance": self.importance}
         about = {
             "method": self.method,
             "settings": dict(self.settings),
             "importance_unit": self.importance_unit,
+            "sha256": self.digest,
         }
         weights = {name: value.cpu().contiguous() for name, value in tensors.items()}
         written = (json.dumps(about, indent=2) + "\n").encode()  # first, since it may fail
-        write_atomically(folder / MATRIX, save(weights))
-        write_atomically(folder / SETTINGS, written)
+        with owning(folder):
+            write_atomically(folder / MATRIX, save(weights))
+            write_atomically(folder / SETTINGS, written)
 
     @classmethod
     def load(cls, folder: str | Path) -> Self:
@@ -174,13 +183,16 @@ class Directions:
         try:
             tensors = load_safetensors(folder / MATRIX)
             about = read_json(folder / SETTINGS)
-            return cls(
+            found = cls(
                 tensors["matrix"],
                 tensors["importance"],
                 str(about["method"]),
                 dict(about["settings"]),
                 str(about["importance_unit"]),
             )
+            if about.get("sha256", found.digest) != found.digest:
+                raise ValueError(f"{MATRIX} is not what {SETTINGS} was written with")
+            return found
         except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise UnreadableFileError(f"{folder} has no directions of axiswise: {error}") from error
 

@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from axiswise.nets.making import skeleton
 from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.locks import owning
 from axiswise.support.reading import read_json
 from axiswise.support.tensors import load_safetensors, safetensors_layout
 
@@ -36,25 +38,27 @@ class Pretrained(nn.Module):
     @property
     def digest(self) -> str:
         """SHA-256 over the names and values of the weights, in hexadecimal."""
-        return _digest(self.state_dict())
+        return digest_of(self.state_dict())
 
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write `model.safetensors` and `config.json`.
+    def save_pretrained(self, folder: str | Path, **about: Any) -> None:
+        """Write `model.safetensors` and then `config.json`.
 
         Args:
             folder: Where to; made if missing. Files of these names are replaced whole.
+            **about: What else `config.json` says, JSON values.
 
         Raises:
-            OSError: If the folder cannot be written; what stood there stays.
+            BusyError: If another process writes into the folder.
+            OSError: If it cannot be written; what stood there stays.
         """
         from safetensors.torch import save
 
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        config = {"architecture": type(self).__name__, "arguments": self.arguments}
-        write_atomically(folder / WEIGHTS, save(weights, {"sha256": _digest(weights)}))
-        write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+        config = {"architecture": type(self).__name__, "arguments": self.arguments, **about}
+        with owning(folder):
+            write_atomically(folder / WEIGHTS, save(weights, {"sha256": digest_of(weights)}))
+            write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, revision: str | None = None) -> Self:
@@ -113,7 +117,7 @@ class Pretrained(nn.Module):
         _, about = safetensors_layout(path)
         weights, digest = load_safetensors(path), about.get("sha256")
         try:
-            if digest is not None and digest != _digest(weights):
+            if digest is not None and digest != digest_of(weights):
                 raise UnreadableFileError(f"{path} is damaged: its weights are not what was saved")
             kinds = {value.dtype for value in weights.values()}
             if len(kinds) == 1 and (kind := kinds.pop()).is_floating_point:
@@ -142,14 +146,23 @@ def fetch(source: str | Path, revision: str | None = None) -> Path:
         ) from error
 
 
-def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
-    """Name of the class of a saved network, and the arguments of its constructor."""
+def read_about(folder: Path) -> dict[str, Any]:
+    """What `config.json` says of a saved network."""
     path = folder / CONFIG
     config = read_json(path)
     try:
-        return str(config["architecture"]), dict(config["arguments"])
-    except (KeyError, TypeError, ValueError) as error:
+        return dict(config)
+    except (TypeError, ValueError) as error:
         raise UnreadableFileError(f"{path} is no config of axiswise: {error}") from error
+
+
+def read_config(folder: Path) -> tuple[str, dict[str, Any]]:
+    """Name of the class of a saved network, and the arguments of its constructor."""
+    about = read_about(folder)
+    try:
+        return str(about["architecture"]), dict(about["arguments"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UnreadableFileError(f"{folder / CONFIG} is no config of axiswise: {error}") from error
 
 
 def _check_layout(network: nn.Module, path: Path) -> None:
@@ -168,7 +181,7 @@ def _check_layout(network: nn.Module, path: Path) -> None:
             )
 
 
-def _digest(weights: dict[str, Tensor]) -> str:
+def digest_of(weights: Mapping[str, Tensor]) -> str:
     """SHA-256 over names and values: safetensors itself does not notice a changed number."""
     digest = hashlib.sha256()
     for name in sorted(weights):

@@ -12,12 +12,14 @@ from jsonargparse import ArgumentError
 
 from axiswise import plots
 from axiswise.metrics import METRICS
-from axiswise.runs.evaluation import flat_scores, read_evaluation_file
+from axiswise.runs.evaluation import flat_scores, read_evaluation_file, stale, stale_words
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import flat_config
 from axiswise.runs.table import TABLE, TableRow, read_table
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.files import UnreadableFileError, remove_unfinished, write_atomically
+from axiswise.support.locks import owning
+from axiswise.support.notes import note
 from axiswise.support.progress import StartBar, no_bars
 from axiswise.support.reading import parse_yaml, value_of
 from axiswise.training.recipe import read_keys
@@ -69,22 +71,25 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
 
     Returns:
         The evaluation of each run, without runs of a sweep that have no scores: flat scores, and
-        "folder" where it is known. Runs of one recipe with different configs are named by the
+        "folder" where it is known. A run that is named twice counts once, as does a copy of one; a
+        line on standard error says so. Runs of one recipe with different configs are named by the
         difference, as "three-dots-jl1 terms.jl1.weight=0.1"; the config of a file outside of a run
         folder is not known.
 
     Raises:
         FileNotFoundError: A source is missing or was not evaluated.
-        UnreadableFileError: A file is damaged.
+        UnreadableFileError: A file is damaged, or scores are not of the weights beside them.
         ValueError: Scores of one name have different protocols, or a sweep has no scores yet.
     """
-    found = _tell_apart([run for source in sources for run in _read(Path(source))])
+    known = [run for source in sources for run in _read(Path(source))]
+    found = _without_copies(_tell_apart(_without_repeated(known)))
     _check_protocols(found)
     return sorted(found, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
 
 
-# A run's evaluation, and its config: dotted keys and values, none where it is not known.
-_Known = tuple[dict[str, Any], dict[str, str]]
+# A run's evaluation, its config (dotted keys and values, none where it is not known), and the real
+# path of its evaluation.json, whatever it was named by.
+_Known = tuple[dict[str, Any], dict[str, str], Path]
 
 
 def _read(source: Path) -> list[_Known]:
@@ -92,13 +97,20 @@ def _read(source: Path) -> list[_Known]:
         return _read_sweep(source / TABLE)
     if source.suffix == ".csv" and source.is_file():
         return _read_sweep(source)
-    path = _evaluation_path(source)
+    folder = {"folder": str(source)} if source.is_dir() else {}
+    return [_read_run(_evaluation_path(source), folder)]
+
+
+def _read_run(path: Path, about: dict[str, str]) -> _Known:
+    """A run by its evaluation, which must be of the weights that are there, if any are."""
     evaluation = read_evaluation_file(path)
     evaluation["scores"] = flat_scores(evaluation["scores"])
     run = RunFolder(path.parent)
-    beside = path == run.evaluation and run.config.is_file()
-    folder = {"folder": str(source)} if source.is_dir() else {}
-    return [({**evaluation, **folder}, flat_config(_settings(run.config)) if beside else {})]
+    if path != run.evaluation or not run.config.is_file():
+        return {**evaluation, **about}, {}, path.resolve()
+    if why := stale(run, evaluation):
+        raise UnreadableFileError(stale_words(run, why))
+    return {**evaluation, **about}, flat_config(_settings(run.config)), path.resolve()
 
 
 def _settings(config: Path) -> dict[str, Any]:
@@ -111,7 +123,7 @@ def _settings(config: Path) -> dict[str, Any]:
 
 def _read_sweep(path: Path) -> list[_Known]:
     try:
-        found = [(_evaluation(row), row.config) for row in read_table(path) if row.scores]
+        found = [_read_row(row, path.parent) for row in read_table(path) if row.scores]
     except KeyError as error:
         raise UnreadableFileError(f"{path} is no table of `axiswise sweep`: no {error}") from error
     if not found:
@@ -119,14 +131,53 @@ def _read_sweep(path: Path) -> list[_Known]:
     return found
 
 
+def _read_row(row: TableRow, beside: Path) -> _Known:
+    """A run of a sweep: by its folder, as long as that is there, for its scores of today."""
+    for folder in (beside / Path(row.folder).name, Path(row.folder)):
+        run = RunFolder(folder)
+        if run.config.is_file():
+            found, _, place = _read_run(_evaluation_path(folder), {"folder": str(folder)})
+            return found, row.config, place
+    return (
+        _evaluation(row),
+        row.config,
+        RunFolder(beside / Path(row.folder).name).evaluation.resolve(),
+    )
+
+
+def _without_repeated(runs: Sequence[_Known]) -> list[_Known]:
+    """Runs, each once, however often and by what links it was named."""
+    found: dict[Path, _Known] = {}
+    for run in runs:
+        evaluation, _, place = run
+        if place in found:
+            note(f"{place.parent} is named twice, and counted once")
+        if place not in found or "folder" in evaluation:
+            found[place] = run
+    return list(found.values())
+
+
+def _without_copies(evaluations: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Evaluations without copies, with which the number of seeds would be wrong."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for evaluation in evaluations:
+        mark = evaluation.get("weights") or (evaluation.get("seed"), evaluation["scores"])
+        first = found.setdefault((evaluation["name"], str(mark)), evaluation)
+        if first is not evaluation:
+            what = "weights" if "weights" in evaluation else "seed and scores"
+            names = [one.get("folder", f"a file of {one['name']}") for one in (evaluation, first)]
+            note(f"{names[0]} has the same {what} as {names[1]}: it is a copy, and not counted")
+    return list(found.values())
+
+
 def _tell_apart(runs: Sequence[_Known]) -> list[dict[str, Any]]:
     """The evaluations, those of one recipe named by the keys in which their configs differ."""
     by_recipe: dict[str, list[dict[str, str]]] = {}
-    for evaluation, config in runs:
+    for evaluation, config, _ in runs:
         by_recipe.setdefault(evaluation["name"], []).append(config)
     varied = {recipe: _varied(configs) for recipe, configs in by_recipe.items()}
     named = []
-    for evaluation, config in runs:
+    for evaluation, config, _ in runs:
         recipe = evaluation["name"]
         words = [f"{key}={config[key]}" for key in varied[recipe] if config.get(key)]
         named.append({**evaluation, "name": " ".join([recipe, *words])})
@@ -231,7 +282,14 @@ def write_comparison(
     comparison.png, radius.png (local scores) and activeness.png (GANs, the first run of each
     recipe) are plots.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with owning(out):
+        remove_unfinished(out / "comparison.md", out / "runs.csv", out / "*.png")
+        _write_comparison(evaluations, sources, out)
+
+
+def _write_comparison(
+    evaluations: Sequence[dict[str, Any]], sources: Sequence[str], out: Path
+) -> None:
     values = group_by_recipe(evaluations)
     rows = comparison_rows(values)
     about = "Mean ± sample standard deviation over seeds (number of seeds)."

@@ -12,8 +12,9 @@ from torch import Tensor
 from axiswise import plots
 from axiswise.directions import Directions, match_directions
 from axiswise.runs.compare import markdown_table
-from axiswise.runs.directions_folder import searched
-from axiswise.support.files import write_atomically
+from axiswise.runs.directions_folder import DirectionsFolder, searched
+from axiswise.support.files import remove_unfinished, write_atomically
+from axiswise.support.locks import owning
 
 _DRAWS = 100  # of random directions
 
@@ -53,9 +54,10 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
     Raises:
         FileNotFoundError: If one is missing or has no directions.
         UnreadableFileError: If a file is damaged.
-        ValueError: If they are of different numbers of latents.
+        ValueError: If they are of different generators, or numbers of latents.
     """
     sets = [Directions.load(folder) for folder in folders]
+    _check_generators(folders)
     widths = [found.latent_dim for found in sets]
     if len(set(widths)) > 1:
         given = ", ".join(f"{width} of {name}" for name, width in zip(folders, widths, strict=True))
@@ -74,12 +76,32 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
     return Agreement(_names(folders), values, random)
 
 
+def _check_generators(folders: Sequence[str]) -> None:
+    """Refuse directions of generators with different weights, where these are known."""
+    known: dict[str, str] = {}
+    for folder in folders:
+        source = DirectionsFolder(folder).source()
+        if source is not None and source.weights is not None:
+            known.setdefault(source.weights, folder)
+    if len(known) > 1:
+        first, second, *_ = known.values()
+        raise ValueError(
+            f"FOLDER … must have directions of one generator, but those that {first} and {second} "
+            "belong to have different weights"
+        )
+
+
 def write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> None:
     """Write agreement.md, agreement.json and agreement.png into a folder, made if missing.
 
     `sources` are the compared folders as the user named them, for the table's caption.
     """
-    out.mkdir(parents=True, exist_ok=True)
+    with owning(out):
+        remove_unfinished(*(out / f"agreement.{kind}" for kind in ("md", "json", "png")))
+        _write_agreement(agreement, sources, out)
+
+
+def _write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) -> None:
     lines = [
         markdown_table(agreement.rows),
         "",

@@ -7,9 +7,10 @@ from pathlib import Path
 from axiswise.directions import Directions
 from axiswise.directions.directions import MATRIX, SETTINGS
 from axiswise.generators import CodeNeededError, ImageGenerator
-from axiswise.runs.generator import GeneratorSource, open_generator
+from axiswise.runs.generator import GeneratorSource, open_generator, weights_of
 from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.imports import UntrustedCodeError
+from axiswise.support.notes import note
 from axiswise.support.reading import read_json
 
 
@@ -36,15 +37,23 @@ class DirectionsFolder:
         self.report = self.path / "report.html"
 
     def save(self, found: Directions, source: GeneratorSource) -> None:
-        """Write what a search found, and in which generator."""
-        found.save(self.path)
-        about = json.dumps(asdict(source), indent=2) + "\n"
-        write_atomically(self.generator, about.encode())
+        """Write what a search found, and in which generator; all of it or nothing.
 
-    def discard(self) -> None:
-        """Remove what `save` wrote."""
-        for path in (self.matrix, self.settings, self.generator):
-            path.unlink(missing_ok=True)
+        `directions.json` is written last: where it is, the rest is.
+        """
+        about = json.dumps(asdict(source), indent=2) + "\n"
+        try:
+            write_atomically(self.generator, about.encode())
+            found.save(self.path)
+        except BaseException:
+            for path in (*self.unfinished, self.settings):
+                path.unlink(missing_ok=True)
+            raise
+
+    @property
+    def unfinished(self) -> list[Path]:
+        """The files of a search that failed or was killed while it wrote."""
+        return [self.generator, self.matrix]
 
     def source(self) -> GeneratorSource | None:
         """What the generator was loaded from; None where the folder has no such file.
@@ -93,7 +102,7 @@ def open_directions(
         FileNotFoundError: If a file is missing, or the folder names no generator.
         UnreadableFileError: If a file is damaged.
         UntrustedCodeError: If the folder names code that may not be run.
-        ValueError: If the generator has another number of latents.
+        ValueError: If the generator has another number of latents, or other weights than it had.
         OSError: If something cannot be read.
         ImportError: If the generator's code cannot be imported, or fails.
         TypeError: If what it names cannot be called.
@@ -114,7 +123,26 @@ def open_directions(
         )
     except CodeNeededError as error:
         raise UntrustedCodeError(str(names.generator), name) from error
+    check_weights(loaded, source if same else None, folder, named=generator is not None)
     return found, loaded, name
+
+
+def check_weights(
+    generator: ImageGenerator, source: GeneratorSource | None, folder: str | Path, named: bool
+) -> None:
+    """Refuse a generator of other weights than when directions were found.
+
+    Where the user has named it, a line on standard error says so instead.
+    """
+    if source is None or source.weights in (None, weights_of(generator)):
+        return
+    what = f"{source.generator} has other weights than when the directions in {folder} were found"
+    if not named:
+        raise ValueError(
+            f"{what}: run `axiswise discover` again, or add --generator {source.generator} to use "
+            "them all the same"
+        )
+    note(what)
 
 
 def searched(found: Directions, folder: str | Path) -> slice:

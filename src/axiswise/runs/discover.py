@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
@@ -11,7 +12,9 @@ from torch import Tensor
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.generators import BIGGAN, ImageGenerator
 from axiswise.runs.directions_folder import DirectionsFolder
-from axiswise.runs.generator import GeneratorSource
+from axiswise.runs.generator import GeneratorSource, weights_of
+from axiswise.support.files import remove_unfinished
+from axiswise.support.locks import is_free, owning
 from axiswise.support.progress import StartBar, no_bars
 
 if TYPE_CHECKING:
@@ -48,6 +51,7 @@ def discover(
 
     Raises:
         FileExistsError: If something is in the folder already.
+        BusyError: If another process writes into it.
         ArgumentError: From jsonargparse, on a setting of the wrong type.
         ValueError: On an unknown method, setting or subspace, one out of range, or a generator that
             cannot be searched.
@@ -60,6 +64,7 @@ def discover(
     name = "-".join([*parts, f"seed{search.get('seed', 0)}"])
     with _new_folder(Path(out) if out is not None else Path("runs") / name) as folder:
         generator = source.load(trust=trust)
+        source = replace(source, weights=weights_of(generator))
         found = find_directions(
             generator,
             method,
@@ -117,19 +122,13 @@ def method_settings(method: str, words: Sequence[str]) -> dict[str, Any]:
 
 @contextmanager
 def _new_folder(path: Path) -> Iterator[DirectionsFolder]:
-    """A folder made before the search, so that it can be, and removed if anything fails."""
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise FileExistsError(f"{path} exists already: choose another --out")
-    was_there, folder = path.exists(), DirectionsFolder(path)
-    path.mkdir(parents=True, exist_ok=True)
-    try:
+    """A folder made before the search, so that it can be; it does not stay if anything fails."""
+    folder = DirectionsFolder(path)
+    with owning(path):
+        remove_unfinished(folder.settings, *folder.unfinished)
+        if not is_free(path, [file.name for file in folder.unfinished]):
+            raise FileExistsError(f"{path} exists already: choose another --out")
         yield folder
-    except BaseException:
-        folder.discard()
-        if not was_there:
-            with suppress(OSError):  # files of other origin stay
-                path.rmdir()
-        raise
 
 
 def _slug(name: str) -> str:

@@ -24,7 +24,8 @@ def evaluate_run(
 ) -> dict[str, Any]:
     """Score a run and write evaluation.json into its folder.
 
-    Scores that are in the file already stay, if they are of the same weights by the same protocol.
+    Scores that are in the file already stay, if they are of the same weights by the same protocol;
+    the file is kept as evaluation.json.wrong if not.
 
     Args:
         run: The run.
@@ -61,6 +62,7 @@ def evaluate_run(
         "seed": run.recipe.seed,
         "step": run.step,
         "weights": run.model.digest,
+        "recipe": run.folder.recipe_digest(),
         "protocol": {**vars(protocol), "evaluation_seed": seed},
         f"{run.activity_name.lower()}_per_axis": _rounded(run.activity),
         "scores": {"active_axes": int(run.active.sum())},
@@ -73,7 +75,7 @@ def evaluate_run(
             else:
                 result["scores"] = {**result["scores"], name: value}
         # At once: minutes of scores are not lost to an error in the next.
-        result = write_evaluation(run.folder, result)
+        result = write_evaluation(run.folder.evaluation, result)
     return result
 
 

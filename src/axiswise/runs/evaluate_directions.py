@@ -1,6 +1,5 @@
 """Scores of directions, and of coordinates for comparison."""
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from axiswise.generators import ImageGenerator, SamplesLatents, draw, in_unit_ra
 from axiswise.jacobian import gram
 from axiswise.metrics.jacobian_diagnostics import describe_columns
 from axiswise.runs.directions_folder import DirectionsFolder, open_directions, searched
-from axiswise.support.files import write_atomically
+from axiswise.runs.evaluation import write_evaluation
+from axiswise.runs.generator import weights_of
 from axiswise.support.progress import StartBar, no_bars
 
 _OF_COORDINATES = "_coordinates"
@@ -34,7 +34,7 @@ def evaluate_directions(
     *,
     trust: bool = False,
 ) -> dict[str, Any]:
-    """Score directions and write evaluation.json into their folder.
+    """Score directions and write evaluation.json into their folder, as `evaluate_run` does.
 
     Args:
         folder: What `axiswise discover` wrote.
@@ -62,6 +62,8 @@ def evaluate_directions(
         "name": Path(folder).resolve().name,
         "method": found.method,
         "generator": source,
+        **({} if (weights := weights_of(loaded)) is None else {"weights": weights}),
+        "directions": found.digest,
         "protocol": {"latents": _LATENTS, "vp": "dsprites", "evaluation_seed": seed},
         "scores": {"directions": len(found)},
     }
@@ -69,10 +71,9 @@ def evaluate_directions(
     for name, score in _SCORES.items():
         if chosen is None or name in chosen:
             rng = torch.Generator().manual_seed(seed)
-            result["scores"] |= score(found, space, rng, start_bar)
+            result["scores"] = {**result["scores"], **score(found, space, rng, start_bar)}
             # At once: an error in the next score must not lose those of minutes.
-            content = json.dumps(result, indent=2) + "\n"
-            write_atomically(DirectionsFolder(folder).evaluation, content.encode())
+            result = write_evaluation(DirectionsFolder(folder).evaluation, result)
     return result
 
 

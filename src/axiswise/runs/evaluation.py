@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from axiswise.runs.folder import RunFolder
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.files import (
+    UnreadableFileError,
+    remove_unfinished,
+    replace_wrong,
+    write_atomically,
+)
+from axiswise.support.locks import owning
+from axiswise.support.notes import note
 from axiswise.support.reading import read_json
 
 
@@ -30,7 +37,14 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
 
 
 # What stands in an evaluation beside its scores, where it does.
-_KINDS = {"name": str, "seed": int, "step": int, "weights": str, "folder": str, "protocol": dict}
+_KINDS: dict[str, type] = {
+    **dict.fromkeys(
+        ("name", "weights", "recipe", "directions", "method", "generator", "folder"), str
+    ),
+    "seed": int,
+    "step": int,
+    "protocol": dict,
+}
 
 
 def _is_evaluation(found: Any) -> bool:
@@ -49,20 +63,60 @@ def _is_evaluation(found: Any) -> bool:
     )
 
 
-def write_evaluation(folder: RunFolder, evaluation: Mapping[str, Any]) -> dict[str, Any]:
+def write_evaluation(path: Path, evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Write an evaluation, joined with the file's if that is of the same weights and protocol.
 
-    Returns what was written.
+    Otherwise what stood there is kept as NAME.wrong, and a line on standard error says so.
+
+    Returns:
+        What was written.
+
+    Raises:
+        OSError: It cannot be written; what stood there stays.
     """
-    try:
-        earlier = read_evaluation(folder)
-    except UnreadableFileError:  # about to be replaced by one that is whole
-        earlier = None
-    whole = dict(evaluation)
-    if earlier is not None and _identity(earlier, whole) == _identity(whole, whole):
-        whole = _joined(earlier, whole)
-    write_atomically(folder.evaluation, (json.dumps(whole, indent=2) + "\n").encode())
+    whole, why = dict(evaluation), ""
+    with owning(path.parent, path.name, wait=True):
+        remove_unfinished(path)
+        if path.exists():
+            try:
+                earlier = read_evaluation_file(path)
+                if _identity(earlier, whole) == _identity(whole, whole):
+                    whole = _joined(earlier, whole)
+                else:
+                    why = "its scores are of other weights, or by another protocol or seed"
+            except UnreadableFileError:
+                why = "it is damaged"
+        content = (json.dumps(whole, indent=2) + "\n").encode()
+        if why:
+            old = replace_wrong(path, content)
+            note(f"{path} is written anew, since {why}; the old one is {old}")
+        else:
+            write_atomically(path, content)
     return whole
+
+
+def stale(folder: RunFolder, evaluation: Mapping[str, Any]) -> str:
+    """Why an evaluation in a run's folder is not of what is there now; "" if it is.
+
+    An evaluation that does not say what it is of counts as of what is there, as does one whose
+    weights have gone.
+
+    Raises:
+        UnreadableFileError: The weights are damaged.
+    """
+    recipe = folder.recipe_digest()
+    if recipe and evaluation.get("recipe", recipe) != recipe:
+        return f"{folder.config} was changed since"
+    if "weights" in evaluation and folder.model_digest() not in (None, evaluation["weights"]):
+        return f"the model was replaced or trained further since step {evaluation.get('step')}"
+    return ""
+
+
+def stale_words(folder: RunFolder, why: str) -> str:
+    """What to say of scores that are `stale`."""
+    return (
+        f"the scores in {folder.evaluation} are stale, {why}: run `axiswise evaluate {folder.path}`"
+    )
 
 
 def flat_scores(scores: Mapping[str, Any]) -> dict[str, float]:
@@ -82,7 +136,9 @@ def _identity(evaluation: Mapping[str, Any], newest: Mapping[str, Any]) -> list[
     protocol = {**newest["protocol"], **evaluation.get("protocol", {})}
     # Local scores are listed by radius, and the names of perceptual ones end in their features.
     protocol |= {"radius": None, "features": None}
-    return [*(evaluation.get(key) for key in ("name", "seed", "step", "weights")), protocol]
+    keys = ("name", "seed", "step", "weights", "method", "generator", "directions")
+    recipe = evaluation.get("recipe", newest.get("recipe"))
+    return [*(evaluation.get(key) for key in keys), recipe, protocol]
 
 
 def _joined(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
@@ -92,8 +148,10 @@ def _joined(earlier: dict[str, Any], newest: dict[str, Any]) -> dict[str, Any]:
         if isinstance(rows, dict):
             both = earlier["scores"].get(name, {}) | rows
             scores[name] = {value: both[value] for value in sorted(both, key=float)}
-    radius = {*earlier.get("protocol", {}).get("radius", []), *newest["protocol"]["radius"]}
-    protocol = {**newest["protocol"], "radius": sorted(radius)}
+    protocol = dict(newest["protocol"])
+    if "radius" in protocol:
+        radius = {*earlier.get("protocol", {}).get("radius", []), *protocol["radius"]}
+        protocol["radius"] = sorted(radius)
     return {**earlier, **newest, "protocol": protocol, "scores": scores}
 
 

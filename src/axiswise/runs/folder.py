@@ -1,14 +1,37 @@
 """The folder of a run: its recipe and all its results."""
 
 import csv
+import hashlib
 import io
+import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-from axiswise.nets.pretrained import WEIGHTS
-from axiswise.support.files import UnreadableFileError, naming, write_atomically
+from axiswise.nets.pretrained import CONFIG, WEIGHTS, digest_of, read_about
+from axiswise.support.files import (
+    UnreadableFileError,
+    naming,
+    remove_unfinished,
+    replace_wrong,
+    write_atomically,
+)
+from axiswise.support.locks import is_free, owning
+from axiswise.support.notes import note
 from axiswise.support.reading import open_regular, read_text
+from axiswise.support.tensors import load_safetensors
+from axiswise.training.checkpoint import (
+    checkpoint_path,
+    list_checkpoints,
+    load_checkpoint,
+    remove_incomplete,
+    step_of,
+)
+from axiswise.training.recipe import read_keys
+
+SPEED = "images_per_second"  # the column of metrics that is another one in each run
 
 
 class RunFolder:
@@ -27,7 +50,8 @@ class RunFolder:
         pictures: Folder of pictures.
         samples: Folder of what was generated in the course of training.
         report: The page that shows it all.
-        weights: The finished model.
+        weights: The weights of the finished model.
+        about: What else is to know of it, JSON. It is written last: with it, the model is whole.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -41,6 +65,7 @@ class RunFolder:
         self.samples = self.path / "samples"
         self.report = self.path / "report.html"
         self.weights = self.path / WEIGHTS
+        self.about = self.path / CONFIG
 
     @classmethod
     def create(cls, path: str | Path, config: str) -> "RunFolder":
@@ -58,7 +83,7 @@ class RunFolder:
             OSError: If it cannot be made.
         """
         run = cls(path)
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
+        if not is_free(run.path):
             raise FileExistsError(
                 f"{run.path} exists already: choose another --out, or go on with it by "
                 f"`axiswise train --resume {run.path}`"
@@ -85,6 +110,67 @@ class RunFolder:
             raise FileNotFoundError(f"{run.path} is no run folder: it has no {run.config.name}")
         return run
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Be the only one that trains in it, and remove what one that was killed left unfinished.
+
+        Raises:
+            BusyError: Another process trains there.
+        """
+        with owning(self.path):
+            files = (self.config, self.metrics, self.weights, self.about)
+            remove_unfinished(*files, self.checkpoints / "step-*", self.samples / "step-*")
+            remove_incomplete(self.checkpoints)
+            yield
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a whole model."""
+        return self.weights.is_file() and self.about.is_file()
+
+    def newest(self) -> tuple[Path, int | None] | None:
+        """The file of its newest weights, and their step if it is known; None if there are none.
+
+        That is the finished model, unless it was trained further: then a checkpoint.
+
+        Raises:
+            UnreadableFileError: If config.json is damaged.
+        """
+        checkpoints = list_checkpoints(self.checkpoints)
+        reached = step_of(checkpoints[-1]) if checkpoints else 0
+        if self.finished:
+            step = read_about(self.path).get("step")
+            if not isinstance(step, int) or step >= reached:
+                return self.weights, step if isinstance(step, int) else None
+        return (checkpoints[-1], reached) if checkpoints else None
+
+    def model_digest(self) -> str | None:
+        """The digest of its newest weights, as `Pretrained.digest`; None if there are none.
+
+        Raises:
+            UnreadableFileError: If they are damaged.
+        """
+        file, _ = self.newest() or (self.weights, None)
+        if not file.is_file():
+            return None
+        if file == self.weights:
+            return digest_of(load_safetensors(file))
+        return digest_of(load_checkpoint(file)["model"])
+
+    def recipe_digest(self) -> str:
+        """SHA-256, in hexadecimal, over what in the config makes weights what they are.
+
+        It leaves out what may be changed later: names, how it is scored, where it trains, its
+        number of steps, and in which folder the data are. It is "" where there is no config.
+        """
+        try:
+            keys = read_keys(self.config)
+        except (OSError, UnreadableFileError):
+            return ""
+        kept = {key: value for key, value in keys.items() if key not in _MAY_CHANGE}
+        kept["data"] = _without_folders(kept.get("data"))
+        return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
+
     def append_metrics(self, row: Mapping[str, float]) -> None:
         """Add a row to the metrics; the first one brings the header.
 
@@ -93,7 +179,7 @@ class RunFolder:
         """
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
-        if not self.metrics.exists():
+        if not self.metrics.exists() or not self.metrics.stat().st_size:
             writer.writerow(row)
         writer.writerow(row.values())
         with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
@@ -129,6 +215,63 @@ class RunFolder:
         except (OSError, IndexError, ValueError):
             return 0
 
+    def save_metrics(self, step: int) -> dict[str, Any]:
+        """Put the table so far on the disk for good, and a copy beside the checkpoint of a step.
+
+        Returns:
+            What `restore_metrics` knows it by, the same for all runs that log the same.
+        """
+        text = ""
+        if self.metrics.exists():
+            with naming(self.metrics), self.metrics.open("r+b") as file:
+                os.fsync(file.fileno())
+                text = file.read().decode(errors="replace")  # damage must not stop training
+            self.checkpoints.mkdir(exist_ok=True)
+            write_atomically(self._copy(step), text.encode())
+        return _mark(text.splitlines(keepends=True))
+
+    def restore_metrics(self, step: int, mark: Mapping[str, Any]) -> None:
+        """Bring the table back to what it was at a checkpoint, by what `save_metrics` returned.
+
+        Rows after that, which a resumed run will write again, are dropped. Where rows are missing
+        or changed, the copy takes the place of the file, which is kept as metrics.csv.wrong; a line
+        on standard error says so.
+
+        Raises:
+            UnreadableFileError: If the file is no table of metrics.
+            OSError: If it cannot be written; it then stays as it is.
+        """
+        try:
+            self.read_metrics()
+        except UnreadableFileError as error:
+            raise UnreadableFileError(
+                f"{error}; move it away, and the rows of the checkpoint take its place"
+            ) from error
+        there = self._whole_metric_lines()[: mark["lines"]]
+        if _mark(there) == mark:
+            self._replace_metrics(there)
+            return
+        what = f"{self.metrics} lacks rows up to step {step}, or has others than the checkpoint"
+        saved = self._copy(step)
+        try:
+            whole = read_text(saved).splitlines(keepends=True)
+        except (OSError, UnreadableFileError):
+            whole = []
+        if _mark(whole) != mark:
+            note(f"{what}; they are lost, as {saved} is missing or damaged")
+            self.truncate_metrics(step)
+            return
+        missing = [line.split(",")[0] for line in whole[1:] if line not in there]
+        if missing:
+            what = f"{self.metrics} lacked {len(missing)} of {len(whole) - 1} rows"
+            what += f", of steps {missing[0]} to {missing[-1]}"
+        what += "; it has those of the checkpoint again"
+        if self.metrics.exists() and self.metrics.stat().st_size:
+            what += f", and the old file is {replace_wrong(self.metrics, saved.read_bytes())}"
+        else:
+            write_atomically(self.metrics, saved.read_bytes())
+        note(what)
+
     def truncate_metrics(self, step: int) -> None:
         """Drop the rows after a step, which a resumed run will write again.
 
@@ -142,13 +285,59 @@ class RunFolder:
         steps = self.read_metrics().get("step", [])
         header, *rows = self._whole_metric_lines() or [""]
         kept = [row for row, done in zip(rows, steps, strict=True) if done <= step]
-        if kept:
-            write_atomically(self.metrics, "".join([header, *kept]).encode())
-        else:
+        self._replace_metrics([header, *kept] if kept else [])
+
+    def _replace_metrics(self, lines: Sequence[str]) -> None:
+        content = "".join(lines).encode()
+        if not content:
             self.metrics.unlink(missing_ok=True)
+        elif self.metrics.read_bytes() != content:
+            write_atomically(self.metrics, content)
+
+    def _copy(self, step: int) -> Path:
+        return checkpoint_path(self.checkpoints, step).with_suffix(".csv")
 
     def _whole_metric_lines(self) -> list[str]:
         if not self.metrics.exists():
             return []
         lines = read_text(self.metrics).splitlines(keepends=True)
         return [line for line in lines if line.endswith("\n")]
+
+
+# Keys of a config that leave the weights as they are, or that a run may go on with.
+_MAY_CHANGE = {
+    *("name", "description", "source", "evaluation"),
+    *("accelerator", "devices", "log_every", "checkpoint_every", "steps"),
+}
+
+
+def _without_folders(value: Any) -> Any:
+    """Settings of data, with the last part of each path alone: data may be moved."""
+    if isinstance(value, dict):
+        return {key: _without_folders(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(part) for part in value]
+    return Path(value).name if isinstance(value, str) else value
+
+
+@contextmanager
+def alone_showing(report: Path, pictures: Path) -> Iterator[None]:
+    """Be the only one that writes a report and its pictures, without leftovers of a killed one."""
+    with owning(report.parent, report.name):
+        pictures.mkdir(exist_ok=True)
+        remove_unfinished(report, *(pictures / f"*.{kind}" for kind in ("png", "gif", "mp4")))
+        yield
+
+
+def _mark(lines: Sequence[str]) -> dict[str, Any]:
+    """Number of lines of a table, and a digest of all but the column that says how fast it was."""
+    try:
+        rows = list(csv.reader(lines))
+    except csv.Error:  # a cell without end
+        rows = []
+    speed = rows[0].index(SPEED) if rows and SPEED in rows[0] else -1
+    kept = [[cell for place, cell in enumerate(row) if place != speed] for row in rows]
+    return {
+        "lines": len(lines),
+        "sha256": hashlib.sha256(json.dumps(kept).encode()).hexdigest(),
+    }

@@ -5,8 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+from torch import Tensor, nn
+
 from axiswise.generators import BIGGAN, ImageGenerator, load_generator
 from axiswise.generators.loading import is_ours, names_code, network_generator, prepared
+from axiswise.nets.pretrained import digest_of
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
 
@@ -19,11 +23,13 @@ class GeneratorSource:
         generator: Its name on the command line.
         latent_dim: Its number of latents, where it was given.
         classes: The classes that it draws from; all if None.
+        weights: The digest of its weights when it was searched, where it has any.
     """
 
     generator: str
     latent_dim: int | None = None
     classes: list[int] | None = None
+    weights: str | None = None
 
     @property
     def words(self) -> str:
@@ -54,6 +60,18 @@ def open_generator(
         return load_generator(spec, latent_dim, classes, may_import=may_import or trust)
     run = load_run(spec, trust=trust)
     return prepared(network_generator(run.model, spec), spec, latent_dim, classes)
+
+
+def weights_of(generator: ImageGenerator) -> str | None:
+    """The digest of a generator's weights; None of one that is no module, or has none."""
+    if not isinstance(generator, nn.Module):
+        return None
+    weights = {
+        name: value
+        for name, value in generator.state_dict().items()
+        if isinstance(value, Tensor) and value.layout == torch.strided and not value.is_quantized
+    }
+    return digest_of(weights) if weights else None
 
 
 def _needs_recipe(spec: str) -> bool:

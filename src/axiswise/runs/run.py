@@ -16,14 +16,14 @@ from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
 from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
 from axiswise.nets import ACTIVE_NATS, Autoencoder, Model
-from axiswise.nets.pretrained import WEIGHTS
+from axiswise.nets.pretrained import read_about
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
-from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
+from axiswise.training.checkpoint import load_checkpoint
 from axiswise.training.trainer import Recipe, start
 
 _ACTIVITY_SAMPLES = 1000
@@ -282,19 +282,44 @@ def _model(run: RunFolder, recipe: Recipe) -> tuple[Model, int]:
         model = start(recipe).model
     except (ArgumentError, TypeError, ValueError) as error:
         raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
-    if (run.path / WEIGHTS).is_file():
-        return type(model).from_pretrained(run.path), recipe.steps
-    checkpoints = list_checkpoints(run.checkpoints)
-    if not checkpoints:
+    found = run.newest()
+    if found is None:
         raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")
-    state = load_checkpoint(checkpoints[-1])
+    file, step = found
+    if file == run.weights:
+        return _finished(run, model), recipe.steps if step is None else step
+    state = load_checkpoint(file)
     try:
         model.load_state_dict(state["model"])
+        _check_recipe(run, state["recipe"])
         return model, int(state["step"])
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UnreadableFileError(
-            f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}"
+            f"checkpoint {file} does not belong to the recipe in {run.config}"
         ) from error
+
+
+def _finished(run: RunFolder, like: Model) -> Model:
+    """The finished model of a run, which is the one that its config has."""
+    model = type(like).from_pretrained(run.path)
+    for name, value in like.arguments.items():
+        # As JSON, which has no tuples.
+        if json.dumps(model.arguments[name]) != json.dumps(value):
+            raise UnreadableFileError(
+                f"{run.about} and {run.config} are of different runs: {name} is "
+                f"{model.arguments[name]} in one and {value} in the other"
+            )
+    if isinstance(digest := read_about(run.path).get("recipe"), str):
+        _check_recipe(run, digest)
+    return model
+
+
+def _check_recipe(run: RunFolder, digest: str) -> None:
+    """Refuse a model that was trained by other settings than those in the config."""
+    if "" not in (digest, now := run.recipe_digest()) and digest != now:
+        raise UnreadableFileError(
+            f"{run.config} is not what the model beside it was trained by: put its own config back"
+        )
 
 
 def _distinct(factors: Tensor, sizes: Sequence[int]) -> tuple[Tensor, Tensor | None]:

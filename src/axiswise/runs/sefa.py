@@ -1,7 +1,5 @@
 """SeFa on a run: a run whose axes are what SeFa finds in the generator of another one."""
 
-from pathlib import Path
-
 from axiswise.directions import first_layer, sefa, with_axes
 from axiswise.nets import Generator
 from axiswise.runs.folder import RunFolder
@@ -24,6 +22,7 @@ def sefa_run(folder: str, out: str | None = None, *, trust: bool = False) -> Run
     Raises:
         ValueError: If the run did not train a GAN, or not to its end.
         FileExistsError: If something is in the new folder already.
+        BusyError: If another process writes into it.
         OSError: If something cannot be read or written.
     """
     run = load_run(folder, trust=trust)
@@ -41,6 +40,8 @@ def sefa_run(folder: str, out: str | None = None, *, trust: bool = False) -> Run
     keys.name = f"{name}-sefa"
     keys.description = f"Axes by SeFa (Shen & Zhou 2021) on the generator of {name}"
     path = run.folder.path
-    made = RunFolder.create(out or path.with_name(f"{path.name}-sefa"), settings.dump())
-    copied.save_pretrained(Path(made.path))
+    made = RunFolder(out or path.with_name(f"{path.name}-sefa"))
+    with made.alone():
+        RunFolder.create(made.path, settings.dump())
+        copied.save_pretrained(made.path, recipe=made.recipe_digest(), step=run.step)
     return made

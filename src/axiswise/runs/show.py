@@ -12,9 +12,11 @@ from torch import Tensor
 from axiswise import plots
 from axiswise.jacobian import jacobian_columns
 from axiswise.metrics import JACOBIAN_SAMPLES
-from axiswise.runs.evaluation import read_evaluation
+from axiswise.runs.evaluation import read_evaluation, stale, stale_words
+from axiswise.runs.folder import alone_showing
 from axiswise.runs.run import Run
 from axiswise.support.files import write_atomically
+from axiswise.support.notes import note
 from axiswise.support.progress import StartBar, no_bars
 from axiswise.support.reading import read_text
 
@@ -36,10 +38,19 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
 
     Raises:
         UnreadableFileError: The scores or metrics in the folder are damaged.
+        BusyError: Another process draws them.
         OSError: A picture cannot be written.
     """
-    run.folder.pictures.mkdir(exist_ok=True)
+    with alone_showing(run.folder.report, run.folder.pictures):
+        return _show(run, seed, start_bar)
+
+
+def _show(run: Run, seed: int, start_bar: StartBar) -> Path:
     scores = read_evaluation(run.folder)
+    why = "" if scores is None else stale(run.folder, scores)
+    if why:
+        scores = None
+        note(stale_words(run.folder, why))
     run = replace(run, seed=seed, start_bar=start_bar)
     drawings = _drawings(run, scores)
     on_picture = start_bar("pictures")
@@ -61,6 +72,8 @@ def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
         sections.append(plots.Section("The same latents in the course of training", course))
     if scores is not None:
         sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
+    if why:
+        sections.insert(0, plots.Section("Scores", [], f"None: {stale_words(run.folder, why)}."))
     sections.append(plots.Section("Config", [plots.Preformatted(read_text(run.folder.config))]))
     page = plots.report(
         f"{run.recipe.name}, seed {run.recipe.seed}",
@@ -109,7 +122,7 @@ def _drawings(run: Run, scores: dict[str, Any] | None) -> dict[str, Drawing]:
     if history and len(history["step"]) > 1:
         drawings["losses.png"] = (
             _figure(lambda: plots.loss_curves(history)),
-            "Training, from metrics.csv.",
+            f"Training, from metrics.csv, up to step {history['step'][-1]:.0f}.",
         )
     if scores is not None and (curves := local_curves(scores["scores"])):
         drawings["local_scores.png"] = (

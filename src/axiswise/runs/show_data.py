@@ -10,6 +10,8 @@ import torch
 from axiswise import plots
 from axiswise.data.factors import FactorData, load
 from axiswise.data.listing import factor_strips, open_data
+from axiswise.support.files import remove_unfinished
+from axiswise.support.locks import owning
 from axiswise.support.progress import StartBar, late_bar, no_bars
 
 _SAMPLES = 64  # images on the sheet
@@ -44,9 +46,10 @@ def show_data(
         strips = factor_strips(source, rng)
         sheets["factors"] = plots.samples(strips, _COLUMNS, "Each factor from first to last value")
     folder = Path("runs") / f"data-{re.sub(r'[.:]', '-', name)}" if out is None else Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for sheet, picture in sheets.items():
-        paths.append(folder / f"{sheet}.png")
-        plots.save(picture, paths[-1])
+    with owning(folder):
+        remove_unfinished(folder / "*.png")
+        for sheet, picture in sheets.items():
+            paths.append(folder / f"{sheet}.png")
+            plots.save(picture, paths[-1])
     return paths

@@ -19,6 +19,7 @@ from axiswise.generators import ImageGenerator, draw, in_unit_range, latent_dim_
 from axiswise.jacobian import Jacobian, gram
 from axiswise.penalties import column_cosines
 from axiswise.runs.directions_folder import DirectionsFolder
+from axiswise.runs.folder import alone_showing
 from axiswise.support.files import write_atomically
 from axiswise.support.progress import Progress, StartBar, no_bars
 
@@ -60,6 +61,7 @@ def show_directions(
 
     Raises:
         FileNotFoundError: If there are no directions in the folder.
+        BusyError: If another process draws them.
         UnreadableFileError: If they are damaged.
         ValueError: If a number is out of range, or the generator has another number of latents, or
             returns anything else than finite images of 1 or 3 channels.
@@ -78,11 +80,20 @@ def show_directions(
     rng = torch.Generator().manual_seed(seed)
     view = _View(found, generator, *draw(generator, found.latent_dim, samples, rng), extent)
     files = DirectionsFolder(folder)
-    files.pictures.mkdir(exist_ok=True)
+    with alone_showing(files.report, files.pictures):
+        page = _page(view, indices, files.pictures, seed, start_bar)
+        write_atomically(files.report, page.encode())
+    return files.report
 
-    overview = _overview(view, indices, files.pictures)
-    clips = _clips(view, indices, files.pictures, start_bar("directions"))
-    page = plots.report(
+
+def _page(
+    view: "_View", indices: Sequence[int], pictures: Path, seed: int, start_bar: StartBar
+) -> str:
+    """Draw all pictures, and return the page with them."""
+    overview = _overview(view, indices, pictures)
+    clips = _clips(view, indices, pictures, start_bar("directions"))
+    found = view.found
+    return plots.report(
         f"Directions by {found.method}",
         [
             plots.Section("Settings", [_settings(view, seed)]),
@@ -91,8 +102,6 @@ def show_directions(
         ],
         f"{len(indices)} of {len(found)} directions in {found.latent_dim} latents.",
     )
-    write_atomically(files.report, page.encode())
-    return files.report
 
 
 @dataclass(frozen=True, eq=False)

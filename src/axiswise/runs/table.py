@@ -6,7 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.files import (
+    UnreadableFileError,
+    remove_unfinished,
+    replace_wrong,
+    write_atomically,
+)
+from axiswise.support.locks import owning
+from axiswise.support.notes import note
 from axiswise.support.reading import read_text
 
 TABLE = "sweep.csv"
@@ -28,7 +35,28 @@ class TableRow:
 
 
 def write_table(rows: Sequence[TableRow], path: Path) -> None:
-    """Write a table as CSV, those keys first in which configs differ; cells may be empty."""
+    """Write the rows of a sweep, and keep those of others whose runs are in the same folder.
+
+    A file that is no table is kept as sweep.csv.wrong.
+
+    Raises:
+        OSError: If it cannot be written; what stood there stays.
+    """
+    ours = {Path(row.folder).name for row in rows}
+    with owning(path.parent, path.name, wait=True):
+        remove_unfinished(path)
+        try:
+            there = read_table(path) if path.exists() else []
+        except UnreadableFileError as error:
+            note(f"{error}: the old file is {replace_wrong(path, _content(rows))}")
+            return
+        names = [(Path(row.folder).name, row) for row in there]
+        others = [row for name, row in names if name not in ours and (path.parent / name).is_dir()]
+        write_atomically(path, _content([*rows, *others]))
+
+
+def _content(rows: Sequence[TableRow]) -> bytes:
+    """A table as CSV, those keys first in which configs differ; cells may be empty."""
     configs = [row.config for row in rows]
     keys = list(dict.fromkeys(key for config in configs for key in config))
     keys.sort(key=lambda key: len({config.get(key) for config in configs}) == 1)
@@ -40,8 +68,7 @@ def write_table(rows: Sequence[TableRow], path: Path) -> None:
         config = [row.config.get(key, "") for key in keys]
         scores = [row.scores.get(name, "") for name in names]
         writer.writerow([row.recipe, row.seed, row.folder, *config, row.status, *scores])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, text.getvalue().encode())
+    return text.getvalue().encode()
 
 
 def read_table(path: str | Path) -> list[TableRow]:

@@ -2,13 +2,13 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from axiswise.data.factors import load
-from axiswise.nets.pretrained import WEIGHTS
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.run import read_config
@@ -45,6 +45,7 @@ def train_recipe(
     Raises:
         UntrustedCodeError: If it names such code, which may not be run.
         FileExistsError: If the folder is not empty.
+        BusyError: If another process trains in it.
         FileNotFoundError: If there is no such recipe.
         ValueError: On bad overrides, or if there are fewer devices.
         TrainingStoppedError: If training cannot go on.
@@ -60,8 +61,11 @@ def train_recipe(
     # What does not fit or cannot be read is found out before there is a folder.
     trainer = _prepared(config, settings.section("evaluation"), start_bar)
     settings.settle(config)
-    run = RunFolder.open(folder) if is_helper() else RunFolder.create(folder, settings.dump())
-    _train(trainer, run, start_bar)
+    run = RunFolder(folder)
+    with _alone(run):
+        if not is_helper():
+            RunFolder.create(folder, settings.dump())
+        _train(trainer, run, start_bar)
     return run
 
 
@@ -78,6 +82,7 @@ def resume_run(folder: str, start_bar: StartBar = no_bars, *, trust: bool = Fals
 
     Raises:
         FileNotFoundError: If it is no run folder.
+        BusyError: If another process trains in it.
         UnreadableFileError: If its config or checkpoint is damaged.
         UntrustedCodeError: If its config names code that may not be run.
         ValueError: If there is a finished model and no checkpoint, or there are fewer
@@ -86,12 +91,18 @@ def resume_run(folder: str, start_bar: StartBar = no_bars, *, trust: bool = Fals
         OSError: If something cannot be read or written.
     """
     run = RunFolder.open(folder)
-    if (run.path / WEIGHTS).is_file() and not list_checkpoints(run.checkpoints):
-        raise ValueError(
-            f"FOLDER must have a checkpoint to go on from, {folder} has a finished model alone"
-        )
-    _train(_prepared(*read_config(run, trust=trust), start_bar), run, start_bar)
+    with _alone(run):
+        if run.weights.is_file() and not list_checkpoints(run.checkpoints):
+            raise ValueError(
+                f"FOLDER must have a checkpoint to go on from, {folder} has a finished model alone"
+            )
+        _train(_prepared(*read_config(run, trust=trust), start_bar), run, start_bar)
     return run
+
+
+def _alone(run: RunFolder) -> AbstractContextManager[None]:
+    """Be the only one that trains in a folder, together with the processes that help."""
+    return nullcontext() if is_helper() else run.alone()
 
 
 def is_helper() -> bool:

@@ -1,6 +1,7 @@
 """Files that are either whole or not there."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,10 +39,41 @@ def write_atomically(path: Path, content: bytes) -> None:
             raise
 
 
-def remove_unfinished(path: Path) -> None:
-    """Remove what `write_atomically` left of a file where the process was killed."""
-    for left in path.parent.glob(f".{path.name}.*"):
-        left.unlink()
+def remove_unfinished(*paths: Path) -> None:
+    """Remove what `write_atomically` left of files where a process was killed.
+
+    Args:
+        paths: The files, which nobody else writes now; a name may be a pattern, as "step-*".
+    """
+    for path in paths:
+        for left in path.parent.glob(f".{path.name}.*"):
+            left.unlink(missing_ok=True)
+
+
+def wrong_name(path: Path) -> Path:
+    """The first of the names NAME.wrong, NAME.wrong2, … that nothing has."""
+    aside, number = path.with_name(f"{path.name}.wrong"), 1
+    while aside.exists():
+        number += 1
+        aside = path.with_name(f"{path.name}.wrong{number}")
+    return aside
+
+
+def replace_wrong(path: Path, content: bytes) -> Path:
+    """Write a file in place of a wrong one, which is kept under its `wrong_name`, the result.
+
+    Raises:
+        OSError: It cannot be written; the wrong one then stays where it is.
+    """
+    aside = wrong_name(path)
+    with naming(path):
+        shutil.copyfile(path, aside)
+    try:
+        write_atomically(path, content)
+    except BaseException:
+        aside.unlink()
+        raise
+    return aside
 
 
 @contextmanager

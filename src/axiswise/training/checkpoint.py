@@ -12,6 +12,7 @@ from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.reading import read_bytes
 
 _KEEP = 2  # the newest, and one to fall back on should it be damaged
+_BESIDE = (".csv", ".sha256")  # the rows of metrics so far, and the checksum
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -29,13 +30,13 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     buffer = io.BytesIO()
     torch.save(state, buffer)
     content = buffer.getvalue()
-    path = folder / f"step-{step:08d}.pt"
+    path = checkpoint_path(folder, step)
     # The digest first: a checkpoint that is there has one.
     write_atomically(_digest_path(path), _digest(content))
     write_atomically(path, content)
     for old in list_checkpoints(folder)[:-_KEEP]:
-        old.unlink()
-        _digest_path(old).unlink(missing_ok=True)
+        for kind in (*_BESIDE, ".pt"):  # in this order a kill leaves no part alone
+            old.with_suffix(kind).unlink(missing_ok=True)
     return path
 
 
@@ -66,7 +67,25 @@ def list_checkpoints(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name)]
-    return sorted(found, key=lambda path: int(path.stem.removeprefix("step-")))
+    return sorted(found, key=step_of)
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove what stands beside checkpoints that a kill kept from being written."""
+    for kind in _BESIDE:
+        for path in folder.glob(f"step-*{kind}"):
+            if not path.with_suffix(".pt").exists():
+                path.unlink()
+
+
+def checkpoint_path(folder: Path, step: int) -> Path:
+    """The file of the checkpoint at a step; others beside it differ in the suffix."""
+    return folder / f"step-{step:08d}.pt"
+
+
+def step_of(path: Path) -> int:
+    """The steps done at a checkpoint, by its name."""
+    return int(path.stem.removeprefix("step-"))
 
 
 def _digest(content: bytes) -> bytes:

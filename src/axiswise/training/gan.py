@@ -206,11 +206,11 @@ def _check_balance(done: int, variety: float, deviation: float) -> None:
     if variety < _LEAST_VARIETY:
         raise TrainingStoppedError(
             f"the generator has collapsed by step {done}: its images vary by "
-            f"{variety:.2g} times what the data's do; the last checkpoint may be good"
+            f"{variety:.2g} times what the data's do"
         )
     if not _LEAST_DEVIATION < deviation < _MOST_DEVIATION:
         what = "collapsed" if deviation <= _LEAST_DEVIATION else "diverged"
         raise TrainingStoppedError(
             f"the critic has {what} by step {done}: its scores differ by {deviation:.2g} over real "
-            "and generated images; the last checkpoint may be good"
+            "and generated images"
         )

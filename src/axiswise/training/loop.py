@@ -20,6 +20,9 @@ from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.trainer import Figures, Place, Recipe, Trainer
 
+# However long steps take, a kill costs so many seconds of them at most.
+CHECKPOINT_SECONDS = 600.0
+
 # Called after each step with the steps done and the last logged row (empty before the first).
 OnProgress = Callable[[int, dict[str, float]], None]
 # Called after each checkpoint with the steps done and a function from latents to images in [0, 1].
@@ -34,15 +37,26 @@ class Journal(Protocol):
         config: The file of the recipe, for messages.
         checkpoints: Folder of checkpoints.
         tensorboard: Folder of TensorBoard events.
+        about: The file of the finished model that is written last.
     """
 
     path: Path
     config: Path
     checkpoints: Path
     tensorboard: Path
+    about: Path
+
+    def recipe_digest(self) -> str:
+        """What is the same of all recipes that a checkpoint serves."""
 
     def append_metrics(self, row: Mapping[str, float], /) -> None:
         """Add a row to the metrics."""
+
+    def save_metrics(self, step: int, /) -> dict[str, Any]:
+        """Put the rows so far on the disk for good; what they are known by."""
+
+    def restore_metrics(self, step: int, mark: Mapping[str, Any], /) -> None:
+        """Bring the table back to what it was at a step."""
 
     def truncate_metrics(self, step: int, /) -> None:
         """Drop the rows after a step."""
@@ -69,7 +83,7 @@ def train(
     Raises:
         TrainingStoppedError: If a term of the loss or a weight is not finite, or a GAN has
             collapsed or diverged; the last good checkpoint stays.
-        InterruptedRunError: On Ctrl-C, after a checkpoint was written.
+        InterruptedRunError: On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
         UnreadableFileError: If the checkpoint is damaged or does not belong to this recipe.
         OSError: If a file cannot be written.
     """
@@ -100,30 +114,39 @@ def _train(
     size = recipe.batch_size // fabric.world_size
     share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
     trainer.setup(Place(fabric, rng, share))
-    log = _Log(recipe.batch_size)
-    start = _restore(run, trainer, rng, log)
-    if fabric.is_global_zero:
-        run.truncate_metrics(start)
+    log, digest = _Log(recipe.batch_size), run.recipe_digest()
+    start = _restore(run, trainer, rng, log, digest, fabric.is_global_zero)
+    if start and fabric.is_global_zero and on_checkpoint is not None:
+        on_checkpoint(start, trainer.model.generate)  # again: a kill may have come before it
     row: dict[str, float] = {}
+    saved_at = time.monotonic()
 
     with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
         for step in range(start, recipe.steps):
             log.add(trainer.step(step))
-            stopping = _in_any_process(stop.requested, fabric)
+            late = time.monotonic() - saved_at > CHECKPOINT_SECONDS
+            stopping, late = _in_any_process((stop.requested, late), fabric)
 
             done = step + 1
             if done % recipe.log_every == 0 or done == recipe.steps:
-                row = log.flush(done, fabric) | trainer.summary(step)
+                with _saying_what_is_saved(run, "is"):
+                    row = log.flush(done, fabric)
+                with _saying_what_is_saved(run, "may be"):
+                    row |= trainer.summary(step)
                 if fabric.is_global_zero:
                     run.append_metrics(row)
                     write_events(row)
-            if done % recipe.checkpoint_every == 0 or done == recipe.steps or stopping:
-                log.reduce(fabric)
-                _check_weights(trainer, done)
+            due = done % recipe.checkpoint_every == 0 or done == recipe.steps
+            if due or late or stopping:
+                with _saying_what_is_saved(run, "is"):
+                    log.reduce(fabric)
+                    log.check(done)
+                    _check_weights(trainer, done)
                 if fabric.is_global_zero:
-                    _save(run, done, trainer, rng, log)
+                    _save(run, done, trainer, rng, log, digest)
                     if on_checkpoint is not None:
                         on_checkpoint(done, trainer.model.generate)
+                saved_at = time.monotonic()
             if fabric.is_global_zero and on_progress is not None:
                 on_progress(done, row)
             if stopping:
@@ -132,8 +155,11 @@ def _train(
                     f"go on with `axiswise train --resume {run.path}`"
                 )
 
-    if fabric.is_global_zero:
-        trainer.model.eval().save_pretrained(run.path)
+        if fabric.is_global_zero:
+            # Without its last file, a model that was trained before is not whole, and the run goes
+            # on from the checkpoint of the last step.
+            run.about.unlink(missing_ok=True)
+            trainer.model.eval().save_pretrained(run.path, recipe=digest, step=recipe.steps)
 
 
 def check_devices(recipe: Recipe) -> None:
@@ -180,17 +206,24 @@ class _Log:
             history = fabric.all_reduce(torch.stack(self.history), reduce_op="mean")
             self.history = list(cast(Tensor, history))
 
-    def flush(self, done: int, fabric: Fabric) -> dict[str, float]:
-        """The row for the steps since the last one; an error if one of them was not finite."""
-        self.reduce(fabric)
-        history = torch.stack(self.history).cpu()
-        bad = ~history[:, : len(self.names)].isfinite()
+    def check(self, done: int) -> None:
+        """Raise an error if one of the steps since the last row was not finite."""
+        if not self.history:
+            return
+        history = torch.stack(self.history)[:, : len(self.names)].cpu()
+        bad = ~history.isfinite()
         if bad.any():
             row, column = bad.nonzero()[0].tolist()
             raise TrainingStoppedError(
                 f"the term {self.names[column]} is {float(history[row, column])} at step "
-                f"{done - len(history) + row + 1}; the last checkpoint is good"
+                f"{done - len(history) + row + 1}"
             )
+
+    def flush(self, done: int, fabric: Fabric) -> dict[str, float]:
+        """The row for the steps since the last one; an error if one of them was not finite."""
+        self.reduce(fabric)
+        self.check(done)
+        history = torch.stack(self.history).cpu()
         means = history.mean(0)
         seconds = time.perf_counter() - self.clock
         result = {"step": done, **dict(zip(self.names, means.tolist(), strict=False))}
@@ -206,14 +239,27 @@ def _check_weights(trainer: Trainer, done: int) -> None:
         for name, value in network.state_dict().items():
             if not value.isfinite().all():
                 raise TrainingStoppedError(
-                    f"the weights {name} of the {part} are not finite after step {done}; "
-                    "the last checkpoint is good"
+                    f"the weights {name} of the {part} are not finite after step {done}"
                 )
 
 
-def _save(run: Journal, done: int, trainer: Trainer, rng: torch.Generator, log: _Log) -> None:
+@contextmanager
+def _saying_what_is_saved(run: Journal, verb: str) -> Iterator[None]:
+    """Within it, an error that stops training says whether there is a checkpoint."""
+    try:
+        yield
+    except TrainingStoppedError as error:
+        saved = f"the last checkpoint {verb} good" if list_checkpoints(run.checkpoints) else ""
+        raise TrainingStoppedError(f"{error}; {saved or 'there is no checkpoint yet'}") from error
+
+
+def _save(
+    run: Journal, done: int, trainer: Trainer, rng: torch.Generator, log: _Log, digest: str
+) -> None:
     state = {
         "step": done,
+        "recipe": digest,
+        "metrics": run.save_metrics(done),
         "seed": trainer.recipe.seed,
         "model": trainer.model.state_dict(),  # shares its memory with one of the next
         "trainer": trainer.state_dict(),
@@ -224,10 +270,19 @@ def _save(run: Journal, done: int, trainer: Trainer, rng: torch.Generator, log: 
     save_checkpoint(run.checkpoints, done, state)
 
 
-def _restore(run: Journal, trainer: Trainer, rng: torch.Generator, log: _Log) -> int:
+def _restore(
+    run: Journal,
+    trainer: Trainer,
+    rng: torch.Generator,
+    log: _Log,
+    digest: str,
+    first_process: bool,
+) -> int:
     """Take over the newest checkpoint, if there is one; the steps done so far."""
     checkpoints, recipe = list_checkpoints(run.checkpoints), trainer.recipe
     if not checkpoints:
+        if first_process:
+            run.truncate_metrics(0)
         return 0
     state = load_checkpoint(checkpoints[-1])
     try:
@@ -235,7 +290,9 @@ def _restore(run: Journal, trainer: Trainer, rng: torch.Generator, log: _Log) ->
         rng.set_state(state["rng"])
         _set_global_states(state["global_rng"])
         log.history = [row.to(rng.device) for row in state["log"]]
-        step = int(state["step"])
+        step, metrics = int(state["step"]), dict(state["metrics"])
+        if "" not in (digest, state["recipe"]) and digest != state["recipe"]:
+            raise ValueError("its settings were others")
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise UnreadableFileError(
             f"checkpoint {checkpoints[-1]} does not belong to the recipe in {run.config}: "
@@ -246,6 +303,8 @@ def _restore(run: Journal, trainer: Trainer, rng: torch.Generator, log: _Log) ->
             f"checkpoint {checkpoints[-1]} is at step {step} with seed {state.get('seed')}, the "
             f"recipe in {run.config} has {recipe.steps} steps and seed {recipe.seed}"
         )
+    if first_process:
+        run.restore_metrics(step, metrics)
     return step
 
 
@@ -283,13 +342,13 @@ def _events(
         yield write
 
 
-def _in_any_process(requested: bool, fabric: Fabric) -> bool:
-    """Whether any process is to stop: all stop after the same step."""
+def _in_any_process(flags: tuple[bool, bool], fabric: Fabric) -> tuple[bool, bool]:
+    """Whether flags are set in any process: all stop and save after the same step."""
     if fabric.world_size == 1:
-        return requested
-    return bool(
-        fabric.all_reduce(torch.tensor(float(requested), device=fabric.device), reduce_op="max")
-    )
+        return flags
+    values = torch.tensor(flags, dtype=torch.float32, device=fabric.device)
+    first, second = cast(Tensor, fabric.all_reduce(values, reduce_op="max")).tolist()
+    return bool(first), bool(second)
 
 
 @dataclass
@@ -299,17 +358,26 @@ class _Stop:
 
 @contextmanager
 def _interruptions() -> Iterator[_Stop]:
-    """Turn Ctrl-C and SIGTERM into a request to stop between steps; a second one acts at once."""
+    """Turn Ctrl-C, SIGTERM and SIGHUP into a request to stop between steps.
+
+    A second Ctrl-C or SIGTERM acts at once. A second SIGHUP does not, because a terminal that is
+    closed may send two. Where SIGHUP is ignored, as under nohup, it stays so.
+    """
     stop = _Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
         return
 
-    def request(number: int, _frame: object) -> None:
+    def request(_number: int, _frame: object) -> None:
         stop.requested = True
-        signal.signal(number, before[signal.Signals(number)])
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, before[number])
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hang_up = getattr(signal, "SIGHUP", None)  # Windows has none
+    if hang_up is not None and signal.getsignal(hang_up) is not signal.SIG_IGN:
+        numbers.append(hang_up)
+    before = {number: signal.getsignal(number) for number in numbers}
     for number in before:
         signal.signal(number, request)
     try:

@@ -10,6 +10,7 @@ import pytest
 from scipy.stats import ttest_ind
 
 from axiswise.cli import main
+from axiswise.nets import ConvVAE
 from axiswise.plots import Table
 from axiswise.runs.figures import reproduce as module
 from axiswise.runs.figures.figure import Figure, Scale
@@ -165,3 +166,44 @@ def test_kept_scores_are_whole_evaluations(tiny_figure, tmp_path):
     assert len(kept) == 2
     for path, run in zip(kept, runs, strict=True):
         assert json.loads(path.read_text()) == json.loads(run.read_text())
+
+
+def test_kept_scores_of_another_protocol_or_other_weights_do_not_count(tiny_figure, tmp_path):
+    tiny_figure("methods")
+    small = module.read_figure("")
+    (run,) = module.planned_runs(small, small.scales["fast"], tmp_path)["first"]
+    kept = module._Kept(tmp_path / "scores", small)
+    kept.folder.mkdir()
+    whole = {
+        "name": run.name,
+        "seed": 0,
+        "step": 40,
+        "weights": "1234",
+        "protocol": run.settings["evaluation"],
+        "scores": {"active_axes": 0},
+    }
+    for change, counts in (
+        ({}, True),
+        ({"seed": 1}, False),
+        ({"step": 30}, False),
+        ({"name": "other"}, False),
+        ({"protocol": {**whole["protocol"], "centres": 3}}, False),
+    ):
+        kept.path(run).write_text(json.dumps({**whole, **change}))
+        assert kept.has(run) == counts
+    kept.path(run).write_text(json.dumps(whole))
+    run.folder.mkdir()
+    ConvVAE(16, latent_dim=4, hidden=(8, 8), features=16).save_pretrained(run.folder)
+    assert not kept.has(run)
+
+
+def test_scores_that_are_committed_count():
+    """Their folders are named by digests of configs, which must stay as they are."""
+    kept = Path(__file__).parents[3] / "results" / "figures"
+    figure = module.read_figure("jl1-figure5")
+    models = module.planned_runs(figure, figure.scales["fast"], kept)
+    found = [
+        module._Kept(kept / "scores", figure).has(run) for runs in models.values() for run in runs
+    ]
+    assert len(found) > 10
+    assert all(found)

@@ -4,14 +4,19 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 
+from axiswise.nets import ConvVAE
 from axiswise.runs.sweeps import PlannedRun, Resources
 from axiswise.runs.sweeps.local import cores, environments, usual_workers
+from axiswise.runs.sweeps.sweep import table_rows
 from axiswise.runs.sweeps.worker import _attempt, perform
+from axiswise.support.locks import owning
 from axiswise.training.stops import InterruptedRunError
 
 Planner = Callable[..., list[PlannedRun]]
@@ -35,7 +40,8 @@ def test_steps_done_are_those_of_the_last_whole_row(planned: Planner) -> None:
         assert run.steps_done == done
     table.write_text("step,loss\n" + "".join(f"{step},0.123456\n" for step in range(5000)))
     assert run.steps_done == 4999
-    (run.folder / "model.safetensors").touch()
+    for name in ("model.safetensors", "config.json"):
+        (run.folder / name).touch()
     assert run.steps_done == 40
 
 
@@ -185,3 +191,46 @@ def test_several_runs_share_a_gpu_and_each_sees_one(monkeypatch: pytest.MonkeyPa
     assert seen(2, Resources(gpus=0)) == ["", ""]
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,GPU-b")
     assert seen(3, Resources()) == ["5", "GPU-b", "5"]
+
+
+def test_a_run_killed_before_the_last_file_of_its_model_goes_on(planned: Planner) -> None:
+    (run,) = planned(metrics=["reconstruction"], settings={"steps": 5})
+    run.log.parent.mkdir(parents=True)
+    perform(run)
+    before = {path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()}
+    (run.folder / "config.json").unlink()
+    (run.folder / ".config.json.x1y2z3w4").touch()
+    assert not run.finished
+    perform(run)
+    assert run.finished
+    assert {
+        path.name: path.read_bytes() for path in run.folder.iterdir() if path.is_file()
+    } == before
+
+
+def test_scores_of_other_weights_do_not_count(planned: Planner) -> None:
+    (run,) = planned(metrics=["reconstruction"], settings={"steps": 5})
+    run.log.parent.mkdir(parents=True)
+    perform(run)
+    vae = ConvVAE.from_pretrained(run.folder)
+    with torch.no_grad():
+        next(vae.parameters()).mul_(0.5)
+    vae.save_pretrained(run.folder)
+    assert not run.finished
+    assert table_rows([run], [])[0].scores == {}
+    perform(run)
+    assert run.finished
+    assert table_rows([run], [])[0].scores
+
+
+def test_a_run_that_somebody_trains_by_hand_is_let_alone(planned: Planner) -> None:
+    (run,) = planned(metrics=[], settings={"steps": 5})
+    found: list[tuple[str, str]] = []
+    with owning(run.folder):
+        thread = threading.Thread(target=lambda: found.append(_attempt(run)))
+        with os.fdopen(os.dup(1), "wb") as out, os.fdopen(os.dup(2), "wb") as errors:
+            thread.start()
+            thread.join()
+            for kept, stream in ((out, 1), (errors, 2)):
+                os.dup2(kept.fileno(), stream)
+    assert found == [("busy", "")]

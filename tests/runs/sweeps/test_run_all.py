@@ -110,6 +110,28 @@ def test_the_table_has_every_key_and_every_score(planned: Planner, trained: Path
     assert "seed" not in config
 
 
+def test_a_table_keeps_the_rows_of_other_sweeps_into_its_folder(
+    planned: Planner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As long as their runs are there; and a file that is no table is kept aside."""
+    first, second = planned(settings={"steps": 5}), planned(settings={"steps": 10})
+    path = first[0].folder.parent / "sweep.csv"
+    for runs in (first, second):
+        runs[0].folder.mkdir(parents=True)
+        write_table(table_rows(runs, []), path)
+    assert [row.config["steps"] for row in read_table(path)] == ["10", "5"]
+    write_table(table_rows(second, [Outcome(second[0], "finished")]), path)
+    assert _states(path) == ["finished", "missing"]
+    first[0].folder.rmdir()
+    write_table(table_rows(second, []), path)
+    assert [row.config["steps"] for row in read_table(path)] == ["10"]
+    path.write_text("my own table")
+    write_table(table_rows(second, []), path)
+    assert len(read_table(path)) == 1
+    assert (path.parent / "sweep.csv.wrong").read_text() == "my own table"
+    assert "sweep.csv.wrong" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "recipe,seed,folder,steps,status\nx,0\n"])
 def test_another_table_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "sweep.csv"

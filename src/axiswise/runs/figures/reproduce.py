@@ -8,7 +8,7 @@ from typing import Any
 
 from axiswise import plots
 from axiswise.runs.compare import markdown_table
-from axiswise.runs.evaluation import read_evaluation_file
+from axiswise.runs.evaluation import read_evaluation_file, stale
 from axiswise.runs.figures.figure import Figure, Scale, read_figure
 from axiswise.runs.figures.pages import Drawing, Part, page_parts
 from axiswise.runs.folder import RunFolder
@@ -22,7 +22,8 @@ from axiswise.runs.sweeps import (
     plan,
     run_all,
 )
-from axiswise.support.files import UnreadableFileError, write_atomically
+from axiswise.support.files import UnreadableFileError, remove_unfinished, write_atomically
+from axiswise.support.locks import owning
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,10 @@ def reproduce(
     pictured = {model: load_run(run.folder) for model, run in drawn.items() if run.trained}
     parts = page_parts(figure, evaluations, pictured)
     command = f"axiswise reproduce {name} --scale {scale}"
-    page = _write(out / f"{name}-{scale}", figure, budget, parts, command)
+    folder = out / f"{name}-{scale}"
+    with owning(folder, wait=True):
+        remove_unfinished(folder / "report.html", folder / "page.md", folder / "*.png")
+        page = _write(folder, figure, budget, parts, command)
     missing = [run for run in runs if not kept.has(run)]
     return Reproduction(
         page, [(run, reasons.get(run.folder, "not trained yet")) for run in missing]
@@ -114,13 +118,15 @@ class _Kept:
         return self.folder / f"{run.folder.name}.json"
 
     def has(self, run: PlannedRun) -> bool:
-        """Whether a run has the scores that the figure shows."""
+        """Whether a run has the scores that the figure shows, of the weights there, if any are."""
         try:
             found = self.read(run)
-        except (OSError, UnreadableFileError):
+            if not run.belongs(found) or stale(run.files, found):
+                return False
+        except (OSError, UnreadableFileError, KeyError, TypeError):
             return False
         scores = found["scores"]
-        if "seed" not in found or "active_axes" not in scores:
+        if "active_axes" not in scores:
             return False
         # A run without active axes has no columns to describe, and never will.
         return scores["active_axes"] == 0 or set(self.figure.scores) <= set(scores)
@@ -132,8 +138,10 @@ class _Kept:
         """Keep a copy of a finished run's scores."""
         if run.finished:
             found = read_evaluation_file(run.files.evaluation)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(self.path(run), (json.dumps(found, indent=2) + "\n").encode())
+            path = self.path(run)
+            with owning(self.folder, path.name, wait=True):
+                remove_unfinished(path)
+                write_atomically(path, (json.dumps(found, indent=2) + "\n").encode())
 
     def watching(self, on_progress: OnProgress) -> OnProgress:
         """Keep the scores of each run as it ends, and call `on_progress`."""
@@ -152,7 +160,6 @@ class _Kept:
 
 def _write(folder: Path, figure: Figure, scale: Scale, parts: Sequence[Part], command: str) -> Path:
     """Write report.html and page.md, and the pictures beside them."""
-    folder.mkdir(parents=True, exist_ok=True)
     blocks: list[plots.Picture | plots.Table] = []
     lines = [f"# {figure.title}", f"{figure.source}. {figure.about}", f"Made by `{command}`."]
     for part in parts:

@@ -17,6 +17,7 @@ from axiswise.runs.folder import RunFolder
 from axiswise.runs.sweeps.local import LocalEngine, thread_limits
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, Resources
 from axiswise.support.files import write_atomically
+from axiswise.support.locks import BusyError, owning
 
 _EVERY = 1.0  # seconds from one look at a run's files to the next
 
@@ -70,8 +71,14 @@ class RayEngine:
         lock = run.take()
         if lock is None:
             self._busy.append(Outcome(run, "busy"))
-        else:
-            self._submit(_Task(run, lock, self._retries))
+            return
+        try:
+            with owning(run.folder):
+                self._submit(_Task(run, lock, self._retries))
+        except OSError as error:
+            lock.close()
+            by_hand = isinstance(error, BusyError)
+            self._busy.append(Outcome(run, "busy" if by_hand else "failed", str(error)))
 
     def wait(self, seconds: float) -> list[Outcome]:
         """Return the outcomes of runs that ended, when news comes or after that time."""

@@ -1,16 +1,16 @@
 """A run of a sweep: its files, its progress, its outcome."""
 
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from axiswise.runs.evaluation import read_evaluation_file
+from axiswise.runs.evaluation import read_evaluation_file, stale
 from axiswise.runs.folder import RunFolder
-from axiswise.support.files import write_atomically
+from axiswise.support.files import remove_unfinished, write_atomically
+from axiswise.support.locks import lock
 from axiswise.support.reading import parse_yaml, read_json
 
 State = Literal["finished", "there", "failed", "busy"]
@@ -59,11 +59,11 @@ class PlannedRun:
     @property
     def trained(self) -> bool:
         """Whether there is a finished model."""
-        return self.files.weights.is_file()
+        return self.files.finished
 
     @property
     def evaluated(self) -> bool:
-        """Whether all wanted scores are there, by the wanted protocol."""
+        """Whether all wanted scores are there, of the weights there, by the wanted protocol."""
         if self.metrics == ():
             return True
         try:
@@ -72,10 +72,18 @@ class PlannedRun:
             return (
                 set(self._wanted) <= set(record["metrics"])
                 and set(record["scores"]) <= set(found["scores"])
-                and _covers(found["protocol"], self.settings["evaluation"])
+                and self.belongs(found)
+                and not stale(self.files, found)
             )
         except (OSError, KeyError, TypeError, ValueError):
             return False
+
+    def belongs(self, evaluation: Mapping[str, Any]) -> bool:
+        """Whether an evaluation is of a run that was trained and scored as this one is to be."""
+        same = (evaluation["name"], evaluation["seed"], evaluation["step"])
+        return same == (self.name, self.seed, self.steps) and _covers(
+            evaluation["protocol"], self.settings["evaluation"]
+        )
 
     @property
     def finished(self) -> bool:
@@ -94,20 +102,12 @@ class PlannedRun:
 
     def take(self) -> BinaryIO | None:
         """Lock it until the file is closed or this process ends; None if it is locked already."""
-        lock = self._beside("lock").open("a+b")
-        if sys.platform != "win32":
-            import fcntl
-
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                lock.close()
-                return None
-        return lock
+        return lock(self._beside("lock"))
 
     def write_record(self, scores: Mapping[str, Any]) -> None:
         """Note that the wanted scores were taken, and which its evaluation has now."""
         content = {"metrics": self._wanted, "scores": sorted(scores)}
+        remove_unfinished(self.record)
         write_atomically(self.record, (json.dumps(content, indent=2) + "\n").encode())
 
     def to_json(self) -> str:

@@ -55,7 +55,8 @@ def run_all(
 
     An interrupted run continues from its newest checkpoint. A run that another process works on is
     waited for, and taken over if that process ends. A failed run is tried again by the next call.
-    Ctrl-C and SIGTERM end all runs after training has saved; a second Ctrl-C ends them at once.
+    Ctrl-C, SIGTERM and SIGHUP end all runs after training has saved; a second Ctrl-C ends them at
+    once.
 
     Args:
         runs: The runs, from `plan`.
@@ -72,7 +73,7 @@ def run_all(
         How each run ended, in the order of `runs`.
 
     Raises:
-        KeyboardInterrupt: On Ctrl-C or SIGTERM.
+        KeyboardInterrupt: On Ctrl-C, SIGTERM or SIGHUP.
         ImportError: If `engine` is "ray" and Ray is not installed.
         ValueError: If `workers`, `engine` or `retries` is out of range.
         OSError: If the folder cannot be written.
@@ -90,7 +91,7 @@ def run_all(
         on_progress(SweepProgress(tuple(outcomes.values()), ()))
     if todo:
         started = _engine(engine, runs, workers, resources, retries)
-        with _sigterm_as_ctrl_c():
+        with _signals_as_ctrl_c():
             try:
                 _work(started, todo, outcomes, on_progress)
             finally:
@@ -157,16 +158,23 @@ def _work(
 
 
 @contextlib.contextmanager
-def _sigterm_as_ctrl_c() -> Iterator[None]:
+def _signals_as_ctrl_c() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may handle signals
         return
 
-    def interrupt(_number: int, _frame: object) -> None:
+    def interrupt(number: int, _frame: object) -> None:
+        if number != signal.SIGTERM:  # a terminal that is closed may send two
+            signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    numbers = [signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM)]  # Windows has no SIGHUP
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:  # as under nohup
+            signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Literal
 
-from axiswise.runs.evaluation import flat_scores, read_evaluation_file
+from axiswise.runs.evaluation import flat_scores, read_evaluation_file, stale
 from axiswise.runs.run import flat_config
 from axiswise.runs.sweeps.plan import plan, read_sweep
 from axiswise.runs.sweeps.planned import Outcome, PlannedRun, SweepProgress
@@ -83,8 +83,9 @@ def table_rows(runs: Sequence[PlannedRun], outcomes: Sequence[Outcome]) -> list[
 
 
 def _scores(run: PlannedRun) -> dict[str, float]:
-    """The scores of a run, none if it was not evaluated."""
+    """The scores of a run, none if it was not evaluated, or trained anew since."""
     try:
-        return flat_scores(read_evaluation_file(run.files.evaluation)["scores"])
+        found = read_evaluation_file(run.files.evaluation)
+        return {} if stale(run.files, found) else flat_scores(found["scores"])
     except (OSError, UnreadableFileError):
         return {}

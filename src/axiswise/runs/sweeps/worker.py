@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from axiswise.runs.sweeps.planned import PlannedRun, State
+from axiswise.support.locks import BusyError
 from axiswise.support.threads import share_cores
 from axiswise.training.stops import InterruptedRunError
 
@@ -39,12 +40,11 @@ def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> No
 
 def _train(run: PlannedRun) -> None:
     from axiswise.runs.train import resume_run, train_recipe
-    from axiswise.support.files import remove_unfinished, write_atomically
+    from axiswise.support.files import write_atomically
 
     if run.files.config.is_file():
         resume_run(str(run.folder), trust=run.trust)
         return
-    remove_unfinished(run.files.config)  # after a crash in its first moment
     write_atomically(run.start, run.config.encode())
     train_recipe(str(run.start), [], str(run.folder), trust=run.trust)
 
@@ -126,6 +126,8 @@ def _attempt(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> t
         with _printing_to(run):
             try:
                 perform(run, stopping)
+            except BusyError:  # somebody trains it by hand
+                return "busy", ""
             except Exception as error:
                 traceback.print_exc()
                 reason = " ".join(str(error).split()) or type(error).__name__
