@@ -111,6 +111,10 @@ WAYS: dict[str, Change] = {
         "axiswise.nets.ConvVAE", {"class_path": "stranger.Net"}
     ),
     "a type": at("evaluation", value="stranger.Net"),
+    "a class as a section": at("evaluation", value={"class_path": "stranger.Net"}),
+    "a class as a section's key": at("evaluation", "class_path", value="stranger.Net"),
+    "a class as the settings of a term": at("terms", "jl1", value={"class_path": "stranger.Net"}),
+    "arguments of no class": at("objective", value={"init_args": {}, "dict_kwargs": {"x": SHELL}}),
     "a section that is a file": at("evaluation", value="further.yaml"),
 }
 TAGS = (
@@ -219,6 +223,14 @@ def test_nor_does_discover_where_the_network_is_a_stranger_s(
         {"settings": {"data": CALLS}},
         {"settings": {"recipe": "further.yaml"}},
         {"settings": {"data.help": "stranger.Dots"}},
+        {"settings": {"evaluation": "stranger.Net"}},
+        {"settings": {"evaluation.class_path": "stranger.Net"}},
+        {"settings": {"evaluation": "further.yaml"}},
+        {"settings": {"terms.jl1": {"class_path": "stranger.Net"}}},
+        {"settings": {"terms.jl1.class_path": "stranger.Net"}},
+        {"settings": {"model": "further.yaml"}},
+        {"settings": {"model": "{class_path: stranger.Net}"}},
+        {"settings": {"objective.init_args.beta": SHELL}},
     ],
     ids=str,
 )

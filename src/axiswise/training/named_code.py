@@ -32,6 +32,7 @@ _PLAIN = {*_TEXTS, *_NUMBERS, object, Any}
 _COLLECTIONS = {list, tuple, dict, set, frozenset}
 _MOST = 1000  # values of a list: jsonargparse takes the square of that many steps
 _SPEC = {"class_path", "init_args"}
+_RESERVED = {*_SPEC, "dict_kwargs"}  # of jsonargparse
 _CODE = Callable[..., Any]  # stands for a type that is not known: it may be one of code
 
 
@@ -74,8 +75,6 @@ class Checker:
             value = {"class_path": value}
         if not isinstance(value, dict):
             return value
-        if "dict_kwargs" in value:
-            raise ValueError(f"{where} must have the keys class_path and init_args, no dict_kwargs")
         chosen = default or base
         if "class_path" in value:
             if strange := sorted(value.keys() - _SPEC):
@@ -92,7 +91,9 @@ class Checker:
         return self.arguments(value, chosen, where)
 
     def arguments(self, given: Mapping[str, Any], chosen: Any, where: str) -> dict[str, Any]:
-        """The arguments of a class."""
+        """The arguments of a class, in place of which jsonargparse would take a class."""
+        if strange := sorted(given.keys() & _RESERVED):
+            raise ValueError(f"{where} has no key {strange[0]}")
         hints, defaults = _hints(chosen), _defaults(chosen)
         above = f"{where}." if where else ""
         return {
