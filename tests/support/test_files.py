@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from axiswise.support.files import naming, remove_unfinished, replace_wrong, write_atomically
+from axiswise.support.files import (
+    naming,
+    open_here,
+    remove_unfinished,
+    replace_wrong,
+    write_atomically,
+)
 
 pytestmark = pytest.mark.fsync
 
@@ -134,3 +140,26 @@ def test_what_a_killed_process_left_unfinished_is_removed_and_nothing_else(tmp_p
     remove_unfinished(tmp_path / "a.txt", tmp_path / "step-*", tmp_path / "none" / "b")
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {".other.txt.x1", "a.txt", ".a.txt", "a.txt.wrong"}
+
+
+def test_what_a_link_names_elsewhere_is_not_written_to(tmp_path: Path) -> None:
+    """As a lock, a log or a table in a folder of a stranger's might be."""
+    precious, link = tmp_path / "precious", tmp_path / "link"
+    precious.write_text("of the user's")
+    for target in (precious, tmp_path / "missing"):
+        link.symlink_to(target)
+        for mode in ("ab", "wb", "a+b"):
+            with pytest.raises(OSError, match=r"a link, through which nothing is written.*link'"):
+                open_here(link, mode)
+        link.unlink()
+    assert precious.read_text() == "of the user's"
+    assert not (tmp_path / "missing").exists()
+    with open_here(tmp_path / "own", "ab") as file:
+        file.write(b"row")
+    assert (tmp_path / "own").read_bytes() == b"row"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="pipe"):
+        open_here(tmp_path / "pipe", "ab")

@@ -14,6 +14,7 @@ from axiswise.nets.pretrained import CONFIG, WEIGHTS, digest_of, read_about
 from axiswise.support.files import (
     UnreadableFileError,
     naming,
+    open_here,
     remove_unfinished,
     replace_wrong,
     write_atomically,
@@ -182,8 +183,8 @@ class RunFolder:
         if not self.metrics.exists() or not self.metrics.stat().st_size:
             writer.writerow(row)
         writer.writerow(row.values())
-        with naming(self.metrics), self.metrics.open("a", encoding="utf-8") as file:
-            file.write(text.getvalue())
+        with naming(self.metrics), open_here(self.metrics, "ab") as file:
+            file.write(text.getvalue().encode())
 
     def read_metrics(self) -> dict[str, list[float]]:
         """The metrics, column by column; a last row that a crash cut short is left out.

@@ -1,5 +1,6 @@
 """`axiswise show`: the pictures of a run, and one page with all of them."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from axiswise.runs.run import Run
 from axiswise.support.files import write_atomically
 from axiswise.support.notes import note
 from axiswise.support.progress import StartBar, no_bars
-from axiswise.support.reading import read_text
+from axiswise.support.reading import read_bytes, read_text
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _SAMPLES = 32  # images in the sheet of what a generator makes
@@ -60,13 +61,14 @@ def _show(run: Run, seed: int, start_bar: StartBar) -> Path:
         draw(path)
         # The page plays the MP4; the GIF, ten times as large, is for slides and issues.
         if path.suffix != ".gif":
-            pictures.append(plots.Picture(path.read_bytes(), caption))
+            pictures.append(plots.Picture(read_bytes(path), caption))
         on_picture(done, len(drawings))
 
     sections = [plots.Section("What the axes do", pictures)]
-    if samples := sorted(run.folder.samples.glob("step-*.png")):
+    names = re.compile(r"step-\d+\.png")
+    if samples := sorted(p for p in run.folder.samples.glob("*") if names.fullmatch(p.name)):
         course = [
-            plots.Picture(path.read_bytes(), f"After {int(path.stem[5:])} steps.")
+            plots.Picture(read_bytes(path), f"After {int(path.stem[5:])} steps.")
             for path in samples
         ]
         sections.append(plots.Section("The same latents in the course of training", course))

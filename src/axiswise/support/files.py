@@ -1,11 +1,13 @@
 """Files that are either whole or not there."""
 
+import errno
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO, cast
 
 
 class UnreadableFileError(ValueError):
@@ -74,6 +76,26 @@ def replace_wrong(path: Path, content: bytes) -> Path:
         aside.unlink()
         raise
     return aside
+
+
+def open_here(path: Path, mode: str) -> BinaryIO:
+    """Open a file to write into, made if missing, but none elsewhere that a link leads to.
+
+    Args:
+        path: The file.
+        mode: As of `open`, binary.
+
+    Raises:
+        OSError: It is a link or a pipe, or cannot be written.
+    """
+    safe = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | safe, 0o666)
+
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "a link, through which nothing is written", str(path))
+    return cast(BinaryIO, open(path, mode, opener=opened))
 
 
 @contextmanager

@@ -9,8 +9,9 @@ from contextvars import ContextVar
 from errno import ENOLCK, ENOSYS, EOPNOTSUPP
 from io import BufferedRandom
 from pathlib import Path
+from typing import cast
 
-from axiswise.support.files import naming
+from axiswise.support.files import naming, open_here
 
 _LOCK = ".lock"
 _WITHOUT_LOCKS = (ENOLCK, ENOSYS, EOPNOTSUPP)  # errors of file systems that have none
@@ -88,7 +89,7 @@ def lock(path: Path, *, wait: bool = False) -> BufferedRandom | None:
     """
     while True:
         with naming(path):
-            file = path.open("a+b")
+            file = cast(BufferedRandom, open_here(path, "a+b"))
         try:
             if not _locked(file, wait):
                 file.close()

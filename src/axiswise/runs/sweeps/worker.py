@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from axiswise.runs.sweeps.planned import PlannedRun, State
+from axiswise.support.files import open_here
 from axiswise.support.locks import BusyError
 from axiswise.support.threads import share_cores
 from axiswise.training.stops import InterruptedRunError
@@ -138,7 +139,7 @@ def _attempt(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> t
 @contextmanager
 def _printing_to(run: PlannedRun) -> Iterator[None]:
     """Redirect all that this process prints, by Python or not, to the run's log."""
-    with run.log.open("wb") as log:
+    with open_here(run.log, "wb") as log:
         for stream in (1, 2):
             os.dup2(log.fileno(), stream)
     try:
