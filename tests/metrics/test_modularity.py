@@ -58,8 +58,11 @@ def test_codes_that_tell_nothing_score_zero_and_count_in_the_mean():
     assert float(score) == pytest.approx(3 / 5)
 
 
-def test_only_factors_of_one_value_score_zero():
-    assert float(modularity(GRID, np.ones((len(GRID), 2), dtype=int))) == 0.0
+def test_only_factors_of_one_value_are_an_error():
+    with pytest.raises(ValueError, match="factors must have one factor that varies"):
+        modularity(GRID, np.ones((len(GRID), 2), dtype=int))
+    with pytest.raises(ValueError, match="factors must have one factor that varies"):
+        modularity(GRID[:1], GRID[:1])
 
 
 def test_one_factor_is_an_error():

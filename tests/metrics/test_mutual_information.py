@@ -55,9 +55,9 @@ def test_a_constant_code_falls_into_a_single_bin_and_leaves_others_alone(value):
     np.testing.assert_array_equal(binned[:, 1], published_bins(other, 5) - 1)
 
 
-def test_a_range_too_small_to_split_is_a_single_bin():
-    codes = np.array([[0.0], [5e-324], [0.0]])
-    assert len(np.unique(discretize(codes, 5))) == 1
+def test_the_smallest_and_the_largest_range_are_split():
+    for values in ([0.0, 5e-324, 0.0], [-1.7e308, 1.7e308, -1.7e308]):
+        assert discretize(np.array(values)[:, None], 5).ravel().tolist() == [0, 4, 0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from axiswise.data.factors import uniform_factors
-from axiswise.metrics._inputs import ArrayLike, FloatArray, as_codes, as_count, as_real_codes
+from axiswise.metrics._inputs import FloatArray, as_codes, as_count, as_real_codes
+from axiswise.support.arrays import ArrayLike
 from axiswise.support.progress import Progress, no_progress
 
 Encode: TypeAlias = Callable[[Tensor], ArrayLike]

@@ -36,11 +36,15 @@ def seeded_network(
 
 
 def checked_images(images: Tensor, rows: int) -> Tensor:
-    """Returns the generator's images of so many latents, checked."""
+    """Returns the generator's images of so many latents: floating and finite."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[0] != rows:
         given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
         raise ValueError(
             f"generator must give images ({rows}, channel, height, width) for {rows} latents, "
             f"got {given}"
         )
+    if not images.is_floating_point():
+        raise TypeError(f"generator must give floating images, got {images.dtype}")
+    if not images.isfinite().all():
+        raise ValueError("generator must give finite images, got NaN or infinity")
     return images

@@ -1,15 +1,19 @@
 """What every metric does first: arrays or tensors in, checked NumPy arrays out."""
 
 import operator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
-ArrayLike: TypeAlias = npt.ArrayLike | torch.Tensor
+from axiswise.support.arrays import ArrayLike, as_numpy
+
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
+
+# Codes whose largest magnitude is within these powers of two have squares, squares of squares and
+# float32 copies that neither overflow nor vanish.
+_ORDINARY = 60
 
 
 def as_codes(codes: ArrayLike) -> FloatArray:
@@ -39,6 +43,8 @@ def as_factors(factors: ArrayLike) -> IntArray:
         array = array.astype(np.float64)
         if not ((array == np.floor(array)) & (np.abs(array) < 2.0**63)).all():
             raise ValueError("factors must be integers (ground-truth values), got others or NaN")
+    if array.dtype.kind == "u" and array.max() > np.iinfo(np.int64).max:
+        raise ValueError(f"factors must fit into int64, got {array.max()}")
     return array.astype(np.int64, copy=False)
 
 
@@ -64,16 +70,23 @@ def as_count(value: int, name: str, minimum: int) -> int:
     return count
 
 
-def as_numpy(values: ArrayLike) -> npt.NDArray[np.generic]:
-    """Returns an array; a tensor comes from any device, bfloat16 included."""
-    if isinstance(values, torch.Tensor):
-        values = values.detach().cpu()
-        return (values.double() if values.is_floating_point() else values).numpy()
-    return np.asarray(values)
+def scaled(codes: FloatArray, sample: FloatArray | None = None) -> tuple[FloatArray, IntArray]:
+    """Returns codes of an ordinary scale, and the power of two that each was divided by.
+
+    For scores that do not depend on a code's scale: the bits of ordinary codes stay, and those of
+    extreme ones but for their exponents. `sample`, if given, is the part whose scale is looked at.
+    """
+    largest = np.abs(codes if sample is None else sample).max(axis=0)
+    exponents = np.frexp(largest)[1].astype(np.int64)
+    extreme = np.isfinite(largest) & (np.abs(exponents) > _ORDINARY)
+    if not extreme.any():
+        return codes, np.zeros_like(exponents)
+    exponents = np.where(extreme, exponents, 0)
+    return np.ldexp(codes, -exponents), exponents
 
 
-def _as_matrix(values: ArrayLike, name: str, shape: str) -> npt.NDArray[np.generic]:
-    array = as_numpy(values)
+def _as_matrix(values: ArrayLike, name: str, shape: str) -> npt.NDArray[Any]:
+    array = as_numpy(values, name)
     if array.ndim != 2:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}")
     if array.size == 0:

@@ -3,7 +3,8 @@
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_codes
+from axiswise.metrics._inputs import FloatArray, IntArray, as_codes, scaled
+from axiswise.support.arrays import ArrayLike
 
 
 def train_rows(samples: int, train_share: float) -> int:
@@ -18,23 +19,41 @@ def train_rows(samples: int, train_share: float) -> int:
     return train
 
 
-def check_varies(factors: IntArray) -> npt.NDArray[np.bool_]:
-    """Returns which factors vary in the training part, at least one."""
+def check_varies(factors: IntArray, where: str = "") -> npt.NDArray[np.bool_]:
+    """Returns which factors vary, at least one."""
     varies: npt.NDArray[np.bool_] = (factors != factors[:1]).any(axis=0)
     if not varies.any():
         raise ValueError(
-            "factors must have one factor that varies in the training part, got a single value for "
-            "each"
+            f"factors must have one factor that varies{where}, got a single value for each"
         )
     return varies
 
 
-def covariance(codes: ArrayLike) -> FloatArray:
-    """Returns the covariance (latent, latent); that of a constant code is exactly 0."""
+def check_not_tiny(codes: FloatArray) -> None:
+    """Refuse codes so small that a classifier's penalty leaves nothing of them."""
+    largest = float(np.abs(codes).max())
+    if 0 < largest < 1e-30:
+        raise ValueError(
+            "codes must be larger, as the penalty of this score's classifier depends on their "
+            f"scale: got {largest:.2g} at most; standardise them"
+        )
+
+
+def check_samples(codes: ArrayLike) -> FloatArray:
+    """Returns codes of two samples or more."""
     checked = as_codes(codes)
     if len(checked) < 2:
-        raise ValueError("codes must have at least two rows to have a covariance, got one")
+        raise ValueError("codes must have at least two rows, got one")
+    return checked
+
+
+def covariance(codes: ArrayLike) -> tuple[FloatArray, IntArray]:
+    """Returns the covariance (latent, latent) of `scaled` codes, and their powers of two.
+
+    That of a constant code is exactly 0.
+    """
+    checked, exponents = scaled(check_samples(codes))
     # What is left of a constant after its rounded mean would be taken for variance.
     centred = np.where((checked == checked[0]).all(axis=0), 0.0, checked - checked.mean(axis=0))
     matrix: FloatArray = centred.T @ centred / (len(checked) - 1)
-    return matrix
+    return matrix, exponents

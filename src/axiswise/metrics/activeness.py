@@ -1,5 +1,6 @@
 """Activeness: how much each latent changes the image."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -51,6 +52,8 @@ def activeness(
     batch_size = as_count(batch_size, "batch_size", 1)
     if len(values) < 2:
         raise ValueError(f"values must be two or more, for a variance, got {list(values)}")
+    if not all(map(math.isfinite, values)):
+        raise ValueError(f"values must be finite, got {list(values)}")
     z = torch.randn(samples, latent_dim, generator=rng, device=device_of(rng))
     settings = torch.tensor(values, dtype=z.dtype, device=z.device)
     total = torch.zeros(latent_dim, dtype=torch.float64)

@@ -16,10 +16,12 @@ from axiswise.metrics._factor_space import (
     draw_examples,
     encode_factors,
 )
-from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._inputs import FloatArray
+from axiswise.metrics._parts import check_not_tiny
 from axiswise.metrics._score import Score
 from axiswise.metrics._softmax import fit_softmax, predict_softmax
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 from axiswise.support.progress import Progress, no_progress
 
 
@@ -72,6 +74,7 @@ def beta_vae_of_codes(codes: ArrayLike, draws: FactorDraws, *, c: float = 1.0) -
     with np.errstate(over="ignore", invalid="ignore"):
         differences = batch_means(pairs[0], _difference, pairs[1])
         squares = np.square(differences).sum()
+    check_not_tiny(differences)
     if not np.isfinite(squares):
         raise ValueError("codes must be finite, with squares that do not overflow float64")
     train = slice(draws.train)

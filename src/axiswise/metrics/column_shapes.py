@@ -129,7 +129,7 @@ def column_scores(run: Subject) -> dict[str, float]:
     scores = {f"column_{name}": float(torch.cat(part).nanmean()) for name, part in parts.items()}
     if energies:
         scores["column_cell_share_by_energy"] = strongest_cell_share(torch.cat(energies))
-    return scores
+    return {name: score for name, score in scores.items() if not math.isnan(score)}
 
 
 def _check(columns: Tensor) -> None:
@@ -140,6 +140,8 @@ def _check(columns: Tensor) -> None:
             "columns must be (z, latent, channel, height, width), of 4 × 4 at least, "
             f"got {tuple(columns.shape)}"
         )
+    if not columns.isfinite().all():
+        raise ValueError("columns must be finite, got NaN or infinity")
 
 
 def _width(energy: Tensor) -> Tensor:

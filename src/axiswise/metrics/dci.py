@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, as_numpy, as_pair
+from axiswise.metrics._inputs import FloatArray, as_pair, scaled
 from axiswise.metrics._parts import check_varies, train_rows
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike, as_numpy
 from axiswise.support.progress import Progress, no_progress
 
 _MODELS = ("boosted", "forest")
@@ -75,19 +75,13 @@ def dci(
         model: "boosted" or "forest".
         train_share: The share of the samples that train, above 0 and below 1.
         rng: For ties between codes and the samples of a forest.
-
-    Raises:
-        ValueError: Codes overflow float32, in which trees work.
     """
     checked_codes, checked_factors = as_pair(codes, factors)
     train = train_rows(len(checked_codes), train_share)
     if model not in _MODELS:
         raise ValueError(f"model must be one of {_MODELS}, got {model!r}")
-    with np.errstate(over="ignore"):
-        inputs = np.ascontiguousarray(checked_codes, dtype=np.float32)
-    if not np.isfinite(inputs).all():
-        raise ValueError("codes must not overflow float32, in which trees work")
-    varies = check_varies(checked_factors[:train])
+    inputs = np.ascontiguousarray(scaled(checked_codes)[0], dtype=np.float32)  # as trees work in
+    varies = check_varies(checked_factors[:train], " in the training part")
     importance = np.full((inputs.shape[1], checked_factors.shape[1]), np.nan)
     accuracy = []
     for index in np.flatnonzero(varies):
@@ -156,7 +150,7 @@ def _concentration(importance: FloatArray) -> float:
 
 
 def _as_importance(importance: ArrayLike) -> FloatArray:
-    given: npt.NDArray[Any] = as_numpy(importance)
+    given = as_numpy(importance, "importance")
     if given.dtype.kind not in "fiub":
         raise TypeError(f"importance must be real numbers, got {given.dtype}")
     matrix = given.astype(np.float64)

@@ -1,6 +1,7 @@
 """Metrics declare themselves above their functions: what they take, need and return."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_numpy
+from axiswise.metrics._inputs import FloatArray, IntArray
+from axiswise.support.arrays import ArrayLike, as_numpy
 from axiswise.support.family import Family
 from axiswise.support.progress import Progress
 
@@ -137,10 +139,7 @@ class Metric:
         if self.numbers:
             found = {name: getattr(found, attribute) for name, attribute in self.numbers.items()}
         by_name = found if isinstance(found, Mapping) else {self.name: found}
-        return {
-            name: value if isinstance(value, Tensor) and value.dim() else float(value)
-            for name, value in by_name.items()
-        }
+        return {name: _as_score(value, self.name, name) for name, value in by_name.items()}
 
     def of_arrays(self, codes: Any, factors: Any, **options: Any) -> dict[str, Any]:
         """Score codes (samples, latent), with factors (samples, factor) if the function takes them.
@@ -181,7 +180,7 @@ def with_active(
 
     Where no axis is active there are no second numbers.
     """
-    mask = as_numpy(active)
+    mask = as_numpy(active, "active")
     if mask.dtype != np.bool_:
         raise TypeError(f"active must be boolean, got {mask.dtype}")
 
@@ -198,6 +197,22 @@ def with_active(
         return found | {f"{name}_active": value for name, value in alone.items()}
 
     return both
+
+
+def _as_score(value: Any, metric: str, name: str) -> Any:
+    """A float, or a tensor of values per axis; infinity is a score, NaN is not."""
+    if isinstance(value, Tensor) and value.dim():
+        missing = bool(value.isnan().any())
+    else:
+        try:
+            value = float(value)
+        except (TypeError, ValueError):
+            kind = type(value).__name__
+            raise TypeError(f"metric {metric} must give a number for {name}, got {kind}") from None
+        missing = math.isnan(value)
+    if missing:
+        raise ValueError(f"metric {metric} must give a number for {name}, got NaN")
+    return value
 
 
 def _positional(parameters: Mapping[str, inspect.Parameter]) -> list[str]:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics._inputs import FloatArray, IntArray, as_pair, scaled
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +49,7 @@ def explicitness(codes: ArrayLike, factors: ArrayLike) -> Explicitness:
     half = len(checked_codes) // 2
     if half == 0:
         raise ValueError("codes must have at least two rows, one for each half, got one")
-    standardised = _standardise(checked_codes, half)
+    standardised = _standardise(scaled(checked_codes)[0], half)
     auc = np.array([_factor_auc(standardised, column, half) for column in checked_factors.T])
     scored = ~np.isnan(auc)
     if not scored.any():

@@ -17,9 +17,10 @@ from axiswise.metrics._factor_space import (
     draw_examples,
     encode_factors,
 )
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count
+from axiswise.metrics._inputs import FloatArray, IntArray, as_count, scaled
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 from axiswise.support.progress import Progress, no_progress
 
 
@@ -78,6 +79,7 @@ def factor_vae_of_codes(
     if not threshold >= 0:
         raise ValueError(f"threshold must be at least 0, got {threshold}")
     rows = codes_of(draws, codes)
+    rows, _ = scaled(rows, rows[: draws.variance_samples])
     sample = rows[: draws.variance_samples]
     fixed = draws.fixed.cpu().numpy()
     batches = rows[draws.variance_samples :].reshape(len(fixed), -1, rows.shape[1])

@@ -169,6 +169,8 @@ def _coloured(images: Tensor) -> Tensor:
         raise ValueError(
             f"images must be (batch, 1 or 3, height, width), got {tuple(images.shape)}"
         )
+    if images.is_complex():
+        raise TypeError(f"images must be real, got {images.dtype}")
     low, high = (float(bound) for bound in images.aminmax())
     if not (low >= -_SLACK and high <= 1 + _SLACK):  # so that NaN is refused too
         raise ValueError(f"images must be in [0, 1], got {low:g} … {high:g}")

@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_count, as_pair
+from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_pair, scaled
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies
+from axiswise.support.arrays import ArrayLike
 
 _NOISE = 1e-10  # breaks ties, in deviations of a code
 _ITERATIONS = 100  # of the classifier, as published
@@ -94,13 +95,16 @@ def infomec(
     varies = entropies > 0
     if varies.sum() < 2:
         raise ValueError(f"factors must have two columns that vary, got {varies.sum()}")
+    checked_codes, exponents = scaled(checked_codes)
     ranges = np.ptp(checked_codes, axis=0)
-    active = ranges > least_range * ranges.max()
-    scaled = _without_ties(checked_codes, rng)
+    # In one unit for all codes.
+    widths = np.ldexp(ranges, exponents - np.where(ranges > 0, exponents, exponents.min()).max())
+    active = widths > least_range * widths.max()
+    untied = _without_ties(checked_codes, rng)
     information = np.full((len(ranges), len(entropies)), np.nan)
     for j in np.flatnonzero(varies):
         values = np.unique(checked_factors[:, j], return_inverse=True)[1]
-        row = [_neighbour_information(code, values, neighbours) for code in scaled.T]
+        row = [_neighbour_information(code, values, neighbours) for code in untied.T]
         information[:, j] = np.where(ranges > 0, row, 0.0) / entropies[j]
     known = information[np.ix_(active, varies)]
     return InfoMEC(
@@ -131,10 +135,10 @@ def _without_ties(codes: FloatArray, rng: torch.Generator | None) -> FloatArray:
     device = "cpu" if rng is None else rng.device
     noise = torch.randn(codes.shape, generator=rng, device=device, dtype=torch.float64)
     deviations = codes.std(axis=0)
-    scaled = codes / np.where(deviations > 0, deviations, 1.0)
+    standard = codes / np.where(deviations > 0, deviations, 1.0)
     # As far above the codes' rounding as needed, however far they lie from 0.
-    size = _NOISE * np.maximum(1.0, np.abs(scaled).mean(axis=0))
-    untied: FloatArray = scaled + size * noise.cpu().numpy()
+    size = _NOISE * np.maximum(1.0, np.abs(standard).mean(axis=0))
+    untied: FloatArray = standard + size * noise.cpu().numpy()
     return untied
 
 

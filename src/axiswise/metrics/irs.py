@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
+from axiswise.metrics._inputs import FloatArray, IntArray, as_pair, scaled
+from axiswise.metrics._parts import check_varies
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,25 +54,26 @@ def irs(codes: ArrayLike, factors: ArrayLike, *, quantile: float = 0.99) -> IRS:
         1.0
     """
     checked_codes, checked_factors = as_pair(codes, factors)
+    checked_codes, exponents = scaled(checked_codes)
     checked_codes = np.ascontiguousarray(checked_codes)  # sums must not depend on the layout
     if not 0 <= quantile <= 1:
         raise ValueError(f"quantile must be from 0 to 1, got {quantile}")
-    changes = (checked_factors != checked_factors[:1]).any(axis=0)
-    if not changes.any():
-        raise ValueError("factors must have one factor that varies, got a single value for each")
+    changes = check_varies(checked_factors)
     # A constant's distance from its mean need not round to 0.
     varies = (checked_codes != checked_codes[:1]).any(axis=0)
-    deviations = np.abs(checked_codes - checked_codes.mean(axis=0)).max(axis=0) * varies
+    own = np.abs(checked_codes - checked_codes.mean(axis=0)).max(axis=0) * varies
+    deviations = np.ldexp(own, exponents)
     robustness = np.full((checked_codes.shape[1], checked_factors.shape[1]), np.nan)
     per_code = np.full(checked_codes.shape[1], np.nan)
-    varies &= deviations > 0
+    varies &= own > 0
     if not varies.any():
         return IRS(0.0, per_code, robustness, deviations)
     for index in np.flatnonzero(changes):
         reach = _reach(checked_codes[:, varies], checked_factors[:, index], quantile)
-        robustness[varies, index] = 1.0 - reach / deviations[varies]
+        robustness[varies, index] = 1.0 - reach / own[varies]
     per_code[varies] = robustness[np.ix_(varies, changes)].max(axis=1)
-    score = float(np.average(per_code[varies], weights=deviations[varies]))
+    weights = np.ldexp(own[varies], exponents[varies] - exponents[varies].max())
+    score = float(np.average(per_code[varies], weights=weights))
     return IRS(min(max(score, 0.0), 1.0), per_code, robustness, deviations)
 
 

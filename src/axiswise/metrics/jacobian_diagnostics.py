@@ -100,6 +100,11 @@ def jacobian_diagnostics(
         columns = jacobian_columns(generator, rows)
         if not isinstance(columns, Tensor):
             raise TypeError(f"generator must return one tensor, got {len(columns)}")
+        if not columns.isfinite().all():
+            raise ValueError(
+                "generator must have a finite Jacobian, got NaN or infinity at one of the latents "
+                f"{done} … {done + len(rows) - 1}"
+            )
         columns = columns.double()  # float32 would blur cosines near 1
         grams.append(gram(columns).cpu())
         sums.append(l1_lengths(columns).cpu())

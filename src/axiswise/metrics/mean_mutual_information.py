@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._inputs import FloatArray
+from axiswise.metrics._parts import check_samples
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import discretize, mutual_information
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +34,7 @@ def mean_mutual_information(codes: ArrayLike, bins: int = 20) -> MeanMutualInfor
     Source: the unsupervised scores of disentanglement_lib, with 10,000 samples.
 
     Args:
-        codes: (samples, latent).
+        codes: (samples, latent), two samples or more.
         bins: See `discretize`.
 
     Example:
@@ -40,7 +42,8 @@ def mean_mutual_information(codes: ArrayLike, bins: int = 20) -> MeanMutualInfor
         >>> float(mean_mutual_information(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]), bins=2))
         0.0
     """
-    information = mutual_information(codes, discretize(codes, bins), bins)
+    checked = check_samples(codes)
+    information = mutual_information(checked, discretize(checked, bins), bins)
     pairs = information.size - len(information)
     others = information.sum() - np.trace(information)
     return MeanMutualInformation(float(others / pairs) if pairs else 0.0, information)

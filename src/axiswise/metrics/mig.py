@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._inputs import FloatArray, as_pair
+from axiswise.metrics._parts import check_varies
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies, mutual_information
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,11 +51,10 @@ def mig(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> MIG:
         >>> float(mig(codes=factors, factors=factors, bins=2))
         1.0
     """
-    information = mutual_information(codes, factors, bins)
-    entropies = factor_entropies(factors)
-    varies = entropies > 0
-    if not varies.any():
-        raise ValueError("factors must have one factor that varies, got a single value for each")
+    checked_codes, checked_factors = as_pair(codes, factors)
+    varies = check_varies(checked_factors)
+    information = mutual_information(checked_codes, checked_factors, bins)
+    entropies = factor_entropies(checked_factors)
     ranked = np.sort(np.vstack([np.zeros_like(entropies), information]), axis=0)
     gaps = np.full_like(entropies, np.nan)
     np.divide(ranked[-1] - ranked[-2], entropies, out=gaps, where=varies)

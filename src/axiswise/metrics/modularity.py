@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray
+from axiswise.metrics._inputs import FloatArray, as_pair
+from axiswise.metrics._parts import check_varies
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import mutual_information
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +41,7 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modulari
 
     Args:
         codes: (samples, latent).
-        factors: (samples, factor), integers, two factors or more.
+        factors: (samples, factor), integers, two factors or more; one must vary.
         bins: See `discretize`; JL1-VAE's local scores use 5.
 
     Example:
@@ -48,10 +50,12 @@ def modularity(codes: ArrayLike, factors: ArrayLike, bins: int = 20) -> Modulari
         >>> float(modularity(codes=factors, factors=factors, bins=2))
         1.0
     """
-    information = mutual_information(codes, factors, bins)
-    others = information.shape[1] - 1
+    checked_codes, checked_factors = as_pair(codes, factors)
+    others = checked_factors.shape[1] - 1
     if others == 0:
         raise ValueError("factors must have at least two columns for modularity, got one")
+    check_varies(checked_factors)
+    information = mutual_information(checked_codes, checked_factors, bins)
     squared = np.square(information)
     largest = squared.max(axis=1)
     deviation = np.ones_like(largest)

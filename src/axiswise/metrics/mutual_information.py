@@ -3,14 +3,15 @@
 import numpy as np
 
 from axiswise.metrics._inputs import (
-    ArrayLike,
     FloatArray,
     IntArray,
     as_codes,
     as_count,
     as_factors,
     as_pair,
+    scaled,
 )
+from axiswise.support.arrays import ArrayLike
 
 
 def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
@@ -18,7 +19,9 @@ def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
 
     A value on the edge between two bins belongs to the upper one, the maximum to the last bin:
     `np.digitize(code, np.histogram(code, bins)[1][:-1]) - 1` in float64, as in disentanglement_lib.
-    A constant code, or one whose range is too small to split, falls into a single bin.
+    A constant code, or one whose range is too small to split, falls into a single bin. Codes beyond
+    10^±18 are multiplied by a power of two first, which changes no bin but where their range would
+    overflow or vanish.
 
     Args:
         codes: (samples, latent).
@@ -26,17 +29,11 @@ def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
 
     Returns:
         The bins (samples, latent), integers from 0 to bins − 1.
-
-    Raises:
-        ValueError: The range of a code overflows float64.
     """
     bins = as_count(bins, "bins", 2)
-    columns = np.ascontiguousarray(as_codes(codes).T)
+    columns = np.ascontiguousarray(scaled(as_codes(codes))[0].T)
     low = columns.min(axis=1, keepdims=True)
-    with np.errstate(over="ignore"):
-        step = (columns.max(axis=1, keepdims=True) - low) / bins
-    if not np.isfinite(step).all():
-        raise ValueError("codes span a range that overflows float64")
+    step = (columns.max(axis=1, keepdims=True) - low) / bins
     binned = np.zeros(columns.shape, dtype=np.int64)
     # `low + k * step` is how NumPy places its edges: any other order of operations rounds
     # differently, and a value on an edge would change its bin.

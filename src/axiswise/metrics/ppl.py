@@ -79,6 +79,8 @@ def perceptual_path_length(
                     f"distance must give one number for each of {len(first)} pairs of images, "
                     f"got {tuple(squares.shape)}"
                 )
+            if squares.is_complex() or not squares.isfinite().all():
+                raise ValueError("distance must give finite real numbers, got others")
             lengths.append(squares.double() / epsilon**2)
             progress(min(done + batch_size, samples), samples)
     ordered = torch.cat(lengths).sort().values

@@ -5,13 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, IntArray, as_pair
-from axiswise.metrics._parts import check_varies, train_rows
+from axiswise.metrics._inputs import FloatArray, IntArray, as_pair, scaled
+from axiswise.metrics._parts import check_not_tiny, check_varies, train_rows
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 from axiswise.support.progress import Progress, no_progress
 
-_CONSTANT = 1e-12  # a code of this variance or less predicts nothing, as published
+# The scale of codes from which on the penalty on a slope has no weight. Far above it liblinear
+# stops too early, or never: larger codes are scaled down to it.
+_LARGE = 2.0**10
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +72,15 @@ def sap(
     if not c > 0:
         raise ValueError(f"c must be above 0, got {c}")
     straight = _as_mask(continuous, checked_factors.shape[1])
-    varies = check_varies(checked_factors[:train])
+    varies = check_varies(checked_factors[:train], " in the training part")
     predictability = np.full((checked_codes.shape[1], checked_factors.shape[1]), np.nan)
     lines = varies & straight
-    predictability[:, lines] = _r_squared(checked_codes[:train], checked_factors[:train, lines])
+    predictability[:, lines] = _r_squared(
+        scaled(checked_codes[:train])[0], checked_factors[:train, lines]
+    )
     discrete = np.flatnonzero(varies & ~straight)
+    if len(discrete):
+        checked_codes = _of_usual_size(checked_codes)
     for done, index in enumerate(discrete, start=int(lines.sum()) + 1):
         column = checked_factors[:, index]
         predictability[:, index] = [_accuracy(code, column, train, c) for code in checked_codes.T]
@@ -101,7 +108,8 @@ def _r_squared(codes: FloatArray, factors: IntArray) -> FloatArray:
     code_squares = np.einsum("ln,ln->l", code, code)
     factor_squares = np.einsum("fn,fn->f", factor, factor)
     known = np.zeros_like(shared)
-    varies = code_squares > _CONSTANT * (len(codes) - 1)
+    # Both are needed: what is left of a constant after its rounded mean is not 0.
+    varies = (codes != codes[:1]).any(axis=0) & (code_squares > 0)
     known[varies] = shared[varies] / np.outer(code_squares[varies], factor_squares)
     capped: FloatArray = np.minimum(known, 1.0)
     return capped
@@ -112,6 +120,14 @@ def _centred_columns(matrix: FloatArray | IntArray) -> FloatArray:
     rows = np.ascontiguousarray(matrix.T, dtype=np.float64)
     centred: FloatArray = rows - rows.mean(axis=1, keepdims=True)
     return centred
+
+
+def _of_usual_size(codes: FloatArray) -> FloatArray:
+    """Returns codes that the classifiers can learn from."""
+    check_not_tiny(codes)
+    exponents = np.maximum(np.frexp(np.abs(codes).max(axis=0) / _LARGE)[1], 0)
+    usual: FloatArray = np.ldexp(codes, -exponents) if exponents.any() else codes
+    return usual
 
 
 def _accuracy(code: FloatArray, factor: IntArray, train: int, c: float) -> float:

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike
 from axiswise.metrics._parts import covariance
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 
 
 @metric("total_correlation")
@@ -24,7 +24,7 @@ def total_correlation(codes: ArrayLike) -> float:
         >>> total_correlation(np.array([[0, 0], [0, 1], [1, 0], [1, 1]]))
         0.0
     """
-    matrix = covariance(codes)
+    matrix, _ = covariance(codes)
     deviations = np.sqrt(np.diag(matrix))
     varies = deviations > 0
     if varies.sum() < 2:

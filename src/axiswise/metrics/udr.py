@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from axiswise.metrics._inputs import ArrayLike, FloatArray, as_codes, as_numpy
+from axiswise.metrics._inputs import FloatArray, as_codes, scaled
+from axiswise.support.arrays import ArrayLike, as_numpy
 
 Mask = npt.NDArray[np.bool_]
 
@@ -119,7 +120,7 @@ def _standardised(codes: Sequence[ArrayLike]) -> list[FloatArray]:
             "codes must be of the same images for all models, two or more, "
             f"got {', '.join(str(len(given)) for given in checked)} rows"
         )
-    return [_scaled(given) for given in checked]
+    return [_scaled(scaled(given)[0]) for given in checked]
 
 
 def _scaled(values: FloatArray) -> FloatArray:
@@ -138,12 +139,20 @@ def _masks(informative: Sequence[ArrayLike], codes: Sequence[FloatArray]) -> lis
         )
     masks = []
     for given, of_model in zip(informative, codes, strict=True):
-        array = as_numpy(given)
+        array = as_numpy(given, "informative")
+        if array.dtype.kind not in "fiub" or not np.isfinite(array).all():
+            raise ValueError(
+                "informative must be booleans or finite numbers of nats, "
+                f"got {array.dtype if array.dtype.kind not in 'fiub' else 'NaN or infinity'}"
+            )
         if array.shape != of_model.shape[1:]:
             raise ValueError(
                 f"informative must have shape (latent,) = {of_model.shape[1:]}, got {array.shape}"
             )
         masks.append(
-            np.asarray(array if array.dtype == np.bool_ else np.greater(array, 0.01), np.bool_)
+            np.asarray(
+                array if array.dtype == np.bool_ else np.greater(array.astype(np.float64), 0.01),
+                np.bool_,
+            )
         )
     return masks

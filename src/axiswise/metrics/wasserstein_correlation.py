@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from axiswise.metrics._inputs import ArrayLike
 from axiswise.metrics._parts import covariance
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
+from axiswise.support.arrays import ArrayLike
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +41,19 @@ def wasserstein_correlation(codes: ArrayLike) -> WassersteinCorrelation:
         >>> float(wasserstein_correlation(np.array([[0, 0], [0, 1], [1, 0], [1, 1]])))
         0.0
     """
-    matrix = covariance(codes)
+    matrix, exponents = covariance(codes)
+    largest = int(exponents.max())  # a unit for all: the score is in squared units of the codes
+    matrix = np.ldexp(matrix, exponents[:, None] + exponents - 2 * largest)
     deviations = np.sqrt(np.diag(matrix))
     total = float(np.trace(matrix))
     # Scaled on both sides, the matrix is symmetric: its root's trace is that of disentanglement_lib
     # without a root of a matrix that is not.
     eigenvalues = np.linalg.eigvalsh(matrix * np.outer(deviations, deviations))
     distance = max(0.0, 2 * total - 2 * float(np.sqrt(np.maximum(eigenvalues, 0.0)).sum()))
-    return WassersteinCorrelation(distance, distance / total if total > 0 else 0.0)
+    with np.errstate(over="ignore", under="ignore"):
+        score = float(np.ldexp(distance, 2 * largest))
+    if not np.isfinite(score) or (score == 0) != (distance == 0):
+        raise ValueError(
+            f"codes must have squares that float64 can represent, got codes of 2^{largest}"
+        )
+    return WassersteinCorrelation(score, distance / total if total > 0 else 0.0)

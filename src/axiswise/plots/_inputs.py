@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from axiswise.support.arrays import as_numpy
+
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 ArrayLike: TypeAlias = npt.NDArray[Any] | torch.Tensor | Sequence[Any]
 
@@ -16,7 +18,7 @@ _RANGE_TOLERANCE = 1e-3
 
 def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool = True) -> Floats:
     """`value` as a floating array with an axis for each of `dims`, not empty."""
-    array = _as_numpy(value)
+    array = as_numpy(value, f"`{name}`")
     if array.dtype.kind not in "biuf":
         raise TypeError(f"`{name}` must be real numbers, got type {array.dtype}")
     if array.ndim != len(dims) or array.size == 0:
@@ -63,11 +65,3 @@ def check_channels(images: Floats, name: str) -> None:
     """Refuse arrays (..., channel, height, width) without 1 or 3 channels."""
     if images.shape[-3] not in (1, 3):
         raise ValueError(f"`{name}` must have 1 or 3 channels, got shape {images.shape}")
-
-
-def _as_numpy(value: ArrayLike) -> npt.NDArray[Any]:
-    if not isinstance(value, torch.Tensor):
-        return np.asarray(value)
-    tensor = value.detach().cpu()
-    # numpy has no bfloat16.
-    return np.asarray(tensor.float() if tensor.dtype == torch.bfloat16 else tensor)
