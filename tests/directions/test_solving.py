@@ -326,9 +326,3 @@ def test_counts_are_checked_by_name() -> None:
             check_count("things", bad)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="things must be an integer between 1 and 3, got 4"):
         check_count("things", 4, 3)
-
-
-def test_fresh_latents_need_a_backward_pass(mlp: Nets) -> None:
-    space = SearchSpace(mlp(), LATENT, slice(1, 3), "finite")
-    with pytest.raises(ValueError, match="derivative must be 'forward'"):
-        fresh_steps(space, _terms("jl1", 1, _rng()), 1, batch_size=2, rng=_rng())

@@ -234,13 +234,16 @@ def test_what_cannot_be_differentiated_is_refused_with_the_way_out(mlp: Nets) ->
 def test_what_does_not_change_is_refused(mlp: Nets) -> None:
     net = mlp()
     _check(lambda z: net(z).round(decimals=3), derivative="finite", epsilon=0.1)
-    for still in (
-        lambda z: net(z).round(),
+    for losing in (
+        lambda z: (net(z) * 255).round(),
         lambda z: net(z).detach(),
         torch.inference_mode()(lambda z: net(z)),
     ):
-        with pytest.raises(ValueError, match=r"must change with the searched latents.*'finite'"):
-            _check(still)
+        with pytest.raises(NotImplementedError, match=r"derivative='finite'.*loses derivatives"):
+            _check(losing)
+        _check(losing, derivative="finite", epsilon=0.1)
+    with pytest.raises(ValueError, match=r"must change with the searched latents.*'finite'"):
+        _check(lambda z: net(0 * z))
     space = SearchSpace(lambda z: net(z * torch.tensor([1.0, 1, 0, 0])), LATENT, slice(2, 4))
     with pytest.raises(ValueError, match="must change with the searched latents"):
         check_generator(space, _rng())

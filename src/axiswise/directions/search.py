@@ -27,7 +27,7 @@ def find_directions(
     subspace: slice | Sequence[int] | None = None,
     latent_dim: int | None = None,
     derivative: Derivative = "forward",
-    epsilon: float = 1e-3,
+    epsilon: float | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
     progress: Progress = no_progress,
@@ -46,7 +46,7 @@ def find_directions(
         latent_dim: Number of latents, where the generator has no such attribute.
         derivative: "forward" for exact derivatives; "finite" for one-sided differences, which need
             no derivatives of the generator.
-        epsilon: Step of the finite differences, > 0.
+        epsilon: Step of the finite differences, > 0; None for 1e-3, of second derivatives 0.1.
         chunk_size: Bound on latents times directions differentiated at once.
         seed: Fixes all that is random.
         progress: Called with what is done, what is to do, and the terms of the loss by name.
@@ -93,7 +93,7 @@ def find_directions(
         "seed": seed,
         "subspace": [space.subspace.start, space.subspace.stop],
         "derivative": derivative,
-        **({"epsilon": epsilon} if derivative == "finite" else {}),
+        **({} if epsilon is None or derivative == "forward" else {"epsilon": epsilon}),
         **({} if chunk_size is None else {"chunk_size": chunk_size}),
         **{name: _plain(value) for name, value in (chosen.settings | settings).items()},
     }

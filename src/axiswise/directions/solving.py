@@ -108,15 +108,10 @@ def fresh_steps(
         rng: Source of randomness.
 
     Raises:
-        ValueError: If the space is differentiated by differences; in a step, if the generator
+        ValueError: If batch_size is out of range; in a step, if the generator
             records no gradients.
     """
     check_count("batch_size", batch_size)
-    if space.derivative == "finite":
-        raise ValueError(
-            "derivative must be 'forward' where directions are learned from fresh latents, since "
-            "differences have no backward pass, got 'finite'"
-        )
 
     def step(matrix: Tensor) -> Iterator[Terms]:
         for batch in space.batches(batch_size, along, rng):
@@ -124,7 +119,8 @@ def fresh_steps(
             if not all(term.requires_grad for term in found.values()):
                 raise ValueError(
                     "generator must record gradients where directions are learned from fresh "
-                    "latents, but does not: call it without torch.no_grad() and .detach()"
+                    "latents, but does not: call it without torch.no_grad() and .detach(), or take "
+                    "a method that needs none, such as orojar"
                 )
             yield found
 

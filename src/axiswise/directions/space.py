@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.generators import Holds, ImageGenerator, device_of, draw
-from axiswise.jacobian import Jacobian, Method, flat_outputs
+from axiswise.jacobian import Jacobian, Method, described, flat_outputs
 from axiswise.support.precision import full_precision
 
 _ROUNDING = 1e-3  # share of the largest pixel; float32 through dozens of layers stays far below
@@ -23,8 +23,8 @@ class SearchSpace:
         generator: The generator.
         latent_dim: Its number of latents.
         subspace: The searched ones.
-        derivative: "forward" for exact derivatives, "finite" for one-sided differences.
-        epsilon: Step of the finite differences.
+        derivative: "forward" for exact derivatives, "finite" for differences.
+        epsilon: Step of the finite differences; None for 1e-3, of second derivatives 0.1.
         chunk_size: Bound on latents times directions differentiated at once, or None.
     """
 
@@ -32,7 +32,7 @@ class SearchSpace:
     latent_dim: int
     subspace: slice
     derivative: Method = "forward"
-    epsilon: float = 1e-3
+    epsilon: float | None = None
     chunk_size: int | None = None
 
     @property
@@ -206,8 +206,7 @@ def _images(batch: LatentBatch) -> Tensor:
             f"{searched.device}, but raises {type(error).__name__}: {error}"
         ) from error
     if not isinstance(images, Tensor) or not images.is_floating_point():
-        kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-        raise TypeError(f"generator must return one floating tensor, got {kind}")
+        raise TypeError(f"generator must return one floating tensor, got {described(images)}")
     if images.dim() < 2 or len(images) != len(batch):
         raise ValueError(
             f"generator must return {len(batch)} images for {len(batch)} latents, got "

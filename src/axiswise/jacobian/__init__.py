@@ -1,6 +1,6 @@
 """The Jacobian of any generator: columns, products with probes, Gram matrix, second derivatives."""
 
-from axiswise.jacobian.checks import Generator, Method, check_latents
+from axiswise.jacobian.checks import Generator, Method, check_latents, described
 from axiswise.jacobian.of_generator import (
     Jacobian,
     JacobianOptions,
@@ -36,6 +36,7 @@ __all__ = [
     "Probes",
     "as_jacobian",
     "check_latents",
+    "described",
     "each",
     "flat_outputs",
     "gram",

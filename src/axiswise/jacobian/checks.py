@@ -1,6 +1,6 @@
 """Refusal of what cannot be differentiated, with the argument's name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
 import torch
@@ -70,15 +70,38 @@ def checked_activations(output: object, batch: int) -> tuple[Tensor, ...]:
     if not isinstance(activations, tuple | list) or not activations:
         raise TypeError(
             "generator must return a tensor, or a tuple or list of tensors, "
-            f"got {type(output).__name__}"
+            f"got {described(output)}"
         )
     for activation in activations:
-        if not isinstance(activation, Tensor) or not activation.is_floating_point():
-            kind = activation.dtype if isinstance(activation, Tensor) else type(activation).__name__
-            raise TypeError(f"generator must return floating tensors, got {kind}")
+        if (
+            not isinstance(activation, Tensor)
+            or not activation.is_floating_point()
+            or activation.layout != torch.strided
+            or activation.is_nested
+        ):
+            raise TypeError(f"generator must return floating tensors, got {described(activation)}")
         if activation.dim() == 0 or activation.shape[0] != batch:
             raise ValueError(
                 f"generator must return one row for each of the {batch} latents, "
                 f"got shape {tuple(activation.shape)}"
             )
     return tuple(activations)
+
+
+def described(output: object) -> str:
+    """What a generator returned instead of a floating tensor, and what it can return of that."""
+    kind = type(output).__name__
+    if isinstance(output, Tensor):
+        if output.is_complex():
+            return f"{output.dtype}: return torch.view_as_real(…) of it"
+        if output.layout != torch.strided:
+            return f"{output.layout}: return its .to_dense()"
+        return "a nested tensor: return a padded one" if output.is_nested else str(output.dtype)
+    if type(output).__module__ == "numpy":
+        return f"{kind}: return torch.from_numpy(…) of it, with differences for derivatives"
+    fields = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    for name, value in fields.items():
+        if isinstance(value, Tensor):
+            named = getattr(output, str(name), None) is value
+            return f"{kind}: return one tensor of it, {f'.{name}' if named else f'[{name!r}]'}"
+    return kind

@@ -1,7 +1,6 @@
 """Three ways to differentiate a pass: forward mode, differences as published, reverse mode."""
 
 import functools
-import traceback
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -13,19 +12,15 @@ from axiswise.jacobian.checks import check_rows, checked_activations
 from axiswise.jacobian.layers import Pass
 from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.support.precision import exact_convolutions
+from axiswise.support.replay import Replay
 
 # Derivatives, one tensor for each activation, and the outputs of the generator that are kept.
 Pushed = tuple[tuple[Tensor, ...], tuple[Tensor, ...]]
 # Of latents; the generator's outputs are not kept if keep=False.
 Activations = Callable[..., Pushed]
 
-# What PyTorch says of a custom function without the rules that jvp, or jvp under vmap, needs.
-_NO_RULE = ("forward AD", "forward-mode", "autograd.Function", "does not have vmap support")
 
-
-def forward(
-    activations: Activations, z: Tensor, probes: Tensor, order: int, _epsilon: float
-) -> Pushed:
+def forward(activations: Activations, z: Tensor, probes: Tensor, order: int) -> Pushed:
     """The first or second derivative of t ↦ G(z + tv) at t = 0 for each probe v."""
 
     def along(probe: Tensor) -> Pushed:
@@ -36,44 +31,42 @@ def forward(
 
     if not torch.compiler.is_compiling():
         _load_forward_rules()
-    try:
-        if probes.shape[0] == 1:  # vmap over one probe costs time and gains nothing
-            products, kept = along(probes[0])
-            return tuple(product[None] for product in products), kept
-        return torch.func.vmap(along, out_dims=(0, None), randomness="same")(  # type: ignore[arg-type]
-            probes
-        )
-    except NotImplementedError as error:
-        raise NotImplementedError(_no_forward_derivative(error)) from error
-    except RuntimeError as error:
-        if "would mutate a captured Tensor" in str(error):
-            raise ValueError(
-                "generator must leave its own tensors as they are, but changes one in "
-                "place (batch norm in train mode does: call .eval() first)"
-            ) from error
-        if not any(phrase in str(error) for phrase in _NO_RULE):
-            raise
-        raise NotImplementedError(_no_forward_derivative(error)) from error
+    if probes.shape[0] == 1:  # vmap over one probe costs time and gains nothing
+        products, kept = along(probes[0])
+        return tuple(product[None] for product in products), kept
+    return torch.func.vmap(along, out_dims=(0, None), randomness="same")(  # type: ignore[arg-type]
+        probes
+    )
 
 
 def finite(
-    activations: Activations, z: Tensor, probes: Tensor, order: int, epsilon: float
+    activations: Activations, z: Tensor, probes: Tensor, order: int, epsilon: float, replay: Replay
 ) -> Pushed:
     """(G(z + εv) − G(z))/ε for order 1, (G(z + εv) − 2G(z) + G(z − εv))/ε² for order 2."""
+
+    def at(moved: Tensor) -> tuple[Tensor, ...]:
+        with replay.again():
+            return _copies(activations(moved, keep=False)[0])
+
     # Differences of numbers rounded to bfloat16 would be mostly rounding.
     with torch.autocast(z.device.type, enabled=False), exact_convolutions():
-        here, kept = activations(z)
+        here, kept = map(_copies, activations(z))
         differences = []
         for probe in probes:
-            ahead, _ = activations(z + epsilon * probe, keep=False)
+            ahead = at(z + epsilon * probe)
             if order == 1:
                 pairs = zip(ahead, here, strict=True)
                 differences.append([(a - h) / epsilon for a, h in pairs])
             else:
-                behind, _ = activations(z - epsilon * probe, keep=False)
+                behind = at(z - epsilon * probe)
                 triples = zip(ahead, here, behind, strict=True)
                 differences.append([(a - 2 * h + b) / epsilon**2 for a, h, b in triples])
         return tuple(torch.stack(parts) for parts in zip(*differences, strict=True)), kept
+
+
+def _copies(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The outputs of a pass, which the next one may write over."""
+    return tuple(output.clone() for output in outputs)
 
 
 def pull(part: Pass, z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any]) -> Pushed:
@@ -125,16 +118,3 @@ def _load_forward_rules() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.func.jvp(torch.sin, (torch.zeros(()),), (torch.zeros(()),))
-
-
-def _no_forward_derivative(error: Exception) -> str:
-    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
-    owners = (frame.f_locals.get("cls") for frame in frames)
-    custom = [c.__name__ for c in owners if isinstance(c, type(torch.autograd.Function))]
-    name = f" {custom[0]}" if custom else ""
-    return (
-        f"the generator uses an operation{name} without a forward-mode derivative (or without one "
-        "that torch.func.vmap can batch); use method='finite', or replace the operation (fused "
-        "attention: run it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)). PyTorch says: "
-        + str(error).splitlines()[0]
-    )

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
 
-from axiswise.jacobian.checks import Generator, Outputs
+from axiswise.jacobian.checks import Generator, Outputs, described
+from axiswise.support.replay import parts
 
 
 class Pass:
@@ -24,6 +25,11 @@ class Pass:
         self.layers = _named(generator, layers) if len(layers) else {}
         if self.layers and then is not None:
             raise ValueError(f"layers must go without then, got both, layers {list(layers)}")
+
+    @property
+    def callables(self) -> list[object]:
+        """What the generator, and what comes after it, are made of."""
+        return [*parts(self.generator), *parts(self.then)]
 
     def differentiated(self, z: Tensor, **conditioning: Any) -> Outputs:
         """What is differentiated; what comes after the last of the layers is not run."""
@@ -54,8 +60,7 @@ class Pass:
                 )
             if not isinstance(output, Tensor):
                 raise TypeError(
-                    f"layers must each return a tensor, but {name!r} returns "
-                    f"{type(output).__name__}"
+                    f"layers must each return a tensor, but {name!r} returns {described(output)}"
                 )
             outputs[name] = output
             # A copy goes on, since what follows may work in place.

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from axiswise.jacobian.activations import ACTIVATIONS
+from axiswise.jacobian.constants import NEED_MEMORY, on_memory
 from axiswise.support.precision import full_precision
 
 
@@ -43,10 +45,21 @@ class NormsForJacobians(TorchFunctionMode):
         if func is F.batch_norm or func is torch.batch_norm:
             training = kwargs.get("training", args[5] if len(args) > 5 else False)
             if training:
+                place = 1 if func is F.batch_norm else 3
+                statistics = kwargs.get("running_mean", args[place] if len(args) > place else None)
                 raise ValueError(
-                    "generator must treat samples independently, but its batch norm is in train "
-                    "mode and normalises over the batch; call .eval() first"
+                    "generator must treat samples independently, but its batch norm "
+                    + (
+                        "has no running statistics and normalises over the batch, in eval mode "
+                        "too: make it with track_running_stats=True, or take another norm"
+                        if statistics is None
+                        else "is in train mode and normalises over the batch; call .eval() first"
+                    )
                 )
+        if func in ACTIVATIONS and not self.values_only:
+            return ACTIVATIONS[func](*args, **kwargs)
+        if func in NEED_MEMORY:
+            return on_memory(func, *args, **kwargs)
         return func(*args, **kwargs)
 
 

@@ -1,7 +1,6 @@
 """The Jacobian of any generator, and the functions that ask one thing of it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Literal, TypedDict, Unpack
 
 import torch
@@ -15,7 +14,7 @@ from axiswise.jacobian.checks import (
     check_rows,
     check_settings,
 )
-from axiswise.jacobian.differentiation import pull
+from axiswise.jacobian.failures import explained
 from axiswise.jacobian.layers import Pass, reattached
 from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.jacobian.operators import (
@@ -31,7 +30,7 @@ from axiswise.jacobian.operators import (
     Products,
     Pulled,
 )
-from axiswise.jacobian.push import in_chunks, push
+from axiswise.jacobian.push import pull_checked, push
 
 
 class JacobianOptions(TypedDict, total=False):
@@ -163,9 +162,7 @@ class Jacobian(JacobianOperator):
                 f"got {[tuple(each.shape) for each in given]}"
             )
         here = self.z.detach() if self._detach else self.z
-        run = partial(pull, self._pass)
-        (pulled,), _ = in_chunks(run, here, given, self._conditioning, self._chunk_size)
-        return pulled
+        return pull_checked(self._pass, here, given, self._conditioning, self._chunk_size)
 
     def along(self, directions: Directions) -> Along:
         """The Jacobian of w ↦ G(z + wA) at w = 0, differentiable in A, (direction, *latent)."""
@@ -178,10 +175,17 @@ class Jacobian(JacobianOperator):
         Its gradients go to the latents, with `detach=True` too.
         """
         if self._output is None or (torch.is_grad_enabled() and not self._recorded):
-            with NormsForJacobians(values_only=True):
+            with (
+                explained(self._pass, self.z, self._alone, forward=False),
+                NormsForJacobians(values_only=True),
+            ):
                 output = self.generator(self.z.clone(), **self._conditioning)
             self._output, self._recorded = output, torch.is_grad_enabled()
         return self._output
+
+    def _alone(self) -> tuple[Tensor, Callable[[Tensor], Outputs]]:
+        """Latents, and a pass."""
+        return self.z.detach(), lambda z: self.generator(z.clone(), **self._conditioning)
 
     def _pushed(self, probes: Tensor, order: Literal[1, 2], step: float) -> Derivatives:
         check_rows(probes, self.shape)

@@ -1,5 +1,6 @@
 """Directional derivatives of a pass, by the fast road, forward mode or differences, in chunks."""
 
+import contextlib
 import functools
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
@@ -8,13 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from axiswise.jacobian.activations import TwiceDifferentiable
+from axiswise.jacobian.agreement import Trust, check_derivative, check_repeats
 from axiswise.jacobian.checks import Method, checked_activations
-from axiswise.jacobian.differentiation import Pushed, finite, forward
+from axiswise.jacobian.differentiation import Activations, Pushed, finite, forward, pull
+from axiswise.jacobian.failures import explained
 from axiswise.jacobian.layers import Pass
 from axiswise.jacobian.norms import NormsForJacobians
+from axiswise.jacobian.script import scripted, unoptimized
 from axiswise.jacobian.stack import calls, plain_layers, push_forward
+from axiswise.support.precision import full_precision
+from axiswise.support.replay import Replay
 
-_DERIVATIVES = {"forward": forward, "finite": finite}
 Chunk = tuple[Tensor, tuple[Tensor, ...], dict[str, Any]]
 
 
@@ -42,10 +48,12 @@ def push(
     """d/dt G(z + tv) at t = 0, or the second derivative in t, for each probe v; outputs if kept."""
     several: list[bool] = []
     plain = _plain_stack(part) if method == "forward" and not conditioning else None
+    trust = Trust(part, z, (order, method, *sorted(conditioning))) if plain is None else None
+    modes = contextlib.nullcontext if trust is None else _modes(part, order, method, trust)
 
     def activations(z: Tensor, conditioning: dict[str, Any], keep: bool = keep) -> Pushed:
         z = z.clone()  # since the first layer may work in place
-        with NormsForJacobians(values_only=method == "finite"):
+        with NormsForJacobians(values_only=method == "finite"), modes():
             if keep:
                 output, kept = part.both(z, **conditioning)
                 outputs = checked_activations(kept, z.shape[0])
@@ -62,10 +70,127 @@ def push(
             values, derivatives = push_forward(plain.layers, z, some, plain.differentiated, order)
             return tuple(derivatives), (values[plain.kept],) if keep else ()
         at = functools.partial(activations, conditioning=conditioning)
-        return _DERIVATIVES[method](at, z, some, order, epsilon)
+        if method == "finite":
+            return finite(at, z, some, order, epsilon, Replay(part.callables, z.device))
+        return forward(at, z, some, order)
 
-    derivatives, outputs = in_chunks(run, z, (probes.to(z),), conditioning, chunk_size)
+    probes = probes.to(z)
+
+    def one_chunk() -> tuple[Tensor, Activations]:
+        first, given = _first_chunk(z, (probes,), conditioning, chunk_size)
+        return first, functools.partial(activations, conditioning=given, keep=False)
+
+    with explained(part, z, one_chunk, forward=method == "forward"):
+        derivatives, outputs = in_chunks(run, z, (probes,), conditioning, chunk_size)
+    if trust is not None:
+        trust.suspects = trust.suspects or method == "finite"
+        trust.settle(lambda: _check(part, *one_chunk(), order, method), derivatives)
     return Found(derivatives, several[0], outputs, several[1])
+
+
+def _modes(
+    part: Pass, order: Literal[1, 2], method: Method, trust: Trust
+) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """What else must be other than usual in a pass, so that its derivatives are right."""
+    script = scripted(part.callables) if method == "forward" else []
+
+    @contextlib.contextmanager
+    def modes() -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            if order == 2 and method == "forward":
+                stack.enter_context(TwiceDifferentiable())
+            if script:
+                stack.enter_context(unoptimized(script))
+            stack.enter_context(trust.watch())
+            yield
+
+    return modes
+
+
+def _check(part: Pass, z: Tensor, at: Activations, order: Literal[1, 2], method: Method) -> None:
+    """Refuse a generator whose differences would be noise, or whose tangents are lost."""
+    replay = Replay(part.callables, z.device)
+    if method == "finite":
+        check_repeats(lambda z: at(z)[0], z, replay)
+        return
+
+    def along(z: Tensor, probe: Tensor, order: int) -> tuple[Tensor, ...]:
+        return (
+            at(z)[0] if order == 0 else tuple(p[0] for p in forward(at, z, probe[None], order)[0])
+        )
+
+    def derivative(
+        z: Tensor, probe: Tensor, _central: tuple[Tensor, ...], order: int
+    ) -> tuple[Tensor, ...]:
+        return along(z, probe, order)
+
+    for degree in range(1, order + 1):  # of what has lost its first derivative the second is zero
+        check_derivative(
+            functools.partial(along, order=degree - 1),
+            functools.partial(derivative, order=degree),
+            z,
+            replay,
+            flat_is_lost=degree == 1,
+            advice="or use method='finite'",
+        )
+
+
+def pull_checked(
+    part: Pass,
+    z: Tensor,
+    probes: tuple[Tensor, ...],
+    conditioning: dict[str, Any],
+    chunk_size: int | None,
+) -> Tensor:
+    """Products Jᵀu at z, (probe, batch, *latent), of a generator that loses no gradients."""
+
+    def one_chunk() -> tuple[Tensor, Activations]:
+        first, given = _first_chunk(z, probes, conditioning, chunk_size)
+
+        def at(z: Tensor) -> Pushed:
+            output = part.differentiated(z.clone(), **given)
+            return checked_activations(output, len(z)), ()
+
+        return first, at
+
+    def check() -> None:
+        first, at = one_chunk()
+        _, given = _first_chunk(z, probes, conditioning, chunk_size)
+
+        def pulled_back(
+            z: Tensor, probe: Tensor, central: tuple[Tensor, ...]
+        ) -> tuple[Tensor, ...]:
+            """The part of the differences that comes back: for c, all of it is |c|² = (Jᵀc)ᵀv."""
+            flat = [full_precision(c).flatten(1) for c in central]
+            energy = sum(c.square().sum(1) for c in flat)
+            (pulled,), _ = pull(part, z, tuple(c[None] for c in central), given)
+            share = full_precision(pulled[0] * probe).flatten(1).sum(1) / energy
+            return tuple(
+                (c * share[:, None]).view_as(given) for c, given in zip(flat, central, strict=True)
+            )
+
+        check_derivative(
+            lambda z, _: at(z)[0],
+            pulled_back,
+            first,
+            Replay(part.callables, z.device),
+            flat_is_lost=True,
+            advice="or take columns with method='finite'",
+        )
+
+    trust = Trust(part, z, ("transposed", *sorted(conditioning)))
+    with trust.watch(), explained(part, z, one_chunk, forward=False):
+        (pulled,), _ = in_chunks(functools.partial(pull, part), z, probes, conditioning, chunk_size)
+    trust.settle(check, [pulled])
+    return pulled
+
+
+def _first_chunk(
+    z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any], chunk_size: int | None
+) -> tuple[Tensor, dict[str, Any]]:
+    """Latents, cut off their graph, and conditioning, few enough for `chunk_size`."""
+    row = next(_chunks(z.detach().contiguous(), probes, conditioning, chunk_size or len(z)))
+    return row[0][0], row[0][2]
 
 
 class _Plain(NamedTuple):

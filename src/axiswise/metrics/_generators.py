@@ -7,6 +7,8 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
+from axiswise.jacobian import described
+
 ImageGenerator = Callable[[Tensor], Tensor]
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -38,7 +40,7 @@ def seeded_network(
 def checked_images(images: Tensor, rows: int) -> Tensor:
     """Returns the generator's images of so many latents: floating and finite."""
     if not isinstance(images, Tensor) or images.dim() != 4 or images.shape[0] != rows:
-        given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+        given = tuple(images.shape) if isinstance(images, Tensor) else described(images)
         raise ValueError(
             f"generator must give images ({rows}, channel, height, width) for {rows} latents, "
             f"got {given}"

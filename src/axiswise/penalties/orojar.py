@@ -144,7 +144,7 @@ def _all_pairs(
     if not found.requires_grad:
         raise ValueError(
             "generator must record gradients where directions are learned from fresh latents, but "
-            "does not: call it without torch.no_grad() and .detach(), and with method='forward'"
+            "does not: call it without torch.no_grad() and .detach(), or take the solver jacobi"
         )
     (pulled,) = torch.autograd.grad(found, some, found.detach())
     products = pulled.flatten(2) @ matrix.flatten(1).T  # (k, batch, direction)

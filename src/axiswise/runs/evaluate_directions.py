@@ -166,6 +166,6 @@ def _space(found: Directions, generator: ImageGenerator, folder: str | Path) -> 
         found.latent_dim,
         searched(found, folder),
         derivative="finite" if settings.get("derivative") == "finite" else "forward",
-        epsilon=settings.get("epsilon") or SearchSpace.epsilon,
+        epsilon=settings.get("epsilon"),
         chunk_size=settings.get("chunk_size") or _CHUNK,
     )

@@ -16,7 +16,7 @@ from torch.nn import functional
 from axiswise import plots
 from axiswise.directions.directions import Directions
 from axiswise.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
-from axiswise.jacobian import Jacobian, gram
+from axiswise.jacobian import Jacobian, described, gram
 from axiswise.penalties import column_cosines
 from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.runs.folder import alone_showing
@@ -169,7 +169,7 @@ class _View:
         """Images on the CPU, small enough to keep."""
         images = self.generator(z.clone(), **conditioning)  # which may work in place
         if not isinstance(images, Tensor) or images.dim() != 4 or len(images) != len(z):
-            given = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            given = tuple(images.shape) if isinstance(images, Tensor) else described(images)
             raise ValueError(
                 f"generator must return images ({len(z)}, channel, height, width), got {given}"
             )

@@ -19,6 +19,20 @@ def full_precision(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 
+def equal_up_to_rounding(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors differ by no more than another order of sums makes them differ.
+
+    Args:
+        one: A floating tensor.
+        other: One of its shape.
+    """
+    if one.numel() == 0:
+        return True
+    largest = full_precision(one).abs().max()
+    bound = 64 * torch.finfo(one.dtype).eps * largest
+    return bool((one - other).abs().max() <= bound or not largest.isfinite())
+
+
 @contextmanager
 def exact_convolutions() -> Iterator[None]:
     """Within it, float32 convolutions on a GPU keep all their digits.

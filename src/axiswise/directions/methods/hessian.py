@@ -39,7 +39,7 @@ def hessian(
         (size, size), a direction in each row.
 
     Raises:
-        ValueError: If a setting is out of range, the generator is differentiated by differences, or
+        ValueError: If a setting is out of range, the generator records no gradients, or
             all its second derivatives are zero.
     """
     check_count("steps", steps)
