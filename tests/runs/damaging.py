@@ -524,7 +524,7 @@ def table(results: list[Result]) -> str:
 def main() -> int:
     """Try as many as the command line says, and print the faults and the table."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from conftest import TINY, TINY_GAN
+    from tiny import TINY, TINY_GAN
 
     torch.set_num_threads(1)
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 1000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from damaging import attempt, build
 
-from conftest import TINY, TINY_GAN
+from tiny import TINY, TINY_GAN
 
 SEED = int(os.environ.get("AXISWISE_FUZZ_SEED", time.strftime("%Y%m%d", time.gmtime())))
 PARTS, EACH = 12, 25

@@ -13,7 +13,6 @@ from axiswise.support.files import UnreadableFileError
 from axiswise.training.checkpoint import (
     list_checkpoints,
     load_checkpoint,
-    remove_incomplete,
     save_checkpoint,
 )
 
@@ -159,10 +158,12 @@ def test_a_full_disk_leaves_the_older_checkpoints(
     assert not list(path.parent.glob(".*"))
 
 
-def test_what_a_kill_left_of_a_checkpoint_is_removed_and_whole_ones_stay(path: Path) -> None:
-    for name in ("step-00000011.sha256", "step-00000012.csv", "step-00000010.csv", "mine.csv"):
+def test_what_a_kill_left_of_an_old_checkpoint_goes_with_the_old_ones(path: Path) -> None:
+    left = ("step-00000009.csv", "step-00000011.sha256", "step-00000012.csv")
+    for name in (*left, "step-00000010.csv", "mine.csv", "step-00000001-mine.pt"):
         (path.parent / name).touch()
-    remove_incomplete(path.parent)
+    for step in (15, 20):
+        save_checkpoint(path.parent, step, {"step": step})
+    kept = {f"step-000000{step}{kind}" for step in (15, 20) for kind in (".pt", ".sha256")}
     names = {file.name for file in path.parent.iterdir()}
-    assert names == {"step-00000010.pt", "step-00000010.sha256", "step-00000010.csv", "mine.csv"}
-    remove_incomplete(path.parent / "missing")
+    assert names == kept | {"mine.csv", "step-00000001-mine.pt"}

@@ -27,7 +27,6 @@ from axiswise.training.checkpoint import (
     checkpoint_path,
     list_checkpoints,
     load_checkpoint,
-    remove_incomplete,
     step_of,
 )
 from axiswise.training.recipe import read_keys
@@ -121,7 +120,6 @@ class RunFolder:
         with owning(self.path):
             files = (self.config, self.metrics, self.weights, self.about)
             remove_unfinished(*files, self.checkpoints / "step-*", self.samples / "step-*")
-            remove_incomplete(self.checkpoints)
             yield
 
     @property

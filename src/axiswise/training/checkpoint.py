@@ -12,7 +12,7 @@ from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.reading import read_bytes
 
 _KEEP = 2  # the newest, and one to fall back on should it be damaged
-_BESIDE = (".csv", ".sha256")  # the rows of metrics so far, and the checksum
+_PART = r"step-\d{8,}\.(csv|sha256|pt)"  # rows of metrics, a checksum, and the checkpoint itself
 
 
 def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
@@ -34,9 +34,10 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     # The digest first: a checkpoint that is there has one.
     write_atomically(_digest_path(path), _digest(content))
     write_atomically(path, content)
-    for old in list_checkpoints(folder)[:-_KEEP]:
-        for kind in (*_BESIDE, ".pt"):  # in this order a kill leaves no part alone
-            old.with_suffix(kind).unlink(missing_ok=True)
+    kept = step_of(list_checkpoints(folder)[-_KEEP:][0])
+    for old in folder.iterdir():  # also what a kill left of a checkpoint that it cut short
+        if re.fullmatch(_PART, old.name) and step_of(old) < kept:
+            old.unlink()
     return path
 
 
@@ -68,14 +69,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
         return []
     found = [path for path in folder.iterdir() if re.fullmatch(r"step-\d{8,}\.pt", path.name)]
     return sorted(found, key=step_of)
-
-
-def remove_incomplete(folder: Path) -> None:
-    """Remove what stands beside checkpoints that a kill kept from being written."""
-    for kind in _BESIDE:
-        for path in folder.glob(f"step-*{kind}"):
-            if not path.with_suffix(".pt").exists():
-                path.unlink()
 
 
 def checkpoint_path(folder: Path, step: int) -> Path:
