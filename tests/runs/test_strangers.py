@@ -185,7 +185,7 @@ def test_no_command_runs_the_code_of_a_run_s_config(
         config = yaml.safe_load(Path(name, "config.yaml").read_text())
         config["data"]["class_path"] = "stranger.Dots"
         Path(name, "config.yaml").write_text(yaml.safe_dump(config))
-        about = {"name": "tiny", "seed": 0, "scores": {"mig": 0.5}}
+        about = {"name": "tiny", "seed": len(name), "scores": {"mig": 0.5}}
         Path(name, "evaluation.json").write_text(json.dumps(about))
     words = command.replace("RUN", "run other" if "--udr" in command else "run")
     said = refused(words, capsys)
@@ -202,7 +202,8 @@ def test_nor_does_discover_where_the_network_is_a_stranger_s(
     config["model"]["class_path"] = "stranger.Net"
     Path("run/config.yaml").write_text(yaml.safe_dump(config))
     about = json.loads(Path("run/config.json").read_text())
-    Path("run/config.json").write_text(json.dumps({**about, "architecture": "Net"}))
+    about = {"architecture": "Net", "arguments": about["arguments"]}
+    Path("run/config.json").write_text(json.dumps(about))
     words = "discover run --method coordinates --out found"
     assert refused(words, capsys).endswith(f": axiswise {words} --trust")
     assert not Path("found").exists()
