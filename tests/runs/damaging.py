@@ -31,6 +31,7 @@ import numpy as np
 import torch
 import yaml
 from PIL import Image
+from safetensors.torch import load_file
 
 SECONDS = 10.0  # of a processor: others may have it in between
 _WAITS = 40.0  # by the clock
@@ -433,8 +434,24 @@ def attempt(world: Path, seed: int, number: int) -> Result:
         after = _snapshot(Path())
         if not fault:
             fault = _fault(tuple(writes), name, status, errors, before, after)
+        if not fault and status == 0 and _has_other_weights(Path(name), world / name):
+            fault = "scored", f"{name} has other weights than those that were saved: {errors}"
     outcome, about = fault or (("carried out" if status == 0 else "refused"), errors.strip())
     return Result(number, words, name, damage, outcome, about)
+
+
+def _has_other_weights(damaged: Path, original: Path) -> bool:
+    """Whether a file of weights gives others than the original: no command may take them."""
+    if damaged.name != "model.safetensors":
+        return False
+    try:
+        found, saved = load_file(damaged), load_file(original)
+    except Exception:  # whatever the damage makes of it; a command that went on did not read it
+        return False
+    return found.keys() != saved.keys() or any(
+        value.dtype != saved[name].dtype or not torch.equal(value, saved[name])
+        for name, value in found.items()
+    )
 
 
 def _run(words: list[str]) -> tuple[int, str, tuple[str, str] | None]:
