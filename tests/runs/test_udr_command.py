@@ -58,7 +58,8 @@ def test_each_run_is_scored_by_the_others_of_its_recipe(runs: list[str]) -> None
         values = [evaluation["scores"][score] for evaluation in found]
         assert values == pytest.approx(_expected(runs, similarity), rel=1e-3)
     assert {evaluation["scores"]["mig"] for evaluation in found} == {0.1}
-    assert bars == [("codes for UDR, tiny", done, 3) for done in (1, 2, 3)]
+    stages = ("codes for UDR, tiny", "udr, tiny", "udr_spearman, tiny")
+    assert bars == [(name, done, 3) for name in stages for done in (1, 2, 3)]
 
 
 def test_the_same_axes_in_another_order_are_the_same(runs: list[str]) -> None:

@@ -2,10 +2,11 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands, add_trust, given
+from axiswise.cli._parts import Commands, add_trust, given, now
 
 _USAGE = """axiswise discover GENERATOR [--method NAME] [--directions N]
        [--subspace START:STOP] [--out FOLDER] [--seed S] [--latent-dim N] [--classes C …]
+       [--latents codes|prior]
        [--derivative forward|finite] [--epsilon E] [--chunk-size N] [--key value …]"""
 _METHOD = "orojar"  # if none is named
 
@@ -35,6 +36,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--classes", type=int, nargs="+", metavar="C", help="of BigGAN; all")
     parser.add_argument(
+        "--latents", choices=["codes", "prior"], help="of a VAE: as its data's codes, or N(0, 1)"
+    )
+    parser.add_argument(
         "--derivative", choices=["forward", "finite"], help="finite needs no derivatives (forward)"
     )
     parser.add_argument("--epsilon", type=float, metavar="E", help="step of finite differences")
@@ -57,7 +61,8 @@ def run(options: argparse.Namespace) -> None:
 
     if options.generator is None:
         raise ValueError("discover needs a GENERATOR, such as a run folder or module:name")
-    source = GeneratorSource(options.generator, options.latent_dim, options.classes)
+    own = options.latent_dim, options.classes, options.latents
+    source = GeneratorSource(options.generator, *own)
     with bars() as start_bar:
         folder, found = discover(
             source,
@@ -69,9 +74,11 @@ def run(options: argparse.Namespace) -> None:
             trust=options.trust,
             **given(options, "directions", "seed", "derivative", "epsilon", "chunk_size"),
         )
+    if "latents" in found.settings:
+        print("latents drawn as the codes of its data are distributed; --latents prior: N(0, 1)")
     more = source.words + (" --trust" if options.trust else "")
-    then = (f"`axiswise {name} {folder}{more}`" for name in ("evaluate", "show"))
-    print(f"{folder}: {len(found)} directions; now {', '.join(then)}")
+    then = now(folder, "evaluate", "show", more=more)
+    print(f"{folder}: {len(found)} directions; now {then}")
 
 
 def _print_help(options: argparse.Namespace) -> None:

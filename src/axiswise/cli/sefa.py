@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands, add_trust
+from axiswise.cli._parts import Commands, add_trust, now
 
 
 def add(commands: Commands) -> None:
@@ -19,4 +19,4 @@ def run(options: argparse.Namespace) -> None:
     from axiswise.runs.sefa import sefa_run
 
     path = sefa_run(options.folder, options.out, trust=options.trust).path
-    print(f"{path}: now `axiswise evaluate {path}`, `axiswise show {path}`")
+    print(f"{path}: now {now(path, 'evaluate', 'show')}")

@@ -20,8 +20,8 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Train and score what is missing, and print where the table is."""
-    from axiswise.cli.progress import sweep_bars
+    from axiswise.cli.progress import bars, sweep_bars
     from axiswise.runs.sweeps import sweep
 
-    given = (options.file, options.out, options.workers, options.engine, sweep_bars)
+    given = (options.file, options.out, options.workers, options.engine, sweep_bars, bars)
     print(sweep(*given, trust=options.trust))

@@ -2,7 +2,7 @@
 
 import argparse
 
-from axiswise.cli._parts import Commands, add_trust
+from axiswise.cli._parts import Commands, add_trust, now
 
 _USAGE = """axiswise train RECIPE [--out FOLDER] [--trust] [--key value …]
        axiswise train --resume FOLDER [--trust]"""
@@ -45,10 +45,8 @@ def run(options: argparse.Namespace) -> None:
             given = (options.recipe, options.words, options.out, start_bar)
             made = train_recipe(*given, trust=options.trust)
     if not is_helper():
-        path, more = made.path, " --trust" if options.trust else ""
-        print(
-            f"{path}: trained; now `axiswise evaluate {path}{more}`, `axiswise show {path}{more}`"
-        )
+        more = " --trust" if options.trust else ""
+        print(f"{made.path}: trained; now {now(made.path, 'evaluate', 'show', more=more)}")
 
 
 def _print_help(options: argparse.Namespace) -> None:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from axiswise.metrics._inputs import FloatArray, as_codes, scaled
 from axiswise.support.arrays import ArrayLike, as_numpy
+from axiswise.support.progress import Progress, no_progress
 
 Mask = npt.NDArray[np.bool_]
 
@@ -36,6 +37,8 @@ def udr(
     informative: Sequence[ArrayLike],
     similarity: Literal["lasso", "spearman"] = "lasso",
     alpha: float = 0.1,
+    *,
+    progress: Progress = no_progress,
 ) -> UDR:
     """Measures how similar the axes of several models are, each model against all others.
 
@@ -56,6 +59,7 @@ def udr(
             from the prior in nats, of which more than 0.01 is informative.
         similarity: "lasso" or "spearman".
         alpha: The weight of the Lasso's L1 norm, above 0.
+        progress: Called with the number of models done, and of all.
 
     Example:
         >>> import numpy as np
@@ -80,6 +84,7 @@ def udr(
             if i != j:
                 both = known[i].size and known[j].size
                 pairs[i, j] = _strength(compare(known[i], known[j])) if both else 0.0
+        progress(i + 1, count)
     return UDR(np.nanmedian(pairs, axis=0), pairs)
 
 

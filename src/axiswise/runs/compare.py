@@ -3,8 +3,10 @@
 import csv
 import io
 import math
+import re
+import shlex
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,7 @@ from axiswise.support.files import UnreadableFileError, remove_unfinished, write
 from axiswise.support.locks import owning
 from axiswise.support.notes import note
 from axiswise.support.progress import StartBar, no_bars
-from axiswise.support.reading import parse_yaml, value_of
+from axiswise.support.reading import parse_yaml, read_text, value_of
 from axiswise.training.recipe import read_keys
 
 # score → recipe → value of each seed
@@ -49,7 +51,7 @@ def compare_runs(
 
     It raises what `read_evaluations` and `choose_scores` raise.
     """
-    evaluations = read_evaluations(sources)
+    evaluations = read_evaluations(sources, start_bar)
     if udr:
         from axiswise.runs.udr import SIMILARITIES, add_udr
 
@@ -62,12 +64,13 @@ def compare_runs(
     return comparison_rows(group_by_recipe(evaluations))
 
 
-def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
+def read_evaluations(sources: Sequence[str], start_bar: StartBar = no_bars) -> list[dict[str, Any]]:
     """Read the evaluations of runs, by recipe and seed.
 
     Args:
         sources: Run folders that were evaluated, evaluation.json files, or sweeps: folders, or
             their CSV files.
+        start_bar: Starts a progress bar.
 
     Returns:
         The evaluation of each run, without runs of a sweep that have no scores: flat scores, and
@@ -81,7 +84,12 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
         UnreadableFileError: A file is damaged, or scores are not of the weights beside them.
         ValueError: Scores of one name have different protocols, or a sweep has no scores yet.
     """
-    known = [run for source in sources for run in _read(Path(source))]
+    progress, known, configs = start_bar("evaluations"), list[_Known](), _Configs()
+    for source in sources:
+        for run in _read(Path(source), configs):
+            known.append(run)
+            progress(len(known), None)
+    progress(len(known), len(known))
     found = _without_copies(_tell_apart(_without_repeated(known)))
     _check_protocols(found)
     return sorted(found, key=lambda evaluation: (evaluation["name"], evaluation.get("seed", 0)))
@@ -92,16 +100,21 @@ def read_evaluations(sources: Sequence[str]) -> list[dict[str, Any]]:
 _Known = tuple[dict[str, Any], dict[str, str], Path]
 
 
-def _read(source: Path) -> list[_Known]:
+# Flat configs that were read before, by their text without name and seed.
+_Configs = dict[str, dict[str, str]]
+
+
+def _read(source: Path, configs: _Configs) -> Iterator[_Known]:
     if (source / TABLE).is_file():
-        return _read_sweep(source / TABLE)
-    if source.suffix == ".csv" and source.is_file():
-        return _read_sweep(source)
-    folder = {"folder": str(source)} if source.is_dir() else {}
-    return [_read_run(_evaluation_path(source), folder)]
+        yield from _read_sweep(source / TABLE, configs)
+    elif source.suffix == ".csv" and source.is_file():
+        yield from _read_sweep(source, configs)
+    else:
+        folder = {"folder": str(source)} if source.is_dir() else {}
+        yield _read_run(_evaluation_path(source), folder, configs)
 
 
-def _read_run(path: Path, about: dict[str, str]) -> _Known:
+def _read_run(path: Path, about: dict[str, str], configs: _Configs) -> _Known:
     """A run by its evaluation, which must be of the weights that are there, if any are."""
     evaluation = read_evaluation_file(path)
     evaluation["scores"] = flat_scores(evaluation["scores"])
@@ -110,7 +123,15 @@ def _read_run(path: Path, about: dict[str, str]) -> _Known:
         return {**evaluation, **about}, {}, path.resolve()
     if why := stale(run, evaluation):
         raise UnreadableFileError(stale_words(run, why))
-    return {**evaluation, **about}, flat_config(_settings(run.config)), path.resolve()
+    return {**evaluation, **about}, _config(run.config, configs), path.resolve()
+
+
+def _config(path: Path, known: _Configs) -> dict[str, str]:
+    """A run's config, flat. To check one takes long, and those of many seeds are alike."""
+    text = re.sub(r"^(name: [\w.-]+|seed: \d+)$", "", read_text(path), flags=re.MULTILINE)
+    if text not in known:
+        known[text] = flat_config(_settings(path))
+    return known[text]
 
 
 def _settings(config: Path) -> dict[str, Any]:
@@ -121,22 +142,27 @@ def _settings(config: Path) -> dict[str, Any]:
         return read_keys(config)
 
 
-def _read_sweep(path: Path) -> list[_Known]:
-    try:
-        found = [_read_row(row, path.parent) for row in read_table(path) if row.scores]
-    except KeyError as error:
-        raise UnreadableFileError(f"{path} is no table of `axiswise sweep`: no {error}") from error
-    if not found:
+def _read_sweep(path: Path, configs: _Configs) -> Iterator[_Known]:
+    rows = [row for row in read_table(path) if row.scores]
+    if not rows:
         raise ValueError(f"FOLDER … must have scores, but {path} has no run that was evaluated")
-    return found
+    for row in rows:
+        try:
+            found = _read_row(row, path.parent, configs)
+        except KeyError as error:
+            raise UnreadableFileError(
+                f"{path} is no table of `axiswise sweep`: no {error}"
+            ) from error
+        yield found
 
 
-def _read_row(row: TableRow, beside: Path) -> _Known:
+def _read_row(row: TableRow, beside: Path, configs: _Configs) -> _Known:
     """A run of a sweep: by its folder, as long as that is there, for its scores of today."""
     for folder in (beside / Path(row.folder).name, Path(row.folder)):
         run = RunFolder(folder)
         if run.config.is_file():
-            found, _, place = _read_run(_evaluation_path(folder), {"folder": str(folder)})
+            about = {"folder": str(folder)}
+            found, _, place = _read_run(_evaluation_path(folder), about, configs)
             return found, row.config, place
     return (
         _evaluation(row),
@@ -293,7 +319,7 @@ def _write_comparison(
     values = group_by_recipe(evaluations)
     rows = comparison_rows(values)
     about = "Mean ± sample standard deviation over seeds (number of seeds)."
-    made = f"Made by `axiswise compare {' '.join(sources)}`."
+    made = f"Made by `axiswise compare {shlex.join(sources)}`."
     lines = [markdown_table(rows), "", about, "", made]
     write_atomically(out / "comparison.md", ("\n".join(lines) + "\n").encode())
     write_atomically(out / "runs.csv", _csv(evaluations, list(values)).encode())
@@ -348,7 +374,8 @@ def _evaluation_path(source: Path) -> Path:
     path = RunFolder.open(source).evaluation
     if not path.is_file():
         raise FileNotFoundError(
-            f"{source} was not evaluated yet: run `axiswise evaluate {source}` first"
+            f"{source} was not evaluated yet: run `axiswise evaluate {shlex.quote(str(source))}` "
+            "first"
         )
     return path
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from axiswise.runs.compare import markdown_table
 from axiswise.runs.directions_folder import DirectionsFolder, searched
 from axiswise.support.files import remove_unfinished, write_atomically
 from axiswise.support.locks import owning
+from axiswise.support.progress import StartBar, no_bars
 
 _DRAWS = 100  # of random directions
 
@@ -48,7 +50,9 @@ class Agreement:
         return rows
 
 
-def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
+def compare_directions(
+    folders: Sequence[str], seed: int = 0, start_bar: StartBar = no_bars
+) -> Agreement:
     """Match each of several folders of directions with each; `seed` fixes the random directions.
 
     Raises:
@@ -65,7 +69,8 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
     spaces = [searched(found, folder) for found, folder in zip(sets, folders, strict=True)]
     count = len(sets)
     values, random = torch.ones(count, count), torch.ones(count, count)
-    for i, j in itertools.combinations(range(count), 2):
+    pairs, progress = list(itertools.combinations(range(count), 2)), start_bar("pairs")
+    for done, (i, j) in enumerate(pairs, start=1):
         values[i, j] = values[j, i] = float(match_directions(sets[i], sets[j]))
         rng = torch.Generator().manual_seed(seed)  # the same for pairs of the same sizes
         draws = [
@@ -73,6 +78,7 @@ def compare_directions(folders: Sequence[str], seed: int = 0) -> Agreement:
             for _ in range(_DRAWS)
         ]
         random[i, j] = random[j, i] = sum(draws) / _DRAWS
+        progress(done, len(pairs))
     return Agreement(_names(folders), values, random)
 
 
@@ -106,7 +112,7 @@ def _write_agreement(agreement: Agreement, sources: Sequence[str], out: Path) ->
         markdown_table(agreement.rows),
         "",
         "Mean |cos| after the best matching, and that of random directions, as many and in the "
-        "same latents. Made by `axiswise compare " + " ".join(sources) + "`.",
+        f"same latents. Made by `axiswise compare {shlex.join(sources)}`.",
     ]
     write_atomically(out / "agreement.md", ("\n".join(lines) + "\n").encode())
     content = {

@@ -90,7 +90,7 @@ def compare(
         from axiswise.runs.compare_directions import compare_directions, write_agreement
 
         _refuse("runs", scores=scores, udr=udr)
-        agreement = compare_directions(folders)
+        agreement = compare_directions(folders, start_bar=start_bar)
         write_agreement(agreement, folders, out)
         return agreement.rows
     from axiswise.runs.compare import compare_runs

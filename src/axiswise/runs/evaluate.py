@@ -6,11 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
+from axiswise.data.factors import load
 from axiswise.metrics import FEATURES
 from axiswise.runs.evaluation import write_evaluation
 from axiswise.runs.run import Run
 from axiswise.runs.scores import Scoring, check_radius, choose
-from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.allocator import keep_freed_memory
 
 
@@ -56,6 +57,7 @@ def evaluate_run(
     if radius is not None:  # the usual scores leave out local ones where the recipe's has no use
         check_radius(run)
     chosen = choose(run, names)
+    load(run.data, late_bar(start_bar, "data"))
     keep_freed_memory()
     result: dict[str, Any] = {
         "name": run.recipe.name,

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import os
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -86,7 +87,7 @@ class RunFolder:
         if not is_free(run.path):
             raise FileExistsError(
                 f"{run.path} exists already: choose another --out, or go on with it by "
-                f"`axiswise train --resume {run.path}`"
+                f"`axiswise train --resume {shlex.quote(str(run.path))}`"
             )
         run.path.mkdir(parents=True, exist_ok=True)
         write_atomically(run.config, config.encode())

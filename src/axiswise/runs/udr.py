@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from axiswise import metrics
+from axiswise.data.factors import load
 from axiswise.runs.run import Run, load_run
-from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.progress import StartBar, late_bar, no_bars
 
 IMAGES = 1000
 # By the score's name.
@@ -33,20 +34,23 @@ def add_udr(
     if not groups:
         raise ValueError("FOLDER … must have two runs or more of one recipe and config for --udr")
     for group in groups:
-        _score(group, start_bar(f"codes for UDR, {group[0]['name']}"), trust)
+        _score(group, start_bar, trust)
     return found
 
 
-def _score(group: Sequence[dict[str, Any]], progress: Any, trust: bool) -> None:
+def _score(group: Sequence[dict[str, Any]], start_bar: StartBar, trust: bool) -> None:
     """Add the scores of runs of one recipe."""
     codes, informative = [], []
+    progress = start_bar(f"codes for UDR, {group[0]['name']}")
     for done, evaluation in enumerate(group, start=1):
         run = _open(evaluation, trust)
+        load(run.data, late_bar(start_bar, "data"))
         codes.append(run.codes_of_images(run.images(IMAGES)))
         informative.append(run.active)
         progress(done, len(group))
     for score, similarity in SIMILARITIES.items():
-        ranking = metrics.udr(codes, informative, similarity)
+        progress = start_bar(f"{score}, {group[0]['name']}")
+        ranking = metrics.udr(codes, informative, similarity, progress=progress)
         for evaluation, value in zip(group, ranking.per_model.tolist(), strict=True):
             evaluation["scores"][score] = value
 

@@ -17,6 +17,7 @@ from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.imports import Trust, UntrustedCodeError
+from axiswise.support.progress import Progress, no_progress
 from axiswise.support.reading import parse_yaml
 from axiswise.training.recipe import Settings, read_keys, recipe_names, recipe_path
 from axiswise.training.trainer import start
@@ -72,7 +73,11 @@ def read_sweep(spec: str | Path | Mapping[str, Any]) -> Sweep:
 
 
 def plan(
-    spec: str | Path | Mapping[str, Any] | Sweep, out: str | Path, *, trust: bool = False
+    spec: str | Path | Mapping[str, Any] | Sweep,
+    out: str | Path,
+    progress: Progress = no_progress,
+    *,
+    trust: bool = False,
 ) -> list[PlannedRun]:
     """List the runs of a sweep: recipes × list × grid × seeds, each once.
 
@@ -83,6 +88,7 @@ def plan(
         spec: The sweep's YAML file, or a mapping of the same keys.
         out: Folder of the run folders, which are called NAME-DIGEST-seedS. The digest is of the
             config without what the weights do not depend on: description, source, evaluation.
+        progress: Called with the number of configs checked, and of all.
         trust: Whether code may be run that the sweep or its recipes name, and that is not ours.
 
     Returns:
@@ -98,7 +104,8 @@ def plan(
     out = Path(out)
     # For each folder, as two entries may come to the same config.
     runs: dict[Path, PlannedRun] = {}
-    for recipe, overrides in _variants(sweep):
+    variants = list(_variants(sweep))
+    for done, (recipe, overrides) in enumerate(variants, start=1):
         config, digest = _checked(recipe, overrides, sweep.metrics, Trust(files=trust))
         name = config.keys.name
         for seed in sweep.seeds:
@@ -107,6 +114,7 @@ def plan(
             text = config.dump()
             run = PlannedRun(name, recipe, overrides, seed, sweep.metrics, folder, text, trust)
             runs.setdefault(folder, run)
+        progress(done, len(variants))
     return list(runs.values())
 
 

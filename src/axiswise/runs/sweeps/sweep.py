@@ -13,6 +13,7 @@ from axiswise.runs.sweeps.run_all import OnProgress, run_all
 from axiswise.runs.table import TABLE, TableRow, write_table
 from axiswise.support.checks import check_folder_name
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.progress import StartBar, no_bars
 from axiswise.training.stops import TrainingStoppedError
 
 # Opens progress bars for a number of runs.
@@ -30,6 +31,7 @@ def sweep(
     workers: int | None = None,
     engine: Literal["local", "ray"] = "local",
     bars: Bars = no_sweep_bars,
+    planning: Callable[[], AbstractContextManager[StartBar]] = lambda: nullcontext(no_bars),
     *,
     trust: bool = False,
 ) -> Path:
@@ -44,7 +46,8 @@ def sweep(
     if out is None:
         check_folder_name("the name of FILE", name)
     folder = Path("runs") / name if out is None else Path(out)
-    runs = plan(settings, folder, trust=trust)
+    with planning() as start_bar:
+        runs = plan(settings, folder, start_bar("configs"), trust=trust)
     outcomes: Sequence[Outcome] = ()
 
     def note(progress: SweepProgress) -> None:
