@@ -227,3 +227,72 @@ def test_wrong_input_to_the_film_is_refused_by_name(tmp_path, monkeypatch, chang
 def test_values_that_do_not_fit_the_steps_are_refused():
     with pytest.raises(ValueError, match="`values` must have one entry for each of the 5 steps"):
         traversals(frames_of(5), ACTIVITY, [0, 1])
+
+
+# ---------------------------------------------------------------- ranges and own values
+
+RANGES = np.array([[-6.0, 0.0, 6.0], [-2.0, 0.0, 2.0], [1.0, 2.0, 3.0]])
+OWN = np.array([[-6.0, 9.0, 2.0], [3.0, 0.0, 3.0]])  # the 9 is outside
+
+
+def marks(axes):
+    """Column and row of each mark, in tiles with their gaps."""
+    side = 64 + GAP
+    places = [
+        ((p.get_x() + p.get_width() / 2 + 0.5 - GAP - 32) / side, (p.get_y() + 0.5) / side)
+        for p in axes.patches
+    ]
+    return np.round(places, 6).tolist()
+
+
+def test_axes_with_ranges_of_their_own_name_them(headers, assert_legible):
+    figure = traversals(frames_of(3), ACTIVITY, RANGES)
+    labels = [t.get_text() for axes in figure.axes for t in axes.get_yticklabels()]
+    assert labels == [
+        "z2\nKL 3.0\n+1 … +3", "z0\nKL 0.5\n−6 … +6", "z1\nKL 0.002\n−2 … +2",
+    ]  # fmt: skip
+    assert headers(figure) == ["lowest", "", "highest"]
+    assert_legible(figure)
+
+
+def test_own_values_are_marked_below_their_strips_at_their_place(assert_legible):
+    figure = traversals(np.stack([frames_of(3)] * 2), ACTIVITY, RANGES, OWN)
+    third, first, second = figure.axes  # by activity
+    assert marks(first) == [[0, 1], [1.5, 2]]
+    assert marks(second) == [[1, 2]]  # the other is outside
+    assert marks(third) == [[1, 1], [2, 2]]
+    assert "Blue: the image's own value." in figure.texts[1].get_text().replace("\n", " ")
+    assert_legible(figure)
+
+
+def test_own_values_of_one_image_are_marked_row_by_row():
+    figure = traversals(frames_of(3), ACTIVITY, [-1, 0, 1], [[1.0, 0.0, -1.0]])
+    active, idle = figure.axes
+    assert marks(active) == [[0, 1], [2, 2]]
+    assert marks(idle) == [[1, 1]]
+
+
+def test_the_film_marks_own_values_on_its_sliders(tmp_path):
+    path = tmp_path / "film.gif"
+    traversal_video(frames_of(3), path, ACTIVITY, values=RANGES, own=OWN[:1])
+    last = read(path)[2, 12 + 128 + 5 : 12 + 128 + 14, :, :].astype(int)  # the knobs at the right
+    dark = (last.sum(2) < 200).all(0)
+    places = [12 + i * 140 for i in range(3)]
+    # Of z2 in the middle, of z0 at the left end; that of z1 is outside.
+    middles = [np.flatnonzero(dark[left : left + 128]).tolist() for left in places]
+    assert middles[0] == [64 - 1, 64, 64 + 1]
+    assert middles[1] == [3, 4, 5]
+    assert middles[2] == []
+
+
+@pytest.mark.parametrize(
+    ("values", "own", "message"),
+    [
+        (RANGES[:2], None, "`values` must have one entry for each of the 3 latents, got 2"),
+        (RANGES[:, :2], None, "`values` must have one entry for each of the 3 steps"),
+        (RANGES, OWN[:, :2], r"`own` must have shape \(1, 3\), got"),
+    ],
+)
+def test_ranges_and_own_values_that_do_not_fit_are_refused(values, own, message):
+    with pytest.raises(ValueError, match=message):
+        traversals(frames_of(3), ACTIVITY, values, own)

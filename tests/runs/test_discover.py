@@ -619,3 +619,37 @@ def test_scores_of_directions_stay_when_others_are_taken(theirs: Any) -> None:
     path.write_text(json.dumps({**found, "scores": {**found["scores"], "vp": 0.5}}))
     assert run(f"{words} jacobian") == 0
     assert json.loads(path.read_text())["scores"] == {**first, "vp": 0.5}
+
+
+# ---------------------------------------------------------------- the latents of a VAE
+
+
+def test_a_vae_s_latents_are_drawn_as_its_codes_unless_the_prior_is_asked_for(
+    trained_copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    about = json.loads((trained_copy / "config.json").read_text())
+    about["codes"] |= {"mean": [9.0, 0.0, 0.0, 0.0], "deviation": [0.1, 5.0, 1.0, 1.0]}
+    (trained_copy / "config.json").write_text(json.dumps(about))
+    words = f"discover {shlex.quote(str(trained_copy))} --method jacobian-svd --samples 3"
+    assert run(f"{words} --out codes") == 0
+    said, folder = capsys.readouterr().out.splitlines()
+    assert said.startswith(
+        "latents drawn as the codes of its data are distributed; --latents prior"
+    )
+    assert folder.startswith("codes: 4 directions; ")
+    found, generator, _ = open_directions("codes")
+    assert found.settings["latents"] == "codes of its data"
+    z = generator.sample_latents(100, torch.Generator().manual_seed(0))  # type: ignore[attr-defined]
+    torch.testing.assert_close(z.mean(0)[0], torch.tensor(9.0), atol=0.1, rtol=0)
+
+    assert run(f"{words} --out prior --latents prior") == 0
+    assert capsys.readouterr().out.startswith("prior: 4 directions; ")
+    found, generator, _ = open_directions("prior")
+    assert "latents" not in found.settings
+    assert not hasattr(generator, "sample_latents")
+
+
+def test_latents_are_for_vaes(trained_gan: Path, capsys: Capture) -> None:
+    words = f"discover {shlex.quote(str(trained_gan))} --latents codes --out none"
+    assert_refused(capsys, words, "--latents is for VAEs that were saved with the statistics")

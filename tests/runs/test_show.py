@@ -17,8 +17,8 @@ from axiswise.nets import ConvVAE
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.folder import alone_showing
-from axiswise.runs.run import load_run
-from axiswise.runs.show import local_curves, score_rows, show_run
+from axiswise.runs.run import Run, load_run
+from axiswise.runs.show import _traversals, local_curves, pictures_of_axes, score_rows, show_run
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.locks import BusyError, owning
 
@@ -229,3 +229,65 @@ def test_two_reports_of_one_run_are_not_drawn_at_once(trained_copy: Path) -> Non
         thread.start()
         thread.join()
     assert "report.html is in use" in busy[0]
+
+
+# ---------------------------------------------------------------- codes far wider than the prior
+
+
+@pytest.fixture
+def wide(trained_copy: Path) -> Run:
+    """A run whose first axis has codes around 3 of deviation 4, as JL1 may make them."""
+    vae = ConvVAE.from_pretrained(trained_copy)
+    codes = load_run(trained_copy).codes_of_images(load_run(trained_copy).images(500))[:, 0]
+    with torch.no_grad():
+        layer, factor = vae.encoder.mean, 4 / codes.std()
+        layer.weight[0] *= factor
+        layer.bias[0] = (layer.bias[0] - codes.mean()) * factor + 3
+    vae.save_pretrained(trained_copy)
+    return load_run(trained_copy)
+
+
+def test_a_trained_run_has_the_statistics_of_its_data_s_codes(trained: Path) -> None:
+    run = load_run(trained)
+    assert isinstance(run.model, ConvVAE)
+    saved = run.model.code_statistics
+    assert saved == run.code_statistics
+    mean, spread = run.model.posterior(run.data.render(run.data.draw(2000, run.rng())))
+    assert saved is not None
+    expected = (mean.var(0) + spread.exp().mean(0)).sqrt()
+    torch.testing.assert_close(torch.tensor(saved.deviation), expected, rtol=0.05, atol=0.02)
+    torch.testing.assert_close(torch.tensor(saved.mean), mean.mean(0), rtol=0, atol=0.1)
+
+
+def test_traversals_cover_the_codes_of_the_data_and_of_the_images_shown(wide: Run) -> None:
+    z = wide.latents(4)
+    low, high = wide.ranges(z)
+    codes = wide.codes_of_images(wide.images(500))
+    inside = ((codes >= low) & (codes <= high)).float().mean(0)
+    assert (inside > 0.9).all()
+    assert ((z >= low) & (z <= high)).all()
+    assert 12 < float(high[0] - low[0]) < 26
+    assert float(high[0] + low[0]) / 2 == pytest.approx(3, abs=4)
+    assert float((codes[:, 0].abs() > 2).float().mean()) > 0.5  # what ±2 would have left out
+
+
+def test_the_mark_of_an_image_is_where_the_strip_shows_the_image_itself(wide: Run) -> None:
+    z = wide.latents(2)
+    z[1, 0] = z[0, 0] = wide.ranges(z)[0][0] + 0.25 * (wide.ranges(z)[1] - wide.ranges(z)[0])[0]
+    values, frames = _traversals(wide, z)
+    step = int((values[0] - z[0, 0]).abs().argmin())
+    assert step == 5  # a quarter of 20
+    torch.testing.assert_close(frames[0, 0, step], wide.generate(z)[0].cpu(), rtol=0, atol=1e-4)
+
+
+def test_a_gan_s_traversals_go_over_its_prior(trained_gan: Path) -> None:
+    run = load_run(trained_gan)
+    assert run.code_statistics is None
+    low, high = run.ranges(run.latents(4))
+    assert (low.tolist(), high.tolist()) == ([-2.0] * 4, [2.0] * 4)
+
+
+def test_the_pictures_say_where_a_traversal_goes(wide: Run, trained_gan: Path) -> None:
+    captions = [pictures_of_axes(run)["traversals.png"][1] for run in (wide, load_run(trained_gan))]
+    assert "over the values of the codes of its data" in captions[0]
+    assert "from −2 to 2" in captions[1]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from axiswise import plots
 from axiswise.directions.directions import Directions
+from axiswise.nets import CodeStatistics
 from axiswise.runs.show_directions import show_directions
 from axiswise.support.files import UnreadableFileError
 
@@ -399,3 +400,26 @@ def test_a_folder_without_directions_or_with_damaged_ones_is_refused(tmp_path: P
     (folder / "directions.json").write_text("{}")
     with pytest.raises(UnreadableFileError, match=f"{folder} has no directions"):
         show_directions(folder, Greys())
+
+
+class Coded(Greys):
+    """A decoder whose images had codes around (4, 0, 0), of deviations 3, 1, 1."""
+
+    code_statistics = CodeStatistics([4.0, 0.0, 0.0], [3.0, 1.0, 1.0])
+    image_range = (-1.0, 2.0)
+
+
+def test_directions_of_a_vae_go_over_its_codes(tmp_path: Path) -> None:
+    folder = written(tmp_path, torch.eye(3)[:2] * torch.tensor([[2.0], [1.0]]))
+    generator = Coded()
+    show_directions(folder, generator, samples=1)
+    z = torch.cat(generator.asked)
+    # Two deviations to either side of the mean, along a row of any length.
+    assert (float(z[1:, 0].min()), float(z[1:, 0].max())) == pytest.approx((-2, 10), abs=1e-4)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert "over the values that the codes of its data have along the direction" in page
+    generator.asked.clear()
+    show_directions(folder, generator, samples=1, extent=3)
+    z = torch.cat(generator.asked)
+    assert float(z[:, 0].max()) == pytest.approx(6)  # 3 rows of length 2
+    assert "from −3 on the left to +3 on the right" in (folder / "report.html").read_text()

@@ -5,14 +5,14 @@ import inspect
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from axiswise import nets
 from axiswise.generators.protocol import ImageGenerator, latent_dim_of
-from axiswise.nets import Autoencoder, BigGAN, Model, Pretrained
+from axiswise.nets import Autoencoder, BigGAN, CodeStatistics, Model, Pretrained
 from axiswise.nets.loading import ARCHITECTURES
 from axiswise.nets.pretrained import CONFIG, read_config
 from axiswise.support.files import UnreadableFileError
@@ -20,6 +20,8 @@ from axiswise.support.imports import failure_in, import_object, is_import_path
 from axiswise.support.tensors import load_tensors
 
 BIGGAN = "biggan:"
+CODE_STATISTICS = "code_statistics"  # attribute of a VAE, and of its decoder as a generator
+Latents = Literal["codes", "prior"]
 _WAYS = (
     "a run folder, a folder or Hub repository (user/name) in our format, an import path "
     f"(module:name), or {BIGGAN}FILE"
@@ -34,12 +36,15 @@ def load_generator(
     spec: str,
     latent_dim: int | None = None,
     classes: Sequence[int] | None = None,
+    latents: Latents | None = None,
     *,
     may_import: bool = True,
 ) -> ImageGenerator:
     """Load a generator by name, or build it, as `axiswise.generators.protocol` describes them.
 
-    Of a VAE it is the decoder, with the prior's standard normal latents. An import path names a
+    Of a VAE it is the decoder; its latents are drawn as the codes of the images that it was trained
+    on are distributed, which may be far from the prior, where it was saved with their statistics:
+    `code_statistics` of the generator. An import path names a
     callable or module, or a class or function without arguments that makes one; the current folder
     can be imported from. `biggan:FILE` is a published PyTorch checkpoint of BigGAN. Runs that are
     not finished, or of a user's own network, are opened by `axiswise.runs.generator`.
@@ -48,6 +53,8 @@ def load_generator(
         spec: A folder or Hub repository in our format, an import path, or `biggan:FILE`.
         latent_dim: Its number of latents, where it has no attribute of this name.
         classes: Classes to draw from, of a generator that has `classes_searched`; all if None.
+        latents: Of a VAE: "codes" as above, or "prior" for standard normal ones; "codes" where
+            there are statistics if None.
         may_import: Whether code that the spec names may be run.
 
     Returns:
@@ -59,15 +66,28 @@ def load_generator(
         CodeNeededError: If code would have to be run, and may not.
         ImportError: If the code named cannot be imported, or fails.
         TypeError: If what it names cannot be called.
-        ValueError: If classes do not apply, or no number of latents is known.
+        ValueError: If classes or latents do not apply, or no number of latents is known.
     """
-    return prepared(_find(spec, may_import), spec, latent_dim, classes)
+    return prepared(_find(spec, may_import), spec, latent_dim, classes, latents)
 
 
 def prepared(
-    generator: ImageGenerator, spec: str, latent_dim: int | None, classes: Sequence[int] | None
+    generator: ImageGenerator,
+    spec: str,
+    latent_dim: int | None,
+    classes: Sequence[int] | None,
+    latents: Latents | None,
 ) -> ImageGenerator:
-    """A generator on its device, with its number of latents and its classes."""
+    """A generator on its device, with its number of latents, their distribution and its classes."""
+    codes: CodeStatistics | None = getattr(generator, CODE_STATISTICS, None)
+    if latents is not None and codes is None:
+        raise ValueError(
+            f"--latents is for VAEs that were saved with the statistics of their codes, got {spec}"
+        )
+    if codes is not None and latents == "prior":
+        delattr(generator, CODE_STATISTICS)
+    elif codes is not None:
+        generator = _with(generator, sample_latents=codes.sample)
     if isinstance(generator, nn.Module):
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         generator.eval().to(device)
@@ -115,7 +135,9 @@ def network_generator(network: Pretrained, source: str) -> ImageGenerator:
         )
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     low = 0.0 if isinstance(network, Autoencoder) else -1.0
-    return _with(network.generator, latent_dim=network.latent_dim, image_range=(low, 1.0))
+    generator = _with(network.generator, latent_dim=network.latent_dim, image_range=(low, 1.0))
+    codes = getattr(network, CODE_STATISTICS, None)
+    return generator if codes is None else _with(generator, **{CODE_STATISTICS: codes})
 
 
 def _find(spec: str, may_import: bool) -> ImageGenerator:

@@ -2,6 +2,7 @@
 
 from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
+from axiswise.nets.codes import CodeStatistics
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.loading import load
 from axiswise.nets.model import Autoencoder, Generator, Model
@@ -15,6 +16,7 @@ __all__ = [
     "Autoencoder",
     "BigGAN",
     "CodeDiscriminator",
+    "CodeStatistics",
     "ConvVAE",
     "Generator",
     "Model",

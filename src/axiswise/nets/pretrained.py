@@ -36,6 +36,14 @@ class Pretrained(nn.Module):
         return {name: getattr(self, name) for name in names}
 
     @property
+    def measured(self) -> dict[str, Any]:
+        """What config.json says beside the class and its arguments: plain JSON."""
+        return {}
+
+    def take_measured(self, about: Mapping[str, Any]) -> None:
+        """Take over what was `measured`, of config.json; a ValueError or TypeError refuses it."""
+
+    @property
     def digest(self) -> str:
         """SHA-256 over the names and values of the weights, in hexadecimal."""
         return digest_of(self.state_dict())
@@ -55,7 +63,8 @@ class Pretrained(nn.Module):
 
         folder = Path(folder)
         weights = {name: value.contiguous() for name, value in self.state_dict().items()}
-        config = {"architecture": type(self).__name__, "arguments": self.arguments, **about}
+        named = {"architecture": type(self).__name__, "arguments": self.arguments}
+        config = {**named, **self.measured, **about}
         with owning(folder):
             write_atomically(folder / WEIGHTS, save(weights, {"sha256": digest_of(weights)}))
             write_atomically(folder / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
@@ -86,11 +95,12 @@ class Pretrained(nn.Module):
             if (shapes := skeleton(make)) is not None:  # before memory is taken
                 _check_layout(shapes, folder / WEIGHTS)
             network = make()
+            network.take_measured(read_about(folder))
         except UnreadableFileError:
             raise
         except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise UnreadableFileError(
-                f"{folder / CONFIG} has arguments that {cls.__name__} refuses: {error}"
+                f"{folder / CONFIG} has settings that {cls.__name__} refuses: {error}"
             ) from error
         network._load_weights(folder / WEIGHTS)
         return network.eval()

@@ -1,15 +1,19 @@
 """What all variational autoencoders have in common."""
 
-from typing import Unpack
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
+from axiswise.nets.codes import CodeStatistics
 from axiswise.nets.model import Model
 from axiswise.support.precision import full_precision
 
 ACTIVE_NATS = 0.01  # of KL divergence, above which an axis counts as active
+CODES = "codes"  # key of config.json
 
 
 class VAE(Model):
@@ -26,6 +30,7 @@ class VAE(Model):
 
     encoder: nn.Module
     decoder: nn.Module
+    _codes: CodeStatistics | None = None
 
     @property
     def generator(self) -> nn.Module:
@@ -40,6 +45,32 @@ class VAE(Model):
         """Mean and log-variance of the codes of images, each (batch, latent)."""
         mean, log_variance = self.encoder(images)
         return mean, log_variance
+
+    @property
+    def code_statistics(self) -> CodeStatistics | None:
+        """How the codes of the images that it was trained on are distributed, saved with it.
+
+        None where that is not known, as of weights that have changed since.
+        """
+        found = self._codes
+        return None if found is None or found.weights != self.digest else found
+
+    @code_statistics.setter
+    def code_statistics(self, found: CodeStatistics | None) -> None:
+        self._codes = None if found is None else replace(found, weights=self.digest)
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """The statistics of codes, for config.json."""
+        found = self.code_statistics
+        return {} if found is None else {CODES: asdict(found)}
+
+    def take_measured(self, about: Mapping[str, Any]) -> None:
+        """Take over the statistics of codes, of config.json."""
+        if (given := about.get(CODES)) is not None:
+            self._codes = CodeStatistics(**given)
+            if len(self._codes.mean) != self.latent_dim:
+                raise ValueError(f"{CODES} must be of {self.latent_dim} latents")
 
     def encode(self, images: Tensor) -> Tensor:
         """Means of the codes, (batch, latent), of images in [0, 1]."""

@@ -2,7 +2,7 @@
 
 import io
 from fractions import Fraction
-from math import ceil
+from math import ceil, isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -45,10 +45,11 @@ class _Track(NamedTuple):
     length: int
 
 
-def film(cells: Floats, order: Ordering) -> Frames:
+def film(cells: Floats, order: Ordering, marks: Floats | None = None) -> Frames:
     """A film of cells (image, axis, step, channel, height, width) in [0, 1], there and back.
 
-    It is (2·step − 2, height, width, 3), with even height and width, as H.264 needs.
+    `marks`, (image, axis), are places on the sliders, from 0 to 1 or NaN. The film is
+    (2·step − 2, height, width, 3), with even height and width, as H.264 needs.
     """
     images, axes, _, _, height, width = cells.shape
     across = ceil(axes / ceil(axes / _ACROSS))
@@ -64,6 +65,7 @@ def film(cells: Floats, order: Ordering) -> Frames:
     tracks = [_Track(top + height + 5, left, width) for top, left in corners]
     size = _even(_MARGIN + across * (width + _MARGIN)), _even(_MARGIN + images * block)
     canvas, pen = _ground(size, corners, tracks, (height, width))
+    _mark(pen, tracks, marks)
     for place, (top, left) in enumerate(corners):
         axis = place % axes
         active = axis < order.active
@@ -74,8 +76,13 @@ def film(cells: Floats, order: Ordering) -> Frames:
     return _played(canvas, cells.reshape(-1, *cells.shape[2:]), corners, tracks)
 
 
-def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
-    """A film of cells (sample, step, channel, height, width), with labels of steps in `scale`."""
+def direction_film(
+    cells: Floats, name: str, scale: dict[int, str], marks: Floats | None = None
+) -> Frames:
+    """A film of cells (sample, step, channel, height, width), with labels of steps in `scale`.
+
+    `marks`, (sample,), are places on the slider, from 0 to 1 or NaN.
+    """
     samples, steps, _, height, width = cells.shape
     down = ceil(samples / _ACROSS)
     across = ceil(samples / down)
@@ -90,6 +97,7 @@ def direction_film(cells: Floats, name: str, scale: dict[int, str]) -> Frames:
     track = _Track(down * (height + _MARGIN) + 5, _MARGIN, length)
     size = _even(length + 2 * _MARGIN), _even(track.top + _LOWER_CAPTION)
     canvas, pen = _ground(size, corners, [track], (height, width))
+    _mark(pen, [track] * samples, marks)
     font = ImageFont.load_default(_TEXT_SIZE)
     for step, text in scale.items():
         half = pen.textlength(text, font) / 2
@@ -149,6 +157,16 @@ def _ground(
     for top, left, length in tracks:
         pen.rectangle((left, top + 3, left + length - 1, top + 5), fill=_LINE)
     return canvas, pen
+
+
+def _mark(pen: ImageDraw.ImageDraw, tracks: list[_Track], marks: Floats | None) -> None:
+    """Mark a place on each slider, wherever its knob is."""
+    for track, share in zip(tracks, [] if marks is None else marks.ravel().tolist(), strict=False):
+        if isfinite(share):
+            middle = track.left + round((track.length - _KNOB_SIDE) * share) + _KNOB_SIDE // 2
+            pen.rectangle(
+                (middle - 1, track.top, middle + 1, track.top + _KNOB_SIDE - 1), fill=_INK
+            )
 
 
 def _played(

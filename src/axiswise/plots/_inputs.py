@@ -14,6 +14,7 @@ ArrayLike: TypeAlias = npt.NDArray[Any] | torch.Tensor | Sequence[Any]
 
 # Images that went through a sigmoid in low precision may leave [0, 1] by a rounding error.
 _RANGE_TOLERANCE = 1e-3
+_ROUNDING = 1e-6
 
 
 def as_floats(value: ArrayLike, name: str, dims: Sequence[str], *, finite: bool = True) -> Floats:
@@ -48,6 +49,13 @@ def check_lengths(count: int, of: str, **given: Sized) -> None:
             raise ValueError(
                 f"`{name}` must have one entry for each of the {count} {of}, got {len(values)}"
             )
+
+
+def shares(values: Floats, low: ArrayLike, high: ArrayLike) -> Floats:
+    """Where values are on the way from `low`, 0, to `high`, 1; NaN where they are beyond."""
+    low, high = np.asarray(low), np.asarray(high)
+    found = (values - low) / np.where(high != low, high - low, np.nan)
+    return np.where((found < -_ROUNDING) | (found > 1 + _ROUNDING), np.nan, found)
 
 
 def as_cosines(value: ArrayLike, name: str, dim: str, *, finite: bool = True) -> Floats:

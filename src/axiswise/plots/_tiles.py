@@ -10,6 +10,7 @@ import numpy.typing as npt
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from torch.nn import functional
 
 from axiswise.plots._inputs import Floats
@@ -17,6 +18,8 @@ from axiswise.plots._inputs import Floats
 DPI = 100
 GAP = 3  # pixels between neighbouring tiles
 GAP_GREY = 0.8
+MARK_COLOUR = "#0072b2"
+_MARK = 11  # width in pixels
 FAINT = "0.5"  # text of inactive axes
 MUTED = "0.35"  # text of notes
 _LABEL_SIZE = 10.0
@@ -164,6 +167,19 @@ def label_rows(axes: Axes, tile_height: float, labels: Sequence[str], colour: st
         color=colour,
         fontsize=size,
     )
+
+
+def mark_rows(axes: Axes, tile: tuple[int, int], columns: Floats) -> None:
+    """Mark a place in the gap below each row: that many columns from its first tile, or none (NaN).
+
+    `tile` is the height and the width of a tile.
+    """
+    height, width = (side + GAP for side in tile)
+    for row, column in enumerate(columns.tolist(), start=1):
+        if np.isfinite(column):
+            left = GAP + tile[1] / 2 + column * width - _MARK / 2 - 0.5
+            mark = Rectangle((left, row * height - 0.5), _MARK, GAP, color=MARK_COLOUR, linewidth=0)
+            axes.add_patch(mark)
 
 
 def row_label_width(labels: Sequence[str]) -> int:

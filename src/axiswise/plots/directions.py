@@ -13,7 +13,7 @@ from PIL import Image
 from axiswise.plots import _tiles as tiles
 from axiswise.plots._colour import SERIES
 from axiswise.plots._film import direction_film as draw_film
-from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_lengths
+from axiswise.plots._inputs import ArrayLike, Floats, as_floats, as_images, check_lengths, shares
 from axiswise.plots._ordering import short_number
 from axiswise.plots.cosines import draw_cosines, mean_of_pairs, symmetric_cosines
 from axiswise.plots.report import Clip
@@ -36,7 +36,12 @@ _FRAMES = ["step", "channel", "height", "width"]
 
 
 def direction_strip(
-    frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan, unit: str = ""
+    frames: ArrayLike,
+    amounts: ArrayLike,
+    index: int,
+    importance: float = nan,
+    unit: str = "",
+    own: ArrayLike | None = None,
 ) -> Figure:
     """Draw samples as they change along one direction.
 
@@ -48,6 +53,8 @@ def direction_strip(
         index: Which direction it is.
         importance: Of the direction; NaN where it is not known.
         unit: Of the importance.
+        own: (sample,), how far along the samples themselves are, marked below their rows; no mark
+            is drawn outside of the amounts.
 
     Raises:
         TypeError, ValueError: An array is not as described.
@@ -56,12 +63,14 @@ def direction_strip(
     headers = _headers(amounts, shown.shape[1])
     pixels = max(tiles.tile_pixels(*shown.shape[:2]), _SMALLEST_STRIP)
     labels = [f"sample {sample}" for sample in range(len(shown))]
+    blue = "" if own is None else " Blue: where the sample itself is."
     return _draw(
         tiles.fit(shown, pixels),
         _name(index, importance).capitalize(),
         labels if len(shown) > 1 else [""],
         headers,
-        f"{_of_importance([importance], unit)}Above: how far along.",
+        f"{_of_importance([importance], unit)}Above: how far along.{blue}",
+        None if own is None else _shares(own, amounts, len(shown)),
     )
 
 
@@ -71,6 +80,7 @@ def direction_sheet(
     importance: ArrayLike,
     indices: Sequence[int],
     unit: str = "",
+    along: str = "how far along",
 ) -> Figure:
     """Draw directions one below the other, each as one sample that changes along it.
 
@@ -80,6 +90,7 @@ def direction_sheet(
         importance: (direction,), NaN where it is not known.
         indices: (direction,), which directions they are.
         unit: Of the importance.
+        along: What the amounts are.
 
     Raises:
         TypeError, ValueError: An array is not as described.
@@ -91,12 +102,16 @@ def direction_sheet(
         f"Directions {_ranges(indices)}",
         [f"{i}\n{short_number(v)}" if isfinite(v) else f"{i}" for i, v in values.items()],
         _headers(amounts, shown.shape[1]),
-        f"{_of_importance(list(values.values()), unit)}Above: how far along.",
+        f"{_of_importance(list(values.values()), unit)}Above: {along}.",
     )
 
 
 def direction_film(
-    frames: ArrayLike, amounts: ArrayLike, index: int, importance: float = nan
+    frames: ArrayLike,
+    amounts: ArrayLike,
+    index: int,
+    importance: float = nan,
+    own: ArrayLike | None = None,
 ) -> npt.NDArray[np.uint8]:
     """Draw samples as they change along one direction, there and back, without a jump.
 
@@ -109,6 +124,7 @@ def direction_film(
         amounts: (step,), how far the samples are along the direction in each step.
         index: Which direction it is.
         importance: Of the direction; NaN where it is not known.
+        own: As that of `direction_strip`; marked on the slider.
 
     Returns:
         (2·step − 2, height, width, 3), height and width even.
@@ -123,7 +139,8 @@ def direction_film(
     headers = _headers(amounts, steps)
     # The films' font has no minus but the hyphen.
     scale = {i: headers[i].replace("−", "-") for i in (0, (steps - 1) // 2, steps - 1)}
-    return draw_film(tiles.fit(shown, tiles.LARGEST_TILE), _name(index, importance), scale)
+    marks = None if own is None else _shares(own, amounts, len(shown))
+    return draw_film(tiles.fit(shown, tiles.LARGEST_TILE), _name(index, importance), scale, marks)
 
 
 def direction_clip(
@@ -236,6 +253,13 @@ def _headers(amounts: ArrayLike, steps: int) -> list[str]:
     return [f"{v:+.3g}".replace("-", "−") if v else "0" for v in rounded]
 
 
+def _shares(own: ArrayLike, amounts: ArrayLike, samples: int) -> Floats:
+    """Where samples are between the first amount, 0, and the last, 1; NaN outside."""
+    values, ends = as_floats(own, "own", ["sample"]), as_floats(amounts, "amounts", ["step"])
+    check_lengths(samples, "samples", own=values)
+    return shares(values, ends[0], ends[-1])
+
+
 def _one_each(importance: ArrayLike, indices: Sequence[int], count: int) -> dict[int, float]:
     """Index → importance, one for each direction."""
     values = as_floats(importance, "importance", ["direction"], finite=False)
@@ -281,10 +305,17 @@ def _encoded(picture: npt.NDArray[np.uint8], kind: str, **how: int) -> bytes:
 
 
 def _draw(
-    cells: Floats, title: str, labels: Sequence[str], headers: Sequence[str], note: str
+    cells: Floats,
+    title: str,
+    labels: Sequence[str],
+    headers: Sequence[str],
+    note: str,
+    marks: Floats | None = None,
 ) -> Figure:
     """Draw cells (row, column, channel, height, width) with names for rows and columns."""
     strip = tiles.Strip(tiles.image_mosaic(cells), labels, cells.shape[-2], space=8)
     picture, axes = tiles.stacked(title, note, [strip], 22)
     tiles.label_columns(axes[0], cells.shape[-1], headers, "black")
+    if marks is not None:
+        tiles.mark_rows(axes[0], cells.shape[-2:], marks * (cells.shape[1] - 1))
     return picture

@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import get_args
 
 from axiswise.directions import Directions
 from axiswise.directions.directions import MATRIX, SETTINGS
 from axiswise.generators import CodeNeededError, ImageGenerator
+from axiswise.generators.loading import Latents
 from axiswise.runs.generator import GeneratorSource, open_generator, weights_of
 from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.imports import UntrustedCodeError
@@ -65,9 +67,11 @@ class DirectionsFolder:
             return None
         try:
             source = GeneratorSource(**read_json(self.generator))
-            if isinstance(source.generator, str) and all(
-                isinstance(value, int)
-                for value in [*(source.classes or []), source.latent_dim or 0]
+            numbers = [*(source.classes or []), source.latent_dim or 0]
+            if (
+                isinstance(source.generator, str)
+                and all(isinstance(value, int) for value in numbers)
+                and source.latents in (None, *get_args(Latents))
             ):
                 return source
         except (TypeError, ValueError):
@@ -113,13 +117,13 @@ def open_directions(
         raise FileNotFoundError(
             f"{folder} does not say which generator its directions belong to: add --generator SPEC"
         )
-    # The folder's classes are those of the generator that it names.
-    same = source is not None and generator in (None, source.generator)
-    classes = source.classes if source is not None and same else None
+    # The folder's classes and latents are those of the generator that it names.
+    same = source if source is not None and generator in (None, source.generator) else None
+    options = (None, None) if same is None else (same.classes, same.latents)
     name = generator or (source.generator if source is not None else "")
     try:
         loaded = open_generator(
-            name, found.latent_dim, classes, may_import=generator is not None, trust=trust
+            name, found.latent_dim, *options, may_import=generator is not None, trust=trust
         )
     except CodeNeededError as error:
         raise UntrustedCodeError(str(names.generator), name) from error

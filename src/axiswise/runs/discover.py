@@ -11,6 +11,7 @@ from torch import Tensor
 
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.generators import BIGGAN, ImageGenerator
+from axiswise.generators.loading import CODE_STATISTICS
 from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.runs.generator import GeneratorSource, weights_of
 from axiswise.support.files import remove_unfinished
@@ -73,6 +74,8 @@ def discover(
             **search,
             **settings,
         )
+        if hasattr(generator, CODE_STATISTICS):
+            found = replace(found, settings={**found.settings, "latents": "codes of its data"})
         folder.save(found, source)
     return folder.path, found
 

@@ -9,7 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.generators import BIGGAN, ImageGenerator, load_generator
-from axiswise.generators.loading import is_ours, names_code, network_generator, prepared
+from axiswise.generators.loading import (
+    CODE_STATISTICS,
+    Latents,
+    is_ours,
+    names_code,
+    network_generator,
+    prepared,
+)
 from axiswise.nets.pretrained import digest_of
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
@@ -23,12 +30,14 @@ class GeneratorSource:
         generator: Its name on the command line.
         latent_dim: Its number of latents, where it was given.
         classes: The classes that it draws from; all if None.
+        latents: How latents of a VAE are drawn; see `axiswise.generators.load_generator`.
         weights: The digest of its weights when it was searched, where it has any.
     """
 
     generator: str
     latent_dim: int | None = None
     classes: list[int] | None = None
+    latents: Latents | None = None
     weights: str | None = None
 
     @property
@@ -40,13 +49,15 @@ class GeneratorSource:
 
     def load(self, *, trust: bool = False) -> ImageGenerator:
         """The generator, by `open_generator`."""
-        return open_generator(self.generator, self.latent_dim, self.classes, trust=trust)
+        own = self.latent_dim, self.classes, self.latents
+        return open_generator(self.generator, *own, trust=trust)
 
 
 def open_generator(
     spec: str,
     latent_dim: int | None = None,
     classes: Sequence[int] | None = None,
+    latents: Latents | None = None,
     *,
     may_import: bool = True,
     trust: bool = False,
@@ -57,9 +68,12 @@ def open_generator(
     run only with `trust`.
     """
     if not _needs_recipe(spec):
-        return load_generator(spec, latent_dim, classes, may_import=may_import or trust)
+        return load_generator(spec, latent_dim, classes, latents, may_import=may_import or trust)
     run = load_run(spec, trust=trust)
-    return prepared(network_generator(run.model, spec), spec, latent_dim, classes)
+    generator = network_generator(run.model, spec)
+    if (codes := run.code_statistics) is not None:
+        setattr(generator, CODE_STATISTICS, codes)
+    return prepared(generator, spec, latent_dim, classes, latents)
 
 
 def weights_of(generator: ImageGenerator) -> str | None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from axiswise import metrics
 from axiswise.data import FactorData, Grid, ImageSource
 from axiswise.metrics import JACOBIAN_SAMPLES, JacobianDiagnostics
-from axiswise.nets import ACTIVE_NATS, Autoencoder, Model
+from axiswise.nets import ACTIVE_NATS, Autoencoder, CodeStatistics, Model
 from axiswise.nets.pretrained import read_about
 from axiswise.objectives import kl_divergence, negative_log_likelihood
 from axiswise.runs.folder import RunFolder
@@ -24,6 +24,7 @@ from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import load_checkpoint
+from axiswise.training.parts import code_statistics
 from axiswise.training.trainer import Recipe, start
 
 _ACTIVITY_SAMPLES = 1000
@@ -201,6 +202,26 @@ class Run:
     def active(self) -> Tensor:
         """Which axes are active, (latent,), boolean, on the CPU."""
         return self.activity > self.threshold
+
+    @cached_property
+    def code_statistics(self) -> CodeStatistics | None:
+        """How the codes of its data are distributed; None for a model without an encoder."""
+        saved: CodeStatistics | None = getattr(self.model, "code_statistics", None)
+        if saved is None and isinstance(self.model, Autoencoder):  # not finished, or of before
+            return code_statistics(self.model, self.data, self.device)
+        return saved
+
+    def ranges(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Lowest and highest value of each axis, (latent,), that pictures show.
+
+        Two standard deviations to either side: of the codes of its data, and far enough for the
+        latents z, (image, latent); without an encoder, of the prior.
+        """
+        codes = self.code_statistics
+        if codes is None:
+            return z.new_full(z.shape[1:], -2.0), z.new_full(z.shape[1:], 2.0)
+        mean, reach = z.new_tensor(codes.mean), 2 * z.new_tensor(codes.deviation)
+        return torch.minimum(mean - reach, z.amin(0)), torch.maximum(mean + reach, z.amax(0))
 
     @cached_property
     def diagnostics(self) -> JacobianDiagnostics:

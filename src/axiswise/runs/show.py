@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from axiswise import plots
+from axiswise.data.factors import load
 from axiswise.jacobian import jacobian_columns
 from axiswise.metrics import JACOBIAN_SAMPLES
 from axiswise.runs.evaluation import read_evaluation, stale, stale_words
@@ -18,12 +18,12 @@ from axiswise.runs.folder import alone_showing
 from axiswise.runs.run import Run
 from axiswise.support.files import write_atomically
 from axiswise.support.notes import note
-from axiswise.support.progress import StartBar, no_bars
+from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.support.reading import read_bytes, read_text
 
 _IMAGES = 4  # rows in the pictures of Jacobian columns
 _SAMPLES = 32  # images in the sheet of what a generator makes
-_EXTENT = 2.0  # traversals run from −2 to 2, standard deviations of the prior
+_STEPS = 21  # of traversals; a picture has every other one
 
 
 def show_run(run: Run, seed: int = 0, start_bar: StartBar = no_bars) -> Path:
@@ -52,9 +52,9 @@ def _show(run: Run, seed: int, start_bar: StartBar) -> Path:
     if why:
         scores = None
         note(stale_words(run.folder, why))
-    run = replace(run, seed=seed, start_bar=start_bar)
-    drawings = _drawings(run, scores)
+    load(run.data, late_bar(start_bar, "data"))
     on_picture = start_bar("pictures")
+    drawings = _drawings(replace(run, seed=seed, start_bar=start_bar), scores)
     pictures = []
     for done, (name, (draw, caption)) in enumerate(drawings.items(), start=1):
         path = run.folder.pictures / name
@@ -142,9 +142,11 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
     images = run.generate(z).cpu()
     columns = columns_of(run, z)
     values, frames = _traversals(run, z)
+    own = z.cpu()
+    film = "The same, all axes at once, with the images' own values marked."
 
     def video(path: Path) -> None:
-        plots.traversal_video(frames[:2], path, activity, **order)
+        plots.traversal_video(frames[:2], path, activity, values=values, own=own[:2], **order)
 
     return {
         "columns.png": (
@@ -153,11 +155,16 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
             "and takes (blue) from each image. The most active axes come first.",
         ),
         "traversals.png": (
-            _figure(lambda: plots.traversals(frames[:, :, ::2], activity, values[::2], **order)),
-            "One axis goes from −2 to 2, all others stay as they are.",
+            _figure(
+                lambda: plots.traversals(
+                    frames[:, :, ::2], activity, values[:, ::2], own=own, **order
+                )
+            ),
+            f"One axis goes {_course(run)}, all others stay as they are. Marks: the values that "
+            "each image itself has.",
         ),
-        "traversals.gif": (video, "The same, all axes at once."),
-        "traversals.mp4": (video, "The same, all axes at once."),
+        "traversals.gif": (video, film),
+        "traversals.mp4": (video, film),
         "cosines.png": (
             _figure(lambda: plots.column_cosines(run.diagnostics.cosines, activity, **order)),
             f"Mean |cos| between columns over {JACOBIAN_SAMPLES} latents: 0 for axes that change "
@@ -191,15 +198,24 @@ def _samples(run: Run) -> Any:
     return plots.samples({"data": data.cpu(), "generated": generated.cpu()})
 
 
-def _traversals(run: Run, z: Tensor, steps: int = 21) -> tuple[list[float], Tensor]:
-    """Values, and frames (image, latent, step, channel, height, width), on the CPU."""
-    values = np.linspace(-_EXTENT, _EXTENT, steps).round(2).tolist()
-    latents = z[:, None, None].repeat(1, z.shape[1], steps, 1)
+def _course(run: Run) -> str:
+    """Where a traversal goes, in words."""
+    if run.code_statistics is None:
+        return "from −2 to 2"
+    return "over the values of the codes of its data (their mean, two deviations to either side)"
+
+
+def _traversals(run: Run, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Values (latent, step), and frames (image, latent, step, *image), both on the CPU."""
+    low, high = run.ranges(z)
+    share = torch.linspace(0, 1, _STEPS, device=z.device)
+    values = low[:, None] + (high - low)[:, None] * share
+    latents = z[:, None, None].repeat(1, z.shape[1], _STEPS, 1)
     for axis in range(z.shape[1]):
-        latents[:, axis, :, axis] = torch.tensor(values, device=z.device)
+        latents[:, axis, :, axis] = values[axis]
     parts = latents.flatten(0, 2).split(500)
     frames = torch.cat([run.generate(part).cpu() for part in parts])
-    return values, frames.reshape(*latents.shape[:3], *frames.shape[1:])
+    return values.cpu(), frames.reshape(*latents.shape[:3], *frames.shape[1:])
 
 
 def _score_table(evaluation: dict[str, Any]) -> plots.Table:

@@ -16,13 +16,17 @@ from torch.nn import functional
 from axiswise import plots
 from axiswise.directions.directions import Directions
 from axiswise.generators import ImageGenerator, draw, in_unit_range, latent_dim_of
+from axiswise.generators.loading import CODE_STATISTICS
 from axiswise.jacobian import Jacobian, described, gram
+from axiswise.nets import CodeStatistics
 from axiswise.penalties import column_cosines
 from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.runs.folder import alone_showing
 from axiswise.support.files import write_atomically
 from axiswise.support.progress import Progress, StartBar, no_bars
 
+_EXTENT = 5.0  # as published
+_DEVIATIONS = 2.0  # of codes
 _STEPS = 31  # of a film, one way
 _COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows
 _FPS = 20  # there and back in 3 seconds
@@ -35,7 +39,7 @@ def show_directions(
     folder: Path,
     generator: ImageGenerator,
     only: Sequence[int] | None = None,
-    extent: float = 5.0,
+    extent: float | None = None,
     samples: int = 4,
     seed: int = 0,
     start_bar: StartBar = no_bars,
@@ -43,15 +47,18 @@ def show_directions(
     """Draw the effects of directions, and write pictures and report.html into their folder.
 
     Along each direction, samples change from −extent to extent, their component along it removed
-    first, as published: a strip, a GIF and an MP4 of 3 seconds. Sheets show one sample for many
-    directions. On the page, which needs neither network nor scripts, a small strip of each opens to
-    its film. Forty directions of four samples make a page of some 15 MB; 30 MB of noise.
+    first, as published; of a VAE whose codes' statistics are known, over the values that codes
+    have along it: their mean, two standard deviations to either side. Each has a strip, a GIF and
+    an MP4 of 3 seconds. Sheets show one sample for many directions. On the page, which needs
+    neither network nor scripts, a small strip of each opens to its film. Forty directions of four
+    samples make a page of some 15 MB; 30 MB of noise.
 
     Args:
         folder: A folder of directions.
         generator: Their generator, as `axiswise.generators.protocol` describes it.
         only: Indices of those to draw, in this order; all if None.
-        extent: How far to either side, in units of latent, > 0; 5 as published.
+        extent: How far to either side, in units of latent, > 0; if None, by the codes as above,
+            else 5 as published.
         samples: Number of samples, at least 1.
         seed: Fixes the samples.
         start_bar: Starts a progress bar.
@@ -75,10 +82,12 @@ def show_directions(
     indices = _checked_indices(only, len(found))
     if samples < 1:
         raise ValueError(f"samples must be at least 1, got {samples}")
-    if not 0 < extent < float("inf"):
+    if extent is not None and not 0 < extent < float("inf"):
         raise ValueError(f"extent must be > 0 and finite, got {extent}")
     rng = torch.Generator().manual_seed(seed)
-    view = _View(found, generator, *draw(generator, found.latent_dim, samples, rng), extent)
+    codes: CodeStatistics | None = getattr(generator, CODE_STATISTICS, None)
+    drawn = draw(generator, found.latent_dim, samples, rng)
+    view = _View(found, generator, *drawn, extent or _EXTENT, None if extent else codes)
     files = DirectionsFolder(folder)
     with alone_showing(files.report, files.pictures):
         page = _page(view, indices, files.pictures, seed, start_bar)
@@ -90,7 +99,7 @@ def _page(
     view: "_View", indices: Sequence[int], pictures: Path, seed: int, start_bar: StartBar
 ) -> str:
     """Draw all pictures, and return the page with them."""
-    overview = _overview(view, indices, pictures)
+    overview = _overview(view, indices, pictures, start_bar)
     clips = _clips(view, indices, pictures, start_bar("directions"))
     found = view.found
     return plots.report(
@@ -113,17 +122,41 @@ class _View:
     z: Tensor
     conditioning: dict[str, Any]
     extent: float
+    codes: CodeStatistics | None  # which give each direction its range, if there are any
+
+    def course(self, index: int) -> tuple[float, float]:
+        """The middle of a direction's amounts, and how far they reach to either side."""
+        if self.codes is None:
+            return 0.0, self.extent
+        row = self.found.matrix[index]
+        middle, deviation = (value / float(row.norm()) for value in self.codes.along(row))
+        return middle, _DEVIATIONS * deviation
+
+    def amounts(self, index: int) -> list[float]:
+        middle, reach = self.course(index)
+        return [middle + reach * (2 * step / (_STEPS - 1) - 1) for step in range(_STEPS)]
+
+    def own(self, index: int) -> list[float]:
+        """How far along the direction the samples themselves are."""
+        row = self.found.matrix[index].to(self.z)
+        return (self.z @ row / row.square().sum()).tolist()
 
     @property
-    def amounts(self) -> list[float]:
-        return [self.extent * (2 * step / (_STEPS - 1) - 1) for step in range(_STEPS)]
+    def shared(self) -> tuple[list[float], str]:
+        """Amounts that all directions have in common, and what they are."""
+        if self.codes is None:
+            return self.amounts(0)[_COLUMNS], "how far along"
+        deviations = torch.linspace(-_DEVIATIONS, _DEVIATIONS, _STEPS)[_COLUMNS].tolist()
+        return deviations, "how far from the codes' mean, in their standard deviations"
 
     def importance(self, indices: Sequence[int]) -> list[float]:
         return [float(value) for value in self.found.importance[list(indices)]]
 
     def frames(self, index: int, made: Callable[[int], None]) -> Tensor:
         """(sample, step, channel, height, width) in [0, 1], on the CPU; `made` counts images."""
-        path = self.found.traverse(self.z, [index], extent=self.extent, steps=_STEPS)[:, 0]
+        middle, reach = self.course(index)
+        path = self.found.traverse(self.z, [index], extent=reach, steps=_STEPS)[:, 0]
+        path = path + middle * self.found.matrix[index].to(path)
         latents = path.flatten(0, 1)
         rows = torch.arange(len(self.z), device=self.z.device).repeat_interleave(_STEPS)
         parts = [self._start]
@@ -136,7 +169,7 @@ class _View:
         return frames.reshape(*path.shape[:2], *frames.shape[1:])
 
     @torch.no_grad()
-    def cosines(self, indices: Sequence[int]) -> Tensor:
+    def cosines(self, indices: Sequence[int], progress: Progress) -> Tensor:
         """Mean |cos| between the columns of w ↦ G(z + wA) at w = 0, A the directions."""
         matrix = self.found.matrix[list(indices)]
         settings = self.found.settings
@@ -158,6 +191,7 @@ class _View:
             zero = products.diagonal() == 0  # where nothing changes there is no cosine
             found = column_cosines(products).abs().clamp(max=1)
             cosines.append(found.masked_fill(zero | zero[:, None], torch.nan))
+            progress(row + 1, len(self.z))
         return torch.stack(cosines).nanmean(0)
 
     @cached_property
@@ -207,7 +241,6 @@ def _clips(
         progress(done, total)
 
     unit = view.found.importance_unit
-    amounts = view.amounts
     digits = len(str(len(view.found) - 1))
     largest = float(view.found.importance.max())
     for old in pictures.glob("sheet-*.png"):
@@ -216,21 +249,22 @@ def _clips(
     for number, sheet in enumerate(_sheets(indices), start=1):
         rows = []
         for index, importance in zip(sheet, view.importance(sheet), strict=True):
-            frames = view.frames(index, made)
+            frames, amounts, own = view.frames(index, made), view.amounts(index), view.own(index)
             path = pictures / f"direction-{index:0{digits}}.png"
             shown = frames[:, _COLUMNS]
             rows.append(shown[0])
-            strip = plots.direction_strip(shown, amounts[_COLUMNS], index, importance, unit)
+            strip = plots.direction_strip(shown, amounts[_COLUMNS], index, importance, unit, own)
             plots.save(strip, path)
-            film = plots.direction_film(frames, amounts, index, importance)
+            film = plots.direction_film(frames, amounts, index, importance, own)
             for suffix in (".gif", ".mp4"):
                 plots.save_film(film, path.with_suffix(suffix), _FPS)
             video = path.with_suffix(".mp4").read_bytes()
             clip = plots.direction_clip(frames[0], film, video, index, importance, largest)
             clips.append(clip)
+        amounts, along = view.shared
         plots.save(
             plots.direction_sheet(
-                torch.stack(rows), amounts[_COLUMNS], view.importance(sheet), sheet, unit
+                torch.stack(rows), amounts, view.importance(sheet), sheet, unit, along
             ),
             pictures / f"sheet-{number}.png",
         )
@@ -243,14 +277,16 @@ def _sheets(indices: Sequence[int]) -> list[list[int]]:
     return [part.tolist() for part in parts]
 
 
-def _overview(view: _View, indices: Sequence[int], pictures: Path) -> list[plots.Picture]:
+def _overview(
+    view: _View, indices: Sequence[int], pictures: Path, start_bar: StartBar
+) -> list[plots.Picture]:
     """Draw several directions together; their importance only if it is known."""
     if len(indices) == 1:
         return []
     unit, importance = view.found.importance_unit, view.importance(indices)
     drawings = {
         "cosines.png": (
-            plots.direction_cosines(view.cosines(indices), indices),
+            plots.direction_cosines(view.cosines(indices, start_bar("cosines")), indices),
             "Mean |cos| between what two directions do to the image, to first order, over "
             f"{len(view.z)} samples: 0 where they change it independently.",
         )
@@ -280,8 +316,13 @@ def _settings(view: _View, seed: int) -> plots.Table:
 def _legend(view: _View) -> str:
     known = view.found.importance.isfinite().any()
     bar = f"The bar and the number are the importance: {view.found.importance_unit}. "
+    course = f"from −{view.extent:g} on the left to +{view.extent:g} on the right, its component "
+    if view.codes is not None:
+        course = (
+            "over the values that the codes of its data have along the direction (their mean, two "
+        )
+        course += "standard deviations to either side), its own component "
     return (
-        f"Each strip is one sample, from −{view.extent:g} on the left to +{view.extent:g} on the "
-        "right, its component along the direction removed first. "
+        f"Each strip is one sample, {course}along the direction removed first. "
         f"{bar if known else ''}A strip opens to a film of {len(view.z)} samples."
     )

@@ -13,10 +13,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from axiswise.nets import ACTIVE_NATS
+from axiswise.nets import ACTIVE_NATS, VAE
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
+from axiswise.training.parts import code_statistics
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.trainer import Figures, Place, Recipe, Trainer
 
@@ -156,10 +157,13 @@ def _train(
                 )
 
         if fabric.is_global_zero:
+            model = trainer.model.eval()
+            if isinstance(model, VAE):
+                model.code_statistics = code_statistics(model, recipe.data, fabric.device)
             # Without its last file, a model that was trained before is not whole, and the run goes
             # on from the checkpoint of the last step.
             run.about.unlink(missing_ok=True)
-            trainer.model.eval().save_pretrained(run.path, recipe=digest, step=recipe.steps)
+            model.save_pretrained(run.path, recipe=digest, step=recipe.steps)
 
 
 def check_devices(recipe: Recipe) -> None:

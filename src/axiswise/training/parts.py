@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from axiswise.data import ImageSource
+from axiswise.nets import Autoencoder, CodeStatistics
 from axiswise.objectives import Term, WeightedTerms
 from axiswise.training.trainer import Recipe
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+
+_MEASURED, _AT_ONCE = 1000, 64  # images whose codes are measured
 
 
 def whole_batch(own: Tensor, fabric: Fabric) -> Tensor:
@@ -81,3 +85,12 @@ def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> flo
     if decay_start >= 1:
         return peak
     return peak * min(1.0, (1 - step / steps) / (1 - decay_start))
+
+
+@torch.no_grad()
+def code_statistics(
+    model: Autoencoder, data: ImageSource, device: torch.device | str
+) -> CodeStatistics:
+    """The statistics of a model's codes over a thousand images, the same ones in each call."""
+    draws = data.draw(_MEASURED, torch.Generator(device).manual_seed(0))
+    return CodeStatistics.of(model.posterior(data.render(part)) for part in draws.split(_AT_ONCE))
