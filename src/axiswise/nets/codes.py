@@ -42,9 +42,7 @@ class CodeStatistics:
         parts = [(mean.double().cpu(), spread.double().exp().cpu()) for mean, spread in posteriors]
         means, variances = (torch.cat(part) for part in zip(*parts, strict=True))
         deviation = (means.var(0, correction=0) + variances.mean(0)).sqrt()
-        return cls(
-            *([float(f"{x:.5g}") for x in row.tolist()] for row in (means.mean(0), deviation))
-        )
+        return cls(_rounded(means.mean(0)), _rounded(deviation))
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:
         """Latents (n, latent), normal with these means and deviations, on the device of `rng`."""
@@ -56,3 +54,7 @@ class CodeStatistics:
         unit = direction.double().cpu() / direction.double().norm().cpu()
         mean, deviation = unit.new_tensor(self.mean), unit.new_tensor(self.deviation)
         return float(mean @ unit), float((deviation * unit).norm())
+
+
+def _rounded(values: Tensor) -> list[float]:
+    return [float(f"{value:.5g}") for value in values.tolist()]
