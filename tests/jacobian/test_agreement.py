@@ -163,11 +163,28 @@ def without_gradients(module, z):
 
 
 BODY, OTHER = net(1), net(2)
+
+
+@torch.inference_mode()
+def own_road(module, z):
+    return module(z)
+
+
+class PartlyInferred(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.body = BODY
+
+    def forward(self, z):
+        return self.body(z) + own_road(self.body, z).clone()
+
+
 LOST = {
     "detach": lambda z: BODY(z).detach(),
     "data": lambda z: BODY(z).data,
     "inference mode": lambda z: without_gradients(BODY, z) + 0,
     "one of two branches": lambda z: BODY(z) + OTHER(z).detach(),
+    "one of two branches in inference mode": lambda z: PartlyInferred()(z),
     "one of two outputs": lambda z: (BODY(z), OTHER(z).detach()),
     "half of the samples": lambda z: torch.where(z[:, :1] > 0, BODY(z), BODY(z).detach()),
     "first layer": lambda z: OTHER[2:](BODY[:2](z).detach()) + 0.1 * z[:, :1],
@@ -275,6 +292,17 @@ def test_the_check_runs_once_for_each_generator():
         assert [passes(aw.jl1_penalty, make()) for _ in range(5)][2:] == [1, 1, 1]
     with torch.inference_mode():
         assert [passes(aw.jl1_penalty) for _ in range(4)][2:] == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rounding_does_not_look_like_a_loss(dtype):
+    torch.manual_seed(0)
+    deep = [nn.Sequential(nn.Linear(32, 32), nn.LayerNorm(32), nn.GELU()) for _ in range(12)]
+    generator = Wraps(nn.Linear(LATENT, 32), *deep).to(dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.float32):
+        for _ in range(3):
+            aw.jl1_penalty(generator, latents(dtype)).backward()
+            aw.hessian_penalty(generator, latents(dtype), probes=2).backward()
 
 
 def test_a_generator_that_was_checked_can_be_freed():

@@ -98,6 +98,10 @@ class _Watch(TorchFunctionMode):
 
     suspects = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._inference = torch.is_inference_mode_enabled()
+
     def __torch_function__(
         self,
         func: Callable[..., Any],
@@ -107,6 +111,8 @@ class _Watch(TorchFunctionMode):
     ) -> Any:
         """Answer a call of PyTorch's that is made within."""
         owner = getattr(func, "__module__", None) or ""
+        if torch.is_inference_mode_enabled() and not self._inference:
+            self.suspects = True
         if func in _LOSING or (owner.startswith(_OPERATIONS) and owner != "torch._ops.aten"):
             self.suspects = True
         return func(*args, **(kwargs or {}))
@@ -125,7 +131,10 @@ _LOSING = {
     Tensor.__complex__,
     Tensor.data_ptr,
     Tensor.untyped_storage,
+    Tensor.new_tensor,
+    Tensor.__deepcopy__,
     torch.detach,
+    torch.tensor,
 }
 
 
@@ -160,6 +169,13 @@ def check_derivative(
             by steps too.
         advice: What to do instead.
     """
+
+    @contextmanager
+    def exact() -> Iterator[None]:
+        # As where differences are the method; the rounding of autocast would look like a loss.
+        with torch.autocast(z.device.type, enabled=False), exact_convolutions():
+            yield
+
     step = torch.finfo(z.dtype).eps ** (1 / 3)
     rng = torch.Generator().manual_seed(0)
     scale = full_precision(z).square().mean().sqrt().to(z.dtype)
@@ -170,14 +186,13 @@ def check_derivative(
     )
 
     def at(place: Tensor) -> tuple[Tensor, ...]:
-        # As where differences are the method.
-        with torch.autocast(z.device.type, enabled=False), exact_convolutions():
+        with exact():
             return _again(lambda z: function(z, probe), place, replay)
 
     for place in (z, z + step * shift):  # the second in case the first is just where it bends
         ahead, here, behind = (at(place + offset * probe) for offset in (step, 0.0, -step))
         central = tuple((a - b) / (2 * step) for a, b in zip(ahead, behind, strict=True))
-        with replay.again():
+        with exact(), replay.again():
             found = derivative(place, probe, central)
         each = zip(found, central, ahead, here, behind, strict=True)
         lost = any(_is_lost(*tensors, step) for tensors in each)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
 from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
-from axiswise.support.precision import exact_convolutions
+from axiswise.support.precision import equal_up_to_rounding, exact_convolutions
 from axiswise.support.progress import Progress, no_progress
 
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -72,7 +72,13 @@ def perceptual_path_length(
     with torch.no_grad(), exact_convolutions():
         for done in range(0, samples, batch_size):
             z = steps[:, done : done + batch_size].flatten(0, 1)
-            first, second = checked_images(generator(z), len(z)).chunk(2)
+            images = checked_images(generator(z), len(z))
+            if done == 0 and not equal_up_to_rounding(images, generator(z)):
+                raise ValueError(
+                    "generator must give the same images for the same latents, since ends of small "
+                    "steps are compared: switch off its noise, or call .eval()"
+                )
+            first, second = images.chunk(2)
             squares = distance(first, second)
             if squares.shape != (len(first),):
                 raise ValueError(
