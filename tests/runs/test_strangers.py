@@ -193,6 +193,17 @@ def test_no_command_runs_the_code_of_a_run_s_config(
     assert said.endswith(f"run only if you trust the file: axiswise {words} --trust")
 
 
+def test_scores_are_compared_without_the_code_of_the_runs(there: Path, trained: Path) -> None:
+    assert there
+    shutil.copytree(trained, "run")
+    config = Path("run/config.yaml")
+    config.write_text(config.read_text().replace("axiswise.data.ThreeDots", "stranger.Dots"))
+    about = {"name": "tiny", "seed": 0, "scores": {"mig": 0.5}}
+    Path("run/evaluation.json").write_text(json.dumps(about))
+    assert main(["compare", "run", "--out", "compared"]) == 0
+    assert not Path("ran").exists()
+
+
 def test_nor_does_discover_where_the_network_is_a_stranger_s(
     there: Path, trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

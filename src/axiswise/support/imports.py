@@ -46,7 +46,7 @@ class Trust:
 
     def allows(self, spec: object) -> bool:
         """Whether an import path may be imported, whatever is there."""
-        return self.files or spec in self.named
+        return isinstance(spec, str) and (self.files or spec in self.named)
 
 
 def _texts(word: str) -> Iterator[str]:
