@@ -275,6 +275,7 @@ def test_a_run_of_a_user_s_own_class_is_opened_with_trust_alone(
     assert there
     words = f"train {tiny_recipe} --steps 10 --checkpoint_every 5 --out own --data stranger.Dots"
     assert main(shlex.split(words)) == 0
+    assert "`axiswise evaluate own --trust`" in capsys.readouterr().out
     Path("ran").unlink()
     sys.modules.pop("stranger")
     assert refused("evaluate own", capsys).endswith(": axiswise evaluate own --trust")

@@ -46,6 +46,7 @@ _USERS_FAULTS = ValueError | TypeError | OSError | ImportError | NotImplementedE
 def run_command(words: list[str]) -> int:
     """Run a command of these words; the exit status, as `axiswise.cli.main` has it."""
     own_format, warnings.formatwarning = warnings.formatwarning, _warning
+    options = None
     try:
         options = _parse(words)
         _check_out(options)
@@ -57,7 +58,7 @@ def run_command(words: list[str]) -> int:
     except Exception as error:
         if isinstance(error, BrokenPipeError) and is_unread():
             return UNREAD
-        return _complain_about(error, words)
+        return _complain_about(error, words if hasattr(options, "trust") else [])
     finally:
         warnings.formatwarning = own_format
     return 0
@@ -108,7 +109,7 @@ def _complain_about(error: Exception, words: list[str]) -> int:
 
     message = _reason(str(error))
     message = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} …"
-    if isinstance(error, UntrustedCodeError):
+    if isinstance(error, UntrustedCodeError) and words:
         message += f": axiswise {shlex.join([*words, '--trust'])}"
     if isinstance(error, ArgumentError):
         status = 2

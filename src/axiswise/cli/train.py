@@ -36,6 +36,7 @@ def run(options: argparse.Namespace) -> None:
     if options.resume is None and options.recipe is None:
         raise ValueError("train needs a RECIPE (`axiswise recipes` lists them) or --resume FOLDER")
     from axiswise.cli.progress import bars
+    from axiswise.runs.protocol import needs_trust
     from axiswise.runs.train import is_helper, resume_run, train_recipe
 
     with bars() as start_bar:
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
             given = (options.recipe, options.words, options.out, start_bar)
             made = train_recipe(*given, trust=options.trust)
     if not is_helper():
-        more = " --trust" if options.trust else ""
+        more = " --trust" if needs_trust(made.config) else ""
         print(f"{made.path}: trained; now {now(made.path, 'evaluate', 'show', more=more)}")
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from axiswise.support.imports import Trust
+from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.training.recipe import Settings, read_recipe
 
 _MOST = 10_000_000  # samples and the like: what fits into memory
@@ -72,3 +72,12 @@ def read_settings(
 ) -> Settings:
     """`training.recipe.read_recipe`, with the section `evaluation`."""
     return read_recipe(path, overrides, SECTIONS, trust)
+
+
+def needs_trust(path: Path) -> bool:
+    """Whether a recipe that can be read names code that is not ours."""
+    try:
+        read_settings(path, trust=Trust())
+    except UntrustedCodeError:
+        return True
+    return False
