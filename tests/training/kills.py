@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import csv
 import hashlib
+import importlib
 import json
 import os
 import random
@@ -31,6 +32,11 @@ KINDS = {
     "factor_vae": (TINY, ["--terms", "{factor_vae: {weight: 3, features: 32}}"]),
 }
 MODEL = "model.safetensors"
+IMPORTED = (
+    *("axiswise.cli", "axiswise.runs.train", "axiswise.training.loop"),
+    *("axiswise.runs.dispatch", "axiswise.runs.evaluate", "axiswise.runs.discover"),
+    *("axiswise.runs.show", "torch.utils.tensorboard"),
+)
 Doom = Callable[[str, str], bool]  # whether to be killed, "before" or "after" a change of a file
 
 
@@ -206,7 +212,8 @@ class Campaign:
         new = compared(run, self.whole)
         half = self.place / "half"
         child = fork(self.first(half))
-        while rows(half) < self.rows // 2:
+        deadline = time.monotonic() + 60
+        while rows(half) < self.rows // 2 and time.monotonic() < deadline:
             time.sleep(0.001)
         os.kill(child, signal.SIGKILL)
         ended(child)
@@ -246,8 +253,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true", help="print all that happened")
     options = parser.parse_args()
-    # Once, before all forks: it takes seconds.
-
+    for module in IMPORTED:  # once, before all forks: it takes seconds
+        importlib.import_module(module)
     found = {}
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as place:
