@@ -13,6 +13,7 @@ from axiswise.directions.solving import check_count, jacobians
 from axiswise.directions.space import SearchSpace, check_generator
 from axiswise.generators import ImageGenerator, frozen, latent_dim_of
 from axiswise.jacobian import Method as Derivative
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress, no_progress
 
 # Latents that importance is averaged over: as many as columns can be taken in a while.
@@ -160,5 +161,6 @@ def _importance(
     samples = min(_MOST, max(_FEWEST, _COLUMNS // space.size))
     total = torch.zeros(len(rows), device=rows.device)
     for jacobian in jacobians(space, samples, rng, progress):
-        total += torch.einsum("ds,bso->bdo", rows.to(jacobian), jacobian).norm(dim=2).sum(0)
+        along, power = power_scaled(torch.einsum("ds,bso->bdo", rows.to(jacobian), jacobian), 2)
+        total += (along.norm(dim=2) * power[..., 0]).sum(0)
     return total / samples

@@ -9,6 +9,7 @@ from torch import Tensor
 from axiswise.jacobian import jacobian_columns
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.metrics.jacobian_diagnostics import JACOBIAN_SAMPLES
+from axiswise.support.precision import power_scaled
 
 _AT_ONCE = 50  # latents whose Jacobians are in memory at once
 
@@ -51,7 +52,7 @@ def column_shapes(columns: Tensor) -> ColumnShapes:
         (1.0, 1.571)
     """
     _check(columns)
-    columns = columns.double()
+    columns, _ = power_scaled(columns.double(), (2, 3, 4))
     flat = columns.flatten(2)
     length = flat.norm(dim=2)
     root = math.sqrt(flat.shape[2])
@@ -74,7 +75,7 @@ def cell_shares(columns: Tensor, rows: int, across: int) -> Tensor:
     Returns:
         (z, latent, cell), from 0 to 1, float64, cells row by row; NaN for a zero column.
     """
-    energy = cell_energies(columns, rows, across)
+    energy = cell_energies(power_scaled(columns, (2, 3, 4))[0], rows, across)
     return energy / energy.sum(2, keepdim=True)
 
 

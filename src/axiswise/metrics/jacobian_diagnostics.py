@@ -1,7 +1,7 @@
 """What a generator's Jacobian shows of its axes: orthogonal, sparse, alive or not."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -23,6 +23,7 @@ from axiswise.support.progress import Progress, no_progress
 
 JACOBIAN_SAMPLES = 500  # latents at which the Jacobian of a run is taken
 _DEAD = 0.01  # of the longest column
+_ORDINARY = 200  # powers of two; single precision has no entries beyond
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +97,7 @@ def jacobian_diagnostics(
     grams, sums = [], []
     outputs = 0
     done = 0
+    unit = 1.0  # of the columns, so that fourth powers of theirs neither overflow nor vanish
     for rows in z.split(batch_size):
         columns = jacobian_columns(generator, rows)
         if not isinstance(columns, Tensor):
@@ -106,12 +108,17 @@ def jacobian_diagnostics(
                 f"{done} … {done + len(rows) - 1}"
             )
         columns = columns.double()  # float32 would blur cosines near 1
+        if done == 0:
+            exponent = math.frexp(float(columns.abs().max()))[1]
+            unit = 2.0**exponent if abs(exponent) > _ORDINARY else 1.0
+        columns = columns / unit
         grams.append(gram(columns).cpu())
         sums.append(l1_lengths(columns).cpu())
         outputs = columns[0, 0].numel()
         done += len(rows)
         progress(done, len(z))
-    return describe_columns(torch.cat(grams), torch.cat(sums), outputs, active)
+    found = describe_columns(torch.cat(grams), torch.cat(sums), outputs, active)
+    return replace(found, lengths=found.lengths * unit)
 
 
 @metric("jacobian", usual="always")
@@ -145,6 +152,8 @@ def describe_columns(
         outputs: The number of entries of a column.
         active: (latent,), boolean, or None.
     """
+    if not products.isfinite().all():
+        raise ValueError("columns must be finite, with squares that do not overflow, got others")
     squares = products.diagonal(dim1=1, dim2=2)
     lengths, alive = squares.sqrt(), squares > 0
     signed = column_cosines(products)

@@ -16,7 +16,7 @@ from axiswise.jacobian import (
     gram,
 )
 from axiswise.penalties.family import penalty
-from axiswise.penalties.scores import Reduction, column_cosines, reduced
+from axiswise.penalties.scores import Reduction, column_cosines, reduced, scale_free
 
 
 @penalty("ima")
@@ -61,7 +61,7 @@ def ima_contrast(
                 f"generator must have at least as many outputs as the {jacobian.latent} latents, "
                 f"got {outputs}"
             )
-        products = gram(columns)
+        products = gram(scale_free(columns))
         zero = products.diagonal(dim1=1, dim2=2) == 0
         if zero_columns == "error" and zero.any():
             raise ValueError(
@@ -70,7 +70,7 @@ def ima_contrast(
             )
         return cosine_contrast(column_cosines(products))
 
-    return reduced(jacobian.columns(), contrast, reduction)
+    return reduced(jacobian.columns(), contrast, reduction, unbounded=True)
 
 
 def cosine_contrast(cosines: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch"]:

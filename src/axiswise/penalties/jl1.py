@@ -49,7 +49,8 @@ def jl1_penalty(
 
     Returns:
         A scalar ≥ 0; with reduction=None a tensor (batch,), or (activation, batch) for a
-        generator that returns several activations.
+        generator that returns several activations. Not finite, with a RuntimeWarning on
+        the CPU, where the value overflows.
 
     Raises:
         ValueError: On bad arguments, as `Jacobian`.

@@ -24,7 +24,8 @@ from axiswise.penalties.sampling import (
     probes_of,
     split_chance,
 )
-from axiswise.penalties.scores import Reduction, orthogonality, reduced, squared_lengths
+from axiswise.penalties.scores import Reduction, orthogonality, reduced, variance_of_squares
+from axiswise.support.precision import power_scaled
 
 _EPSILON = 0.1  # of the published differences
 
@@ -76,7 +77,8 @@ def orojar_penalty(
         **options: Of the `Jacobian`; epsilon is 0.1 as published.
 
     Returns:
-        A scalar ≥ 0, or values, as `jl1_penalty`.
+        A scalar ≥ 0, or values, as `jl1_penalty`. It grows with the fourth power of J: not
+        finite, with a RuntimeWarning on the CPU, where that overflows.
 
     Raises:
         ValueError: On fewer than two probes, groups or columns, on two of these at once, on
@@ -100,7 +102,7 @@ def orojar_penalty(
         return _all_pairs(jacobian, columns, rng, reduction)
     if probes is not None:
         products = jacobian.products(probes_of(jacobian, probes, rng), step=_EPSILON)
-        return reduced(products, lambda product: squared_lengths(product).var(0), reduction)
+        return reduced(products, variance_of_squares, reduction)
     if groups is not None:
         drawn = groups_of(jacobian, groups, rng)
         split = split_chance(drawn.shape[0], jacobian.latent)
@@ -148,6 +150,6 @@ def _all_pairs(
         )
     (pulled,) = torch.autograd.grad(found, some, found.detach())
     products = pulled.flatten(2) @ matrix.flatten(1).T  # (k, batch, direction)
-    others = products.scatter(2, index.T[..., None], 0).square().sum((0, 2))
-    value = 2 * len(matrix) / len(some) * others
+    others, power = power_scaled(products.scatter(2, index.T[..., None], 0), (0, 2))
+    value = 2 * len(matrix) / len(some) * others.square().sum((0, 2)) * power[0, :, 0].square()
     return reduced(value, lambda each: 2 * each - each.detach(), reduction)  # twice its gradient

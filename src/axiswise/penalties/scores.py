@@ -1,5 +1,10 @@
-"""From derivatives at hand to numbers: of columns and Gram matrices, and of a whole batch."""
+"""From derivatives at hand to numbers: of columns and Gram matrices, and of a whole batch.
 
+What is squared is divided by a power of two first: no digit changes, and squares of what is far
+from 1 neither overflow nor vanish on the way to a value that does not.
+"""
+
+import warnings
 from collections.abc import Callable
 from typing import Literal
 
@@ -8,16 +13,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from axiswise.jacobian import Derivatives, flat_outputs, gram
-from axiswise.support.precision import full_precision
+from axiswise.support.precision import full_precision, power_scaled
 
 Reduction = Literal["mean", "max"] | None
 
 
 def l1_lengths(columns: Float[Tensor, "a b ..."], normalize: bool = False) -> Float[Tensor, "a b"]:
     """‖J_i‖₁, or ‖J_i‖₁/‖J_i‖₂ and 0 for a zero column; of (…, …, *output) over the output."""
-    flat = full_precision(flat_outputs(columns))
-    lengths = flat.abs().sum(2)
-    return safe_ratio(lengths, flat.square().sum(2)) if normalize else lengths
+    if not normalize:
+        return full_precision(flat_outputs(columns)).abs().sum(2)
+    flat = scale_free(columns)
+    return safe_ratio(flat.abs().sum(2), flat.square().sum(2))
 
 
 def squared_lengths(columns: Float[Tensor, "a b ..."]) -> Float[Tensor, "a b"]:
@@ -36,36 +42,76 @@ def off_diagonal_energy(products: Float[Tensor, "*batch k k"]) -> Float[Tensor, 
     """2·Σ_{i≠j} of the squared entries of Gram or cosine matrices, (…, k, k) → (…)."""
     # Not the whole minus the diagonal: between nearly orthogonal columns nothing but rounding
     # would be left.
-    return 4 * products.triu(1).square().sum((-2, -1))
+    pairs, power = power_scaled(products.triu(1), (-2, -1))
+    return 4 * pairs.square().sum((-2, -1)) * power[..., 0, 0] * power[..., 0, 0]
+
+
+def variance_of_squares(
+    products: Float[Tensor, "probe batch ..."],
+) -> Float[Tensor, " batch"]:
+    """The unbiased variance over probes of ‖Jv‖², of products (probe, batch, *output)."""
+    squares, power = power_scaled(squared_lengths(products), 0)
+    return squares.var(0) * power[0] * power[0]
+
+
+def scale_free(columns: Float[Tensor, "a b ..."]) -> Float[Tensor, "a b output"]:
+    """Columns (…, …, *output), each over a power of two, for scores that no scale changes."""
+    return power_scaled(full_precision(flat_outputs(columns)), 2)[0]
 
 
 def orthogonality(
     columns: Float[Tensor, "batch k ..."], normalize: bool = False
 ) -> Float[Tensor, " batch"]:
     """2·Σ_{i≠j} (J_iᵀJ_j)², or of cosines, of columns (batch, k, *output); (batch,)."""
-    products = gram(columns)
-    return off_diagonal_energy(column_cosines(products) if normalize else products)
+    if normalize:
+        return off_diagonal_energy(column_cosines(gram(scale_free(columns))))
+    return off_diagonal_energy(gram(columns))
 
 
 def safe_ratio(
     numerator: Float[Tensor, "*any"], square: Float[Tensor, "*any"]
 ) -> Float[Tensor, "*any"]:
-    """numerator/√square, and 0 with gradient 0 where square is 0."""
-    positive = square > 0
+    """numerator/√square, and 0 with gradient 0 where square is 0; NaN stays NaN."""
+    positive = square != 0
     root = torch.where(positive, square, 1).sqrt()  # two wheres: one would leave NaN gradients
     return torch.where(positive, numerator / root, 0)
 
 
 def reduced(
-    derivatives: Derivatives, per_sample: Callable[[Tensor], Tensor], reduction: Reduction
+    derivatives: Derivatives,
+    per_sample: Callable[[Tensor], Tensor],
+    reduction: Reduction,
+    *,
+    unbounded: bool = False,
 ) -> Tensor:
-    """Score each activation's samples, reduce over the batch, sum the activations."""
+    """Score each activation's samples, reduce over the batch, sum the activations.
+
+    Warns of a value that overflows, unless infinity is one of the score's values (`unbounded`).
+    """
     if reduction not in ("mean", "max", None):
         raise ValueError(f"reduction must be 'mean', 'max' or None, got {reduction!r}")
     if isinstance(derivatives, Tensor):
-        return _over_batch(per_sample(derivatives), reduction)
-    values = torch.stack([per_sample(activation) for activation in derivatives])
-    return values if reduction is None else _over_batch(values.T, reduction).sum()
+        value = _over_batch(per_sample(derivatives), reduction)
+    else:
+        values = torch.stack([per_sample(activation) for activation in derivatives])
+        value = values if reduction is None else _over_batch(values.T, reduction).sum()
+    if not unbounded and not value.is_cuda:  # a GPU would have to be waited for
+        _check_overflow(value, derivatives)
+    return value
+
+
+def _check_overflow(value: Tensor, derivatives: Derivatives) -> None:
+    """Warn of a value that is not finite although all derivatives are."""
+    if value.isfinite().all():
+        return
+    given = (derivatives,) if isinstance(derivatives, Tensor) else derivatives
+    if all(derivative.isfinite().all() for derivative in given):
+        warnings.warn(
+            f"the penalty overflows {value.dtype}: take float64 latents and weights, a scale-free "
+            "form (normalize) or an output in smaller units",
+            RuntimeWarning,
+            stacklevel=5,
+        )
 
 
 def reduced_with_outputs(

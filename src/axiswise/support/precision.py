@@ -1,5 +1,6 @@
 """Digits enough for sums, slopes and small differences."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,6 +18,27 @@ def full_precision(tensor: Tensor) -> Tensor:
         A tensor of the same shape, float32 or float64.
     """
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+def power_scaled(tensor: Tensor, dim: int | tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Divides by a power of two, so that squares neither overflow nor vanish, and no digit changes.
+
+    Args:
+        tensor: Floating.
+        dim: The dimensions that share a power: their largest entry becomes about 1.
+
+    Returns:
+        The tensor over the power, and the power, with length 1 in `dim` and without gradient: 1 for
+        zeros, and for what is not finite.
+    """
+    with torch.no_grad():
+        largest = tensor.abs().amax(dim, keepdim=True)
+        exponent = torch.frexp(largest).exponent
+        usual = largest.isfinite() & (largest > 0)
+        bound = round(-math.log2(torch.finfo(tensor.dtype).tiny))  # its inverse is no denormal
+        exponent = torch.where(usual, exponent, 0).clamp(-bound, bound)
+        power = torch.ldexp(torch.ones_like(largest), exponent)
+    return tensor * power.reciprocal(), power
 
 
 def equal_up_to_rounding(one: Tensor, other: Tensor) -> bool:
