@@ -503,14 +503,10 @@ def test_a_disk_that_fills_up_while_training_leaves_the_last_checkpoint(
 def test_metrics_that_find_no_room_are_named(
     tiny_recipe: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = Path.open
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(path: Path, mode: str = "r", **options: str) -> object:
-        if path.name == "metrics.csv" and mode == "a":
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return original(path, mode, **options)
-
-    monkeypatch.setattr(Path, "open", full)
+    monkeypatch.setattr("axiswise.runs.folder.open_here", full)
     words = ["train", str(tiny_recipe), "--out", str(tmp_path / "run")]
     assert_refused(capsys, words, "No space left on device", str(tmp_path / "run/metrics.csv"))
 
