@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 import axiswise as aw
 from axiswise.jacobian import norms
-from axiswise.jacobian.norms import NormsForJacobians, instance_norm, layer_norm
+from axiswise.jacobian.kernels import Kernels
 
 LATENT = 4
 
@@ -102,25 +102,48 @@ def test_second_derivatives_equal_reverse_over_reverse(net):
 
 def test_values_are_those_of_the_network(net):
     z = latents()
-    with NormsForJacobians():
+    with Kernels(len(z), order=1):
         inside = net(z)
     torch.testing.assert_close(inside, net(z), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
+aten = torch.ops.aten
+PRECISION = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}
+
+
+@pytest.mark.parametrize("memory", [torch.contiguous_format, torch.channels_last], ids=str)
+@pytest.mark.parametrize("dtype", PRECISION, ids=str)
 @pytest.mark.parametrize("affine", [True, False])
-def test_written_out_norms_equal_pytorchs(dtype, affine):
+def test_written_out_norms_equal_pytorchs(dtype, affine, memory):
     torch.manual_seed(0)
-    x = (5 * torch.randn(3, 4, 8, 8) + 2).to(dtype)
+    x = (5 * torch.randn(3, 4, 8, 8) + 2).to(dtype).contiguous(memory_format=memory)
     per_channel = [torch.randn(4).to(dtype) for _ in range(2)] if affine else [None, None]
     per_pixel = [torch.randn(8, 8).to(dtype) for _ in range(2)] if affine else [None, None]
-    precision = {torch.float64: 1e-12, torch.float32: 1e-5, torch.bfloat16: 0.03}[dtype]
     for ours, theirs in [
-        (instance_norm(x, None, None, *per_channel), F.instance_norm(x, None, None, *per_channel)),
-        (layer_norm(x, (8, 8), *per_pixel), F.layer_norm(x, (8, 8), *per_pixel)),
+        (norms.instance_norm(x, *per_channel), F.instance_norm(x, None, None, *per_channel)),
+        (
+            norms.layer_norm(x, [8, 8], *per_pixel, 0.1),
+            torch.native_layer_norm(x, (8, 8), *per_pixel, 0.1),
+        ),
+        (
+            norms.group_norm(x, 2, *per_channel, 0.1),
+            torch.native_group_norm(x, *per_channel, 3, 4, 64, 2, 0.1),
+        ),
+        (
+            norms.batch_norm(x, *per_channel, 0.1),
+            torch.native_batch_norm(x, *per_channel, None, None, True, 0.1, 0.1),
+        ),
+        (norms.rms_norm(x, [8, 8], per_pixel[0])[0], F.rms_norm(x, (8, 8), per_pixel[0])),
     ]:
-        assert ours.dtype == theirs.dtype == dtype
-        torch.testing.assert_close(ours, theirs, rtol=precision, atol=precision)
+        one, other = (
+            (each,) if isinstance(each, torch.Tensor) else each for each in (ours, theirs)
+        )
+        for part, (mine, its) in enumerate(zip(one, other, strict=True)):
+            assert mine.shape == its.shape
+            assert part or mine.dtype == its.dtype == dtype
+            torch.testing.assert_close(
+                mine.to(its.dtype), its, rtol=PRECISION[dtype], atol=PRECISION[dtype]
+            )
 
 
 def test_running_statistics_are_used_in_eval_mode_and_never_changed():
@@ -136,7 +159,7 @@ def test_running_statistics_are_used_in_eval_mode_and_never_changed():
             assert torch.equal(getattr(norm, name), before[name])
     expected = (norm.running_var + norm.eps).rsqrt().repeat_interleave(12)[:, None]
     hidden = generator.first(latents())
-    with NormsForJacobians():
+    with Kernels(3, order=1):
         slope = torch.autograd.functional.jacobian(
             lambda x: norm(x.view(1, 2, 3, 4)).flatten(), hidden[0].detach()
         )
@@ -153,7 +176,7 @@ def test_finite_differences_take_the_norms_as_they_are(
     monkeypatch.setattr(
         norms,
         "instance_norm",
-        lambda *given, **named: taken_apart.append(given) or ours(*given, **named),
+        lambda *given: taken_apart.append(given) or ours(*given),
     )
     norm = torch.nn.InstanceNorm2d(2, affine=True).double()
     generator = torch.nn.Sequential(torch.nn.Unflatten(1, (2, 3, 3)), norm)

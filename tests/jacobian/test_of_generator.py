@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import axiswise as aw
@@ -761,16 +760,6 @@ class Complete(NoJvp):
         return tangent * ctx.saved_tensors[0].cos()
 
 
-class Attention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(LATENT, 12)
-
-    def forward(self, z):
-        x = self.linear(z).view(-1, 1, 3, 4)
-        return F.scaled_dot_product_attention(x, x, x)
-
-
 @pytest.mark.parametrize("columns", [None, [1]], ids=["batched", "one by one"])
 @pytest.mark.parametrize(
     ("operation", "name"),
@@ -778,10 +767,9 @@ class Attention(nn.Module):
         (OldStyle.apply, "OldStyle"),
         (NoVmap.apply, "NoVmap"),
         (NoJvp.apply, "NoJvp"),
-        (Attention().double(), "scaled_dot_product"),
         (lambda z: torch.cdist(z[:, None], z[:, None].square()), "_cdist_forward"),
     ],
-    ids=["OldStyle", "NoVmap", "NoJvp", "attention", "cdist"],
+    ids=["OldStyle", "NoVmap", "NoJvp", "cdist"],
 )
 def test_an_operation_without_forward_derivative_is_named_with_the_way_out(
     operation, name, columns
@@ -792,17 +780,6 @@ def test_an_operation_without_forward_derivative_is_named_with_the_way_out(
     ours = aw.jacobian_columns(operation, Z, columns=columns, method="finite", epsilon=1e-7)
     wanted = oracle_columns(operation, Z)[:, columns or slice(None)]
     torch.testing.assert_close(ours, wanted, rtol=1e-4, atol=1e-6)
-
-
-def test_fused_attention_has_a_forward_derivative_under_the_kernel_that_the_error_names():
-    attention = Attention().double()
-    with pytest.raises(NotImplementedError, match=r"sdpa_kernel\(SDPBackend.MATH\)"):
-        aw.jacobian_columns(attention, Z)
-    with sdpa_kernel(SDPBackend.MATH):
-        columns = aw.jacobian_columns(attention, Z)
-        wanted = oracle_columns(attention, Z)
-        assert_close(columns, wanted)
-        assert_close(gradients(columns, attention), gradients(wanted, attention))
 
 
 def test_a_custom_operation_with_its_rules_works():

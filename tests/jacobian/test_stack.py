@@ -9,7 +9,7 @@ from torch.nn.utils import parametrizations
 
 import axiswise as aw
 from axiswise.jacobian import push
-from axiswise.jacobian.norms import NormsForJacobians
+from axiswise.jacobian.kernels import Kernels
 from axiswise.jacobian.stack import calls, plain_layers, push_forward
 
 LATENT = 6
@@ -111,7 +111,7 @@ def general(stack, z, probes, order=1):
         function = copy_free(stack)
         for _ in range(order):
             function = derivative(function, probe)
-        with NormsForJacobians():
+        with Kernels(len(z), order):
             derivatives.append(function(z))
     return stack(z.clone()), torch.stack(derivatives)
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from axiswise.jacobian.checks import check_rows, checked_activations
+from axiswise.jacobian.kernels import Kernels
 from axiswise.jacobian.layers import Pass
-from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.support.precision import exact_convolutions
 from axiswise.support.replay import Replay
 
@@ -72,7 +72,7 @@ def _copies(outputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 def pull(part: Pass, z: Tensor, probes: tuple[Tensor, ...], conditioning: dict[str, Any]) -> Pushed:
     """Products Jᵀu at z, (probe, batch, *latent); u (probe, batch, *output) of an activation."""
     recorded = torch.is_grad_enabled()
-    with torch.inference_mode(False), torch.enable_grad(), NormsForJacobians():
+    with torch.inference_mode(False), torch.enable_grad(), Kernels(len(z), order=1):
         here = z if z.requires_grad else z.detach().clone().requires_grad_()
         outputs = part.differentiated(here.clone(), **conditioning)  # which may work in place
         activations = checked_activations(outputs, z.shape[0])

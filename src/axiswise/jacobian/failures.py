@@ -95,7 +95,6 @@ def _no_forward_derivative(error: Exception) -> str:
     name = f" {custom[0]}" if custom else ""
     return (
         f"the generator uses an operation{name} without a forward-mode derivative (or without one "
-        "that torch.func.vmap can batch); use method='finite', or replace the operation (fused "
-        "attention: run it under torch.nn.attention.sdpa_kernel(SDPBackend.MATH)). PyTorch says: "
-        + (str(error).strip().splitlines() or [type(error).__name__])[0]
+        "that torch.func.vmap can batch); use method='finite', or replace the operation. "
+        "PyTorch says: " + (str(error).strip().splitlines() or [type(error).__name__])[0]
     )

@@ -15,8 +15,8 @@ from axiswise.jacobian.checks import (
     check_settings,
 )
 from axiswise.jacobian.failures import explained
+from axiswise.jacobian.kernels import Kernels
 from axiswise.jacobian.layers import Pass, reattached
-from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.jacobian.operators import (
     Along,
     Columns,
@@ -177,7 +177,7 @@ class Jacobian(JacobianOperator):
         if self._output is None or (torch.is_grad_enabled() and not self._recorded):
             with (
                 explained(self._pass, self.z, self._alone, forward=False),
-                NormsForJacobians(values_only=True),
+                Kernels(self.batch, order=0),
             ):
                 output = self.generator(self.z.clone(), **self._conditioning)
             self._output, self._recorded = output, torch.is_grad_enabled()

@@ -9,13 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from axiswise.jacobian.activations import TwiceDifferentiable
 from axiswise.jacobian.agreement import Trust, check_derivative, check_repeats
 from axiswise.jacobian.checks import Method, checked_activations
 from axiswise.jacobian.differentiation import Activations, Pushed, finite, forward, pull
 from axiswise.jacobian.failures import explained
+from axiswise.jacobian.kernels import Kernels
 from axiswise.jacobian.layers import Pass
-from axiswise.jacobian.norms import NormsForJacobians
 from axiswise.jacobian.script import scripted, unoptimized
 from axiswise.jacobian.stack import calls, plain_layers, push_forward
 from axiswise.support.precision import full_precision
@@ -49,11 +48,11 @@ def push(
     several: list[bool] = []
     plain = _plain_stack(part) if method == "forward" and not conditioning else None
     trust = Trust(part, z, (order, method, *sorted(conditioning))) if plain is None else None
-    modes = contextlib.nullcontext if trust is None else _modes(part, order, method, trust)
+    modes = contextlib.nullcontext if trust is None else _modes(part, method, trust)
 
     def activations(z: Tensor, conditioning: dict[str, Any], keep: bool = keep) -> Pushed:
         z = z.clone()  # since the first layer may work in place
-        with NormsForJacobians(values_only=method == "finite"), modes():
+        with Kernels(len(z), order if method == "forward" else 0), modes():
             if keep:
                 output, kept = part.both(z, **conditioning)
                 outputs = checked_activations(kept, z.shape[0])
@@ -89,7 +88,7 @@ def push(
 
 
 def _modes(
-    part: Pass, order: Literal[1, 2], method: Method, trust: Trust
+    part: Pass, method: Method, trust: Trust
 ) -> Callable[[], contextlib.AbstractContextManager[None]]:
     """What else must be other than usual in a pass, so that its derivatives are right."""
     script = scripted(part.callables) if method == "forward" else []
@@ -97,8 +96,6 @@ def _modes(
     @contextlib.contextmanager
     def modes() -> Iterator[None]:
         with contextlib.ExitStack() as stack:
-            if order == 2 and method == "forward":
-                stack.enter_context(TwiceDifferentiable())
             if script:
                 stack.enter_context(unoptimized(script))
             stack.enter_context(trust.watch())

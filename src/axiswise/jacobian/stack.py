@@ -184,7 +184,7 @@ def _instance_norm(layer: nn.InstanceNorm2d, x: Tensor, order: int) -> tuple[Ten
             "generator must treat samples independently, but its InstanceNorm2d normalises "
             f"{tuple(x.shape)} over the batch"
         )
-    standard, inverse = standardized(x, [2, 3], layer.eps)
+    standard, _, inverse = standardized(x, [2, 3], layer.eps)
     weight = layer.weight[:, None, None] if layer.affine else 1
     factor = inverse * weight
     y = standard * weight + layer.bias[:, None, None] if layer.affine else standard
