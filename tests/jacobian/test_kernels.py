@@ -286,6 +286,12 @@ def test_batch_norm_of_one_row_is_refused_where_the_batch_is_one():
 # Within and without
 
 
+def test_operators_of_higher_order_are_as_they_were():
+    net = Net(lambda x: torch.cond(x.shape[0] > 1, torch.sin, torch.cos, (x,)))
+    wanted = aw.jacobian_columns(Net(torch.sin), latents())
+    torch.testing.assert_close(aw.jacobian_columns(net, latents()), wanted)
+
+
 def test_outside_operators_are_as_they_were():
     x = torch.randn(2, CHANNELS, 2, 2)
     before = F.layer_norm(x, (2, 2)), F.batch_norm(x, None, None, training=True)

@@ -274,6 +274,10 @@ def _at_key(op: Any, kernel: Kernel) -> Callable[..., Any]:
 def _register() -> list[torch.library.Library]:
     everywhere, aten = torch.library.Library("_", "IMPL"), torch.library.Library("aten", "IMPL")
     everywhere.fallback(torch.library.fallthrough_kernel, _KEY)
+    # Those of higher order, such as custom functions under torch.func, are dispatched in Python.
+    torch._ops._HIGHER_ORDER_OP_DEFAULT_FALLTHROUGH_DISPATCH_KEYS.append(_PARSED)
+    for known in torch._ops._higher_order_ops.values():
+        known.fallthrough(_PARSED)
     for name, kernel in _KERNELS.items():
         packet, _, overload = name.partition(".")
         if hasattr(torch.ops.aten, packet):  # not in all versions
