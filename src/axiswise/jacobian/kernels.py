@@ -8,7 +8,7 @@ called: by `torch.nn.functional`, `torch.ops.aten`, an exported graph or TorchSc
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ Kernel = Callable[["Kernels", Given], Outputs]
 # A key of PyTorch's own tests, above those of autograd and of torch.func. Operators without a
 # kernel for it are dispatched as without it, at no cost.
 _KEY = "TESTING_ONLY_GenericMode"
-_PARSED = torch._C._parse_dispatch_key(_KEY)
+_PARSED = cast(torch._C.DispatchKey, torch._C._parse_dispatch_key(_KEY))
 _now = threading.local()
 _INNERMOST = (torch.channels_last, torch.channels_last_3d)
 
@@ -132,7 +132,9 @@ def _attention(kernels: Kernels, given: Given) -> Outputs:
         return None
     mask = given["attn_mask"] if "attn_mask" in given else given.get("attn_bias")
     output = attention(
-        *(given[name] for name in ("query", "key", "value")),
+        given["query"],
+        given["key"],
+        given["value"],
         mask,
         given["dropout_p"],
         given["is_causal"],
