@@ -163,6 +163,38 @@ def test_words_that_are_no_command_give_the_usage(words: list[str], capsys: Capt
     assert "Traceback" not in errors
 
 
+@pytest.mark.parametrize(
+    ("words", "phrases", "status"),
+    [
+        ("train three-dot-demo", ("got 'three-dot-demo'; did you mean three-dots-demo?",), 1),
+        ("train .", ("got '.', a folder: a run goes on by --resume",), 1),
+        ("train three-dots-demo --stps 3", ("did you mean --steps?", "RECIPE --help` lists"), 2),
+        ("train three-dots-demo --terms.jl1.wieght 3", ("did you mean --terms.jl1.weight?",), 2),
+        ("train three-dots-demo --data axiswise.data.Dots", ("no attribute 'Dots'", "lists"), 2),
+        ("train three-dots-demo --objective FactorVE", ("FactorVE", "lists all keys and"), 2),
+        ("discover biggan:none.pth", ("GENERATOR biggan:FILE must name a file", "none.pth"), 1),
+    ],
+)
+def test_a_slip_leads_to_what_was_meant(
+    capsys: Capture, words: str, phrases: tuple[str, ...], status: int
+) -> None:
+    assert_refused(capsys, words.split(), *phrases, status=status)
+
+
+def test_an_unknown_option_gets_the_usage_of_its_command(capsys: Capture) -> None:
+    assert main(["show", "runs/mine", "--speed", "3"]) == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("usage: axiswise show")
+    assert errors.endswith("axiswise show: error: unrecognized arguments: --speed 3\n")
+
+
+def test_a_key_of_a_later_version_is_said_to_be_one(trained_copy: Path, capsys: Capture) -> None:
+    with (trained_copy / "config.yaml").open("a") as file:
+        file.write("key_of_tomorrow: 3\n")
+    for command in ("evaluate", "show"):
+        assert_refused(capsys, [command, str(trained_copy)], "it may be of a later version")
+
+
 def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
     assert main(["train", "--steps", "100", "three-dots-demo"]) == 2
     assert "RECIPE must come before the keys that change it" in capsys.readouterr().err

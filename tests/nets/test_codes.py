@@ -98,6 +98,6 @@ def test_damaged_ones_are_refused_by_name(saved: Path, codes: object) -> None:
     path = saved / "config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "codes": codes}))
     with pytest.raises(
-        UnreadableFileError, match=r"config\.json has settings that ConvVAE refuses"
+        UnreadableFileError, match=r"config\.json has arguments that ConvVAE refuses"
     ):
         ConvVAE.from_pretrained(saved)

@@ -75,7 +75,8 @@ def _parse(words: list[str]) -> argparse.Namespace:
     options, own = parser.parse_known_args(words)
     subject = getattr(options, "subject", None)
     if own and subject is None:
-        parser.error(f"unrecognized arguments: {' '.join(own)}")
+        used = next(commands.choices[word] for word in words if word in commands.choices)
+        used.error(f"unrecognized arguments: {' '.join(own)}")
     options.words = own
     given = getattr(options, subject) if subject else None
     late = own and given and words.index(own[0]) < words.index(given)

@@ -166,6 +166,8 @@ def _find(spec: str, may_import: bool) -> ImageGenerator:
 
 
 def _biggan(path: Path) -> BigGAN:
+    if not path.exists():
+        raise FileNotFoundError(f"GENERATOR {BIGGAN}FILE must name a file; there is no {path}")
     weights = load_tensors(path)
     if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
         raise UnreadableFileError(f"{path} must be a state dict: names and tensors")

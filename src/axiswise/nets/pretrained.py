@@ -100,7 +100,7 @@ class Pretrained(nn.Module):
             raise
         except (TypeError, ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
             raise UnreadableFileError(
-                f"{folder / CONFIG} has settings that {cls.__name__} refuses: {error}"
+                f"{folder / CONFIG} has arguments that {cls.__name__} refuses: {error}"
             ) from error
         network._load_weights(folder / WEIGHTS)
         return network.eval()

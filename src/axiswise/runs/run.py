@@ -257,7 +257,7 @@ def read_config(run: RunFolder, *, trust: bool = False) -> tuple[Recipe, Evaluat
     except (UnreadableFileError, UntrustedCodeError):
         raise
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
+        raise UnreadableFileError(f"{run.config} cannot be used: {error}{_age(error)}") from error
 
 
 def flat_config(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
@@ -297,12 +297,18 @@ def load_run(folder: str | Path, *, trust: bool = False) -> Run:
     return Run(run, recipe, recipe.data, model, step, device, protocol)
 
 
+def _age(error: Exception) -> str:
+    """What an unknown key may come from."""
+    unknown = "is not accepted" in str(error) or "unexpected keyword" in str(error)
+    return "; it may be of a later version of axiswise" if unknown else ""
+
+
 def _model(run: RunFolder, recipe: Recipe) -> tuple[Model, int]:
     """The model of a run, finished or not, and its step."""
     try:
         model = start(recipe).model
     except (ArgumentError, TypeError, ValueError) as error:
-        raise UnreadableFileError(f"{run.config} cannot be used: {error}") from error
+        raise UnreadableFileError(f"{run.config} cannot be used: {error}{_age(error)}") from error
     found = run.newest()
     if found is None:
         raise FileNotFoundError(f"{run.path} has neither a finished model nor a checkpoint yet")

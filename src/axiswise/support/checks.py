@@ -1,7 +1,7 @@
 """Checks of arguments that functions of several folders take."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 
 def check_count(name: str, value: int, least: int = 1, most: int | None = None) -> int:
@@ -84,3 +84,10 @@ def check_range(thing: object, allowed: str, *names: str) -> None:
         value = getattr(thing, name)
         if value is not None and not _RANGES[allowed](value):
             raise ValueError(f"{name} must be {allowed}, got {value}")
+
+
+def close(given: str, allowed: Iterable[str]) -> str:
+    """The end of a sentence about a wrong name: the one that may have been meant, if any is."""
+    from difflib import get_close_matches
+
+    return "".join(f"; did you mean {name}?" for name in get_close_matches(given, allowed, 1))

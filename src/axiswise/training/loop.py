@@ -159,7 +159,9 @@ def _train(
         if fabric.is_global_zero:
             model = trainer.model.eval()
             if isinstance(model, VAE):
-                model.code_statistics = code_statistics(model, recipe.data, fabric.device)
+                with fabric.autocast():  # as in training
+                    codes = code_statistics(model, recipe.data, fabric.device)
+                model.code_statistics = codes
             # Without its last file, a model that was trained before is not whole, and the run goes
             # on from the checkpoint of the last step.
             run.about.unlink(missing_ok=True)

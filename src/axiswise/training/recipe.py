@@ -1,5 +1,6 @@
 """Recipes: the papers' experiments and ours, as YAML; and how they become a `Recipe`."""
 
+import re
 from argparse import SUPPRESS
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,11 +10,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 
 from axiswise.data.factors import settled
 from axiswise.objectives import Term, find_term
+from axiswise.support.checks import close
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.parsers import argument_parser
@@ -154,10 +156,27 @@ def read_recipe(
     parser, content, words = _prepared(path, overrides, sections, trust)
     # The empty lines keep it from being the path of a file.
     whole = "\n" * 2**15 + dump_yaml(content)
-    keys = parser.parse_args([f"--{_RECIPE}={whole}", *words], env=False)
+    try:
+        keys = parser.parse_args([f"--{_RECIPE}={whole}", *words], env=False)
+    except ArgumentError as error:
+        raise ArgumentError(None, str(error) + _hint(str(error), parser)) from error
     del keys[_RECIPE]
     keys.name = keys.name or path.stem
     return Settings(keys, parser)
+
+
+def _hint(error: str, parser: ArgumentParser) -> str:
+    """What helps with a wrong key or class."""
+    keys = [f"--{key}" for key in parser.get_defaults().keys()]  # noqa: SIM118 - of nested ones
+    if unknown := re.search(r"unrecognized arguments: (--[^\s=]+)", error):
+        hint = close(unknown[1], keys)
+    elif unknown := re.search(r"Group '(\S+)' does not accept option '(\S+)'", error):
+        hint = close(f"--{unknown[1]}.{unknown[2]}", keys)
+    elif "class_path" in error or "import path" in error:
+        hint = ""
+    else:
+        return ""
+    return f"{hint or ';'} `axiswise train RECIPE --help` lists all keys and classes"
 
 
 def recipe_help(

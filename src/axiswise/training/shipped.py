@@ -3,6 +3,7 @@
 from importlib import resources
 from pathlib import Path
 
+from axiswise.support.checks import close
 from axiswise.support.reading import read_yaml
 
 _FOLDER = resources.files("axiswise") / "recipes"
@@ -25,11 +26,12 @@ def recipe_path(recipe: str) -> Path:
     Raises:
         FileNotFoundError: If it is neither.
     """
-    if recipe in recipe_names():
+    if recipe in (names := recipe_names()):
         return Path(str(_FOLDER / f"{recipe}.yaml"))
     path = Path(recipe)
     if not path.is_file():
+        kind = ", a folder: a run goes on by --resume" if path.is_dir() else close(recipe, names)
         raise FileNotFoundError(
-            f"RECIPE must be a YAML file or one of {', '.join(recipe_names())}; got {recipe!r}"
+            f"RECIPE must be a YAML file or one of {', '.join(names)}; got {recipe!r}{kind}"
         )
     return path
