@@ -35,7 +35,8 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any]) -> Path:
     write_atomically(_digest_path(path), _digest(content))
     write_atomically(path, content)
     kept = step_of(list_checkpoints(folder)[-_KEEP:][0])
-    for old in folder.iterdir():  # also what a kill left of a checkpoint that it cut short
+    # The checkpoint before what belongs to it; and what a kill left of one that it cut short.
+    for old in sorted(folder.iterdir(), key=lambda path: path.suffix != ".pt"):
         if re.fullmatch(_PART, old.name) and step_of(old) < kept:
             old.unlink()
     return path
