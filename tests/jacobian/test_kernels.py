@@ -200,6 +200,19 @@ def test_second_derivatives_of_a_script_are_those_of_plain_arithmetic(kind):
         assert_same(ours, aw.Jacobian(plain, latents()).curvatures(probes))
 
 
+@pytest.mark.parametrize("index", [1, -1])
+def test_what_a_graph_writes_into_a_part_has_right_gradients(index):
+    """Graphs without work in place have `select_scatter` for x[:, index] = …."""
+
+    def in_place(x):
+        whole = x.clone()
+        whole[:, index] = x[:, 0].sin()
+        return whole
+
+    net = Net(lambda x: torch.select_scatter(x, x[:, 0].sin(), -3, index))
+    assert_same(measured(net, latents()), measured(Net(in_place), latents()))
+
+
 # What lies innermost in memory
 
 LAYOUTS = {

@@ -1,4 +1,4 @@
-"""Determinants and solutions: right derivatives, first and second, and their gradients."""
+"""Determinants, solutions and reflections: right derivatives, and gradients of these."""
 
 import pytest
 import torch
@@ -23,7 +23,21 @@ def expanded(a):
     return (torch.linalg.cross(a[:, 0], a[:, 1]) * a[:, 2]).sum(1)
 
 
+def reflected(a):
+    """Two reflections of the first two axes, by their definition."""
+    first = torch.cat([torch.ones(len(a), 1), a[:, 1:, 0]], 1)[:, :, None]
+    second = torch.cat([torch.zeros(len(a), 1), torch.ones(len(a), 1), a[:, 2:, 1]], 1)[:, :, None]
+    each = (
+        torch.eye(SIZE) - a[:, 2, i, None, None] * v @ v.mT for i, v in enumerate((first, second))
+    )
+    return (next(each) @ next(each))[:, :, :2]
+
+
 CASES = {
+    "reflections": (
+        lambda a: torch.linalg.householder_product(a[:, :, :2], a[:, 2, :2]),
+        reflected,
+    ),
     "solve": (lambda a: torch.linalg.solve(a, RIGHT), lambda a: inverse(a) @ RIGHT),
     "solve, vector": (
         lambda a: torch.linalg.solve(a, a[:, 0].sin()),

@@ -209,6 +209,22 @@ def _mean_over_places(kernels: Kernels, given: Given) -> Outputs:
     return (given["self"].mean(list(range(-len(size), 0)), keepdim=True),)
 
 
+def _householder_product(kernels: Kernels, given: Given) -> Outputs:
+    if kernels.order == 0:
+        return None
+    return (matrices.householder_product(given["input"], given["tau"]),)
+
+
+def _select_scatter(kernels: Kernels, given: Given) -> Outputs:
+    """PyTorch's own has a wrong gradient of what is put in, in forward mode."""
+    if kernels.order == 0:
+        return None
+    whole, axis = given["self"], given["dim"]
+    place = given["index"] % whole.shape[axis]
+    part = given["src"].unsqueeze(axis % whole.dim())
+    return (torch.slice_scatter(whole, part, axis, place, place + 1),)
+
+
 _ACTIVATIONS = {
     "hardsigmoid": _activation(activations.hardsigmoid),
     "mish": _activation(activations.mish),
@@ -246,6 +262,8 @@ _KERNELS: dict[str, Kernel] = {
     "_linalg_solve_ex": _solve,
     "_linalg_det": _det,
     "_linalg_slogdet": _slogdet,
+    "linalg_householder_product": _householder_product,
+    "select_scatter": _select_scatter,
     "scaled_dot_product_attention": _attention,
     "_scaled_dot_product_flash_attention_for_cpu": _attention,
     "_scaled_dot_product_flash_attention": _attention,

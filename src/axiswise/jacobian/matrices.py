@@ -1,4 +1,4 @@
-"""Determinants and solutions inside a generator that is differentiated.
+"""Determinants, solutions and reflections inside a generator that is differentiated.
 
 PyTorch's own have correct derivatives in forward mode, but take the matrix's factors in those for
 constants, as its norms do the mean and the variance. Those of `torch.linalg.lu_factor` are right.
@@ -28,6 +28,17 @@ def slogdet(a: Tensor) -> tuple[Tensor, ...]:
     sign, factors, pivots = _factored(a)
     diagonal = factors.diagonal(dim1=-2, dim2=-1)
     return sign * diagonal.sgn().prod(-1), diagonal.abs().log().sum(-1), factors, pivots
+
+
+def householder_product(vectors: Tensor, factors: Tensor) -> Tensor:
+    """What `torch.linalg.householder_product` does: the first columns of I − τvvᴴ, one by one."""
+    rows, columns = vectors.shape[-2:]
+    unit = torch.eye(rows, columns, dtype=vectors.dtype, device=vectors.device)
+    below, product = vectors.tril(-1) + unit, unit
+    for index in reversed(range(factors.shape[-1])):
+        v = below[..., index : index + 1]
+        product = product - factors[..., index, None, None] * v @ (v.mH @ product)
+    return product
 
 
 def _factored(a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
