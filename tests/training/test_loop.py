@@ -408,21 +408,27 @@ def test_a_nan_that_only_the_penalty_sees_is_laid_at_its_door(
         train(tiny(), new_run("run"))
 
 
-def test_weights_that_a_step_broke_are_not_saved(new_run: Callable[[str], RunFolder]) -> None:
-    """The loss of step 20 is finite still, its gradient is not."""
+@pytest.mark.parametrize(
+    ("factor", "words"),
+    [
+        (float("nan"), r"the weights encoder\.mean\.bias of the vae are not finite after step 20"),
+        (1e30, "exp_avg_sq in the optimiser vae is not finite after step 20: a gradient was too"),
+    ],
+)
+def test_what_a_step_broke_is_not_saved(
+    factor: float, words: str, new_run: Callable[[str], RunFolder]
+) -> None:
+    """The loss of step 20 is finite still, its gradient is not, or too large for its square."""
     config, run = tiny(), new_run("run")
     bias = config.model.encoder.mean.bias
     calls = []
 
     def spoil(gradient: Tensor) -> Tensor:
         calls.append(0)
-        return gradient * float("nan") if len(calls) == 20 else gradient
+        return gradient * factor if len(calls) == 20 else gradient
 
     bias.register_hook(spoil)
-    with pytest.raises(
-        TrainingStoppedError,
-        match=r"the weights encoder\.mean\.bias of the vae are not finite after step 20",
-    ):
+    with pytest.raises(TrainingStoppedError, match=words):
         train(config, run)
     assert [path.name for path in list_checkpoints(run.checkpoints)] == ["step-00000010.pt"]
 

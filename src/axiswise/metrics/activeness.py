@@ -67,6 +67,8 @@ def activeness(
                 variance = images.unflatten(0, (len(values), len(rows))).double().var(0)
                 total[axis] += variance.flatten(1).mean(1).sum().cpu()
                 progress(done * latent_dim + axis + 1, len(parts) * latent_dim)
+    if not total.isfinite().all():
+        raise ValueError("generator must give images whose variance float64 can represent")
     return total / samples
 
 

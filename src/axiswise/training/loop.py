@@ -82,8 +82,8 @@ def train(
         on_checkpoint: Called after each checkpoint, in the first process.
 
     Raises:
-        TrainingStoppedError: If a term of the loss or a weight is not finite, or a GAN has
-            collapsed or diverged; the last good checkpoint stays.
+        TrainingStoppedError: If a term of the loss, a weight or an optimiser's state is not finite,
+            or a GAN has collapsed or diverged; the last good checkpoint stays.
         InterruptedRunError: On Ctrl-C, SIGTERM or SIGHUP, after a checkpoint was written.
         UnreadableFileError: If the checkpoint is damaged or does not belong to this recipe.
         OSError: If a file cannot be written.
@@ -142,7 +142,7 @@ def _train(
                 with _saying_what_is_saved(run, "is"):
                     log.reduce(fabric)
                     log.check(done)
-                    _check_weights(trainer, done)
+                    _check_state(trainer, done)
                 if fabric.is_global_zero:
                     _save(run, done, trainer, rng, log, digest)
                     if on_checkpoint is not None:
@@ -240,13 +240,22 @@ class _Log:
         return result
 
 
-def _check_weights(trainer: Trainer, done: int) -> None:
+def _check_state(trainer: Trainer, done: int) -> None:
     for part, network in trainer.networks.items():
         for name, value in network.state_dict().items():
             if not value.isfinite().all():
                 raise TrainingStoppedError(
                     f"the weights {name} of the {part} are not finite after step {done}"
                 )
+    for part, optimizer in trainer.optimizers.items():
+        for kept in optimizer.state.values():
+            for name, value in kept.items():
+                # An infinite mean square stops a weight for ever, and stays out of the loss.
+                if isinstance(value, Tensor) and not value.isfinite().all():
+                    raise TrainingStoppedError(
+                        f"{name} in the optimiser {part} is not finite after step {done}: a "
+                        "gradient was too large"
+                    )
 
 
 @contextmanager
