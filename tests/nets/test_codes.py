@@ -17,8 +17,15 @@ def test_they_are_mean_and_deviation_of_sampled_codes() -> None:
     """Two images at −3 and 5 with noise of deviation 2; an axis that is the prior itself."""
     means, spread = torch.tensor([[-3.0, 0.0], [5.0, 0.0]]), torch.tensor([[4.0, 1.0]] * 2)
     found = CodeStatistics.of([(means[:1], spread[:1].log()), (means[1:], spread[1:].log())])
+    assert found is not None
     assert found.mean == [1.0, 0.0]
     assert found.deviation == pytest.approx([math.sqrt(16 + 4), 1.0], rel=1e-4)
+
+
+def test_codes_that_are_not_finite_have_none() -> None:
+    ones = torch.ones(2, 1)
+    assert CodeStatistics.of([(ones / 0, ones)]) is None
+    assert CodeStatistics.of([(ones, 1e9 * ones)]) is None
 
 
 def test_samples_have_them() -> None:

@@ -194,7 +194,7 @@ def test_a_run_that_was_never_begun_is_resumed_from_the_start(
 
 
 @pytest.mark.parametrize("kind", ["vae", "gan"])
-def test_the_same_latents_are_drawn_ten_times_or_so_in_the_course_of_a_run(
+def test_pictures_are_drawn_ten_times_or_so_in_the_course_of_a_run(
     tiny_recipe: Path, tiny_gan_recipe: Path, tmp_path: Path, kind: str
 ) -> None:
     """And at the end, whatever the number of steps."""

@@ -37,11 +37,16 @@ class CodeStatistics:
             raise ValueError(f"deviation must be above 0, got {min(self.deviation)}")
 
     @classmethod
-    def of(cls, posteriors: Iterable[tuple[Tensor, Tensor]]) -> "CodeStatistics":
-        """Those of codes, from batches of their means and log-variances, (image, latent)."""
+    def of(cls, posteriors: Iterable[tuple[Tensor, Tensor]]) -> "CodeStatistics | None":
+        """Those of codes, from batches of their means and log-variances, (image, latent).
+
+        None where they are not finite.
+        """
         parts = [(mean.double().cpu(), spread.double().exp().cpu()) for mean, spread in posteriors]
         means, variances = (torch.cat(part) for part in zip(*parts, strict=True))
         deviation = (means.var(0, correction=0) + variances.mean(0)).sqrt()
+        if not (means.isfinite().all() and deviation.isfinite().all() and deviation.gt(0).all()):
+            return None
         return cls(_rounded(means.mean(0)), _rounded(deviation))
 
     def sample(self, n: int, rng: torch.Generator) -> Tensor:

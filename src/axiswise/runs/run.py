@@ -24,7 +24,6 @@ from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.progress import Progress, StartBar, no_bars, no_progress
 from axiswise.training.checkpoint import load_checkpoint
-from axiswise.training.parts import code_statistics
 from axiswise.training.trainer import Recipe, start
 
 _ACTIVITY_SAMPLES = 1000
@@ -173,6 +172,13 @@ class Run:
     # ------------------------------------------------ its axes
 
     @cached_property
+    @torch.no_grad()
+    def _posterior(self) -> tuple[Tensor, Tensor]:
+        """Mean and log-variance of the codes of some images, each (image, latent)."""
+        assert isinstance(self.model, Autoencoder)
+        return self.model.posterior(self.images(_ACTIVITY_SAMPLES))
+
+    @cached_property
     def activity(self) -> Tensor:
         """The activity of each axis, (latent,), on the CPU.
 
@@ -180,9 +186,7 @@ class Run:
         others, the activeness (see `axiswise.metrics.activeness`).
         """
         if isinstance(self.model, Autoencoder):
-            with torch.no_grad():
-                codes = self.model.posterior(self.images(_ACTIVITY_SAMPLES))
-            return kl_divergence(*codes).mean(0).cpu()
+            return kl_divergence(*self._posterior).mean(0).cpu()
         return metrics.activeness(self.generate, self.latent_dim, rng=self.rng()).cpu().float()
 
     @property
@@ -208,7 +212,7 @@ class Run:
         """How the codes of its data are distributed; None for a model without an encoder."""
         saved: CodeStatistics | None = getattr(self.model, "code_statistics", None)
         if saved is None and isinstance(self.model, Autoencoder):  # not finished, or of before
-            return code_statistics(self.model, self.data, self.device)
+            return CodeStatistics.of([self._posterior])
         return saved
 
     def ranges(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -71,7 +71,8 @@ def _show(run: Run, seed: int, start_bar: StartBar) -> Path:
             plots.Picture(read_bytes(path), f"After {int(path.stem[5:])} steps.")
             for path in samples
         ]
-        sections.append(plots.Section("The same latents in the course of training", course))
+        what = "traversals of one image" if run.autoencodes else "images of the same latents"
+        sections.append(plots.Section(f"In the course of training: {what}", course))
     if scores is not None:
         sections.insert(0, plots.Section("Scores", [_score_table(scores)]))
     if why:
@@ -136,8 +137,7 @@ def _drawings(run: Run, scores: dict[str, Any] | None) -> dict[str, Drawing]:
 
 def pictures_of_axes(run: Run) -> dict[str, Drawing]:
     """Pictures of what the axes do, by file name."""
-    activity = run.activity
-    order: dict[str, Any] = {"activity_name": run.activity_name, "active_above": run.threshold}
+    activity, order = run.activity, _order(run)
     z = run.latents(_IMAGES)
     images = run.generate(z).cpu()
     columns = columns_of(run, z)
@@ -155,11 +155,7 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
             "and takes (blue) from each image. The most active axes come first.",
         ),
         "traversals.png": (
-            _figure(
-                lambda: plots.traversals(
-                    frames[:, :, ::2], activity, values[:, ::2], own=own, **order
-                )
-            ),
+            _figure(lambda: _drawn(run, values, frames, own)),
             f"One axis goes {_course(run)}, all others stay as they are. Marks: the values that "
             "each image itself has.",
         ),
@@ -171,6 +167,23 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
             "different pixels.",
         ),
     }
+
+
+def picture_of_traversals(run: Run, images: int) -> Any:
+    """Traversals of a few images."""
+    z = run.latents(images)
+    return _drawn(run, *_traversals(run, z), z.cpu())
+
+
+def _drawn(run: Run, values: Tensor, frames: Tensor, own: Tensor) -> Any:
+    """The picture of some traversals, with every other step."""
+    order = _order(run)
+    return plots.traversals(frames[:, :, ::2], run.activity, values[:, ::2], own=own, **order)
+
+
+def _order(run: Run) -> dict[str, Any]:
+    """What orders axes in pictures, beside their activity."""
+    return {"activity_name": run.activity_name, "active_above": run.threshold}
 
 
 def _figure(make: Callable[[], Any]) -> Callable[[Path], object]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from axiswise.data.factors import load
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
-from axiswise.runs.run import read_config
+from axiswise.runs.run import Run, read_config
 from axiswise.support.imports import Trust
 from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
@@ -149,8 +149,13 @@ def _figures(row: Mapping[str, float]) -> dict[str, float]:
 
 
 def _sampler(trainer: Trainer, run: RunFolder) -> Callable[[int, Callable[[Tensor], Tensor]], None]:
-    """What draws the same latents' images a few times in the course of a run."""
+    """What draws a picture a few times in the course of a run.
+
+    Of a model that encodes images, the traversals of one, as its codes may be far from the prior;
+    of others, images of the same latents.
+    """
     from axiswise import plots
+    from axiswise.runs.show import picture_of_traversals
 
     recipe, model = trainer.recipe, trainer.model
     rng = torch.Generator().manual_seed(recipe.seed)
@@ -161,10 +166,17 @@ def _sampler(trainer: Trainer, run: RunFolder) -> Callable[[int, Callable[[Tenso
         if (done % every and done != recipe.steps) or recipe.data.shape[0] not in (1, 3):
             return
         device = next(model.parameters()).device
-        with torch.no_grad():
-            images = generate(z.to(device)).float().cpu()
+        at = Run(run, recipe, recipe.data, model, done, device, EvaluationProtocol())
+        training = model.training
+        model.eval()
+        if at.code_statistics is not None and at.activity.isfinite().all():
+            figure = picture_of_traversals(at, 1)
+        else:
+            with torch.no_grad():
+                images = generate(z.to(device)).float().cpu()
+            figure = plots.samples({f"step {done}": images})
+        model.train(training)
         run.samples.mkdir(exist_ok=True)
-        figure = plots.samples({f"step {done}": images})
         plots.save(figure, run.samples / f"step-{done:08d}.png")
 
     return draw

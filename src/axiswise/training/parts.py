@@ -90,7 +90,10 @@ def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> flo
 @torch.no_grad()
 def code_statistics(
     model: Autoencoder, data: ImageSource, device: torch.device | str
-) -> CodeStatistics:
-    """The statistics of a model's codes over a thousand images, the same ones in each call."""
+) -> CodeStatistics | None:
+    """The statistics of a model's codes over a thousand images, the same ones in each call.
+
+    None where codes are not finite: a model is worth keeping without them.
+    """
     draws = data.draw(_MEASURED, torch.Generator(device).manual_seed(0))
     return CodeStatistics.of(model.posterior(data.render(part)) for part in draws.split(_AT_ONCE))
