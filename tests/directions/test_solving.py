@@ -304,7 +304,10 @@ def test_learning_refuses_numbers_out_of_range_and_terms_that_are_none() -> None
     for bad in (0.0, -1.0, math.nan):
         with pytest.raises(ValueError, match=f"learning_rate must be > 0, got {bad}"):
             run(learning_rate=bad)
-    with pytest.raises(ValueError, match=r"must have finite terms, got \{'distance': inf\} in s"):
+    with pytest.raises(
+        ValueError,
+        match=r"must have finite terms and gradients, got \{'distance': inf\} and inf in s",
+    ):
         run(target=math.inf)
 
 

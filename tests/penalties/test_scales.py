@@ -81,11 +81,50 @@ def test_scale_free_values_are_the_same_at_scales_of_float64(scale: float) -> No
 
 
 @pytest.mark.parametrize("form", [form for form, (_, degree) in FORMS.items() if degree > 1])
-def test_a_value_that_overflows_is_said_aloud(form: str) -> None:
-    weight = (WEIGHT * 1e30).float()
-    with pytest.warns(RuntimeWarning, match=r"the penalty overflows torch.float32"):
-        found = FORMS[form][0](lambda z: z @ weight.T, Z)
-    assert not math.isfinite(found)
+@pytest.mark.parametrize(
+    ("scale", "what"), [(1e30, "overflows"), (1e-30, "vanishes in")], ids=["large", "small"]
+)
+def test_a_value_that_float32_does_not_hold_is_said_aloud(
+    form: str, scale: float, what: str
+) -> None:
+    weight = (WEIGHT * scale).float()
+    with pytest.warns(RuntimeWarning, match=rf"{form[:3]}\w+ {what} torch.float32, where .*e.3[01]"):
+        found = float(FORMS[form][0](lambda z: z @ weight.T, Z))
+    assert found == 0 if scale < 1 else not math.isfinite(found)
+
+
+@pytest.mark.parametrize("options", [{}, {"probes": 2}, {"groups": 2}])
+@pytest.mark.parametrize(("scale", "what"), [(1e25, "overflows"), (1e-25, "vanishes in")])
+def test_so_is_a_hessian_penalty(options: dict[str, int], scale: float, what: str) -> None:
+    z, rng = torch.ones(9, 2), torch.Generator().manual_seed(0)
+    with pytest.warns(RuntimeWarning, match=f"hessian_penalty {what} torch.float32"):
+        aw.hessian_penalty(lambda z: scale * z.prod(1, keepdim=True), z, rng=rng, **options)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e-6, 1.0, 1e8, 1e25])
+def test_orthogonal_columns_of_any_scale_have_0_without_a_warning(scale: float) -> None:
+    assert aw.orojar_penalty(aw.KnownJacobian(scale * torch.eye(3).expand(2, 3, 3))).item() == 0
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+def test_one_column_that_is_no_number_is_not_orthogonal(normalize: bool) -> None:
+    for bad in (math.nan, math.inf):
+        known = aw.KnownJacobian(torch.tensor([[[1.0, bad]]]))
+        assert aw.orojar_penalty(known, normalize=normalize).isnan()
+        assert not aw.ima_contrast(known).isfinite()
+    long = aw.KnownJacobian(torch.tensor([[[1e30, 1.0]]]))
+    assert aw.orojar_penalty(long, normalize=normalize).item() == 0
+
+
+@pytest.mark.parametrize("form", ["jl1, normalize", "orojar, normalize", "ima"])
+def test_columns_of_very_different_lengths_are_each_brought_to_one(form: str) -> None:
+    lengths = torch.tensor([1e-30, 1.0, 1e30, 1e-12]).double()
+    value, gradient = value_and_gradient(form, 1.0, torch.float64)
+    weight = (WEIGHT * lengths).float().requires_grad_()
+    found = FORMS[form][0](lambda z: z @ weight.T, Z)
+    (its_gradient,) = torch.autograd.grad(found, weight)
+    assert float(found.detach()) == pytest.approx(value, rel=1e-4)
+    torch.testing.assert_close(its_gradient * lengths, gradient, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -12,6 +12,7 @@ from torch import Tensor
 from axiswise.nets.pretrained import digest_of
 from axiswise.support.files import UnreadableFileError, write_atomically
 from axiswise.support.locks import owning
+from axiswise.support.precision import power_scaled
 from axiswise.support.reading import read_json
 from axiswise.support.tensors import load_safetensors, load_tensors
 
@@ -27,7 +28,7 @@ class Directions:
     Attributes:
         matrix: (direction, latent), floating, a direction in each row; of length 1 if a search
             found it.
-        importance: (direction,), ≥ 0: the effect of each direction on the image, in
+        importance: (direction,), ≥ 0, or NaN where it is not known: the effect on the image, in
             `importance_unit`: the mean length of the Jacobian's column along it.
         method: Name of the method that found them.
         settings: Of that method, and of the search: plain JSON values.
@@ -46,13 +47,15 @@ class Directions:
                 "matrix must be (direction, latent), floating, neither empty, got "
                 f"{tuple(self.matrix.shape)}, {self.matrix.dtype}"
             )
-        if not self.matrix.isfinite().all() or not self.matrix.norm(dim=1).gt(0).all():
+        if not self.matrix.isfinite().all() or not self.matrix.any(1).all():
             raise ValueError("matrix must be finite, with no row of zeros")
         if self.importance.shape != self.matrix.shape[:1]:
             raise ValueError(
                 f"importance must have one entry for each of the {len(self.matrix)} directions, "
                 f"got {tuple(self.importance.shape)}"
             )
+        if (self.importance < 0).any() or self.importance.isinf().any():
+            raise ValueError("importance must be ≥ 0 and finite, or NaN where it is not known")
 
     def __len__(self) -> int:
         return len(self.matrix)
@@ -130,7 +133,7 @@ class Directions:
         rows = self._rows(range(len(self)) if indices is None else indices).to(z)
         start = z[:, None].expand(-1, len(rows), -1)
         if centre:
-            unit = rows / rows.norm(dim=1, keepdim=True)
+            unit = unit_rows(rows)
             start = start - torch.einsum("bl,dl->bd", z, unit)[..., None] * unit
         amounts = torch.linspace(-extent, extent, steps, dtype=z.dtype, device=z.device)
         return start[:, :, None] + amounts[:, None] * rows[:, None]
@@ -259,9 +262,15 @@ def orthonormalized(matrix: Tensor) -> Tensor:
     """
     q, r = torch.linalg.qr(matrix.double().T)
     diagonal = r.diagonal()
-    if diagonal.abs().min() <= 1e-10 * diagonal.abs().max():
+    if not diagonal.abs().min() > 1e-10 * diagonal.abs().max():  # so that NaN is refused too
         raise ValueError("matrix must have independent rows")
     return (q * diagonal.sign()).T.to(matrix.dtype)  # type: ignore[no-any-return]
+
+
+def unit_rows(matrix: Tensor) -> Tensor:
+    """Rows of any length but 0, each brought to length 1."""
+    near, _ = power_scaled(matrix, 1)
+    return near / near.norm(dim=1, keepdim=True)  # type: ignore[no-any-return]
 
 
 def with_fixed_signs(matrix: Tensor) -> Tensor:

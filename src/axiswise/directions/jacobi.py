@@ -4,6 +4,7 @@ import math
 
 from torch import Tensor
 
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress, no_progress
 
 _SWEEPS = 100  # it takes five to ten
@@ -30,7 +31,8 @@ def joint_diagonalization(
     # On the CPU: a GPU would wait for each of these small steps.
     a = start.double().cpu().clone()
     # The matrices come last, so that a row of all of them is one piece of memory.
-    rotated = (a @ matrices.double().cpu() @ a.T).permute(1, 2, 0).contiguous()
+    wide, _ = power_scaled(matrices.double().cpu(), (0, 1, 2))  # fourth powers must be numbers too
+    rotated = (a @ wide @ a.T).permute(1, 2, 0).contiguous()
     whole = rotated.square().sum()
     for sweep in range(1, _SWEEPS + 1):
         largest = 0.0

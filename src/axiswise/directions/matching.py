@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from axiswise.directions.directions import Directions
+from axiswise.directions.directions import Directions, unit_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,7 +68,6 @@ def _unit_rows(name: str, given: Directions | Tensor) -> Tensor:
     if matrix.dim() != 2 or 0 in matrix.shape:
         raise ValueError(f"{name} must be (direction, latent), got {tuple(matrix.shape)}")
     matrix = matrix.detach().double().cpu()
-    lengths = matrix.norm(dim=1, keepdim=True)
-    if not (lengths > 0).all() or not matrix.isfinite().all():
+    if not matrix.isfinite().all() or not matrix.any(1).all():
         raise ValueError(f"{name} must be finite, with no row of zeros")
-    return matrix / lengths  # type: ignore[no-any-return]
+    return unit_rows(matrix)

@@ -120,6 +120,10 @@ def _found(
             raise ValueError(
                 f"method {method.name!r} must return (direction, {space.size}), got {given}"
             )
+        if not rows.isfinite().all():
+            raise ValueError(
+                f"method {method.name!r} must return finite directions, got NaN or infinity"
+            )
         rows = with_fixed_signs(rows.float().to(space.device))
         if method.ordered:
             if directions is not None:

@@ -14,10 +14,12 @@ from torch import Tensor, nn
 
 from axiswise.directions.space import SearchSpace
 from axiswise.jacobian import JacobianOperator, KnownJacobian, gram
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress, no_progress
 
 _AT_ONCE = 16  # latents whose Jacobians are taken at once
 _GIGABYTES = 4  # bound on Jacobians kept together
+_ORDINARY = 1e-5, 1e15  # gradients that Adam's constant leaves alone, and whose squares are numbers
 
 # Values by name, to be summed: of a Jacobian along directions, one for each latent, (batch,); of a
 # step, scalars.
@@ -41,8 +43,19 @@ def jacobians(
 def gram_matrices(
     space: SearchSpace, samples: int, rng: torch.Generator, progress: Progress = no_progress
 ) -> Tensor:
-    """Gram matrices JᵀJ at `samples` random latents, (samples, size, size), float64."""
-    return torch.cat([gram(part.double()) for part in jacobians(space, samples, rng, progress)])
+    """Gram matrices JᵀJ at `samples` random latents, (samples, size, size), float64.
+
+    Over one power for all where float64 would not hold them.
+    """
+    parts: list[Tensor] = []
+    power = torch.tensor(1.0)
+    for part in jacobians(space, samples, rng, progress):
+        wide = part.double()
+        largest = wide.abs().max()
+        if not parts and largest > 0 and not 1e-60 < largest < 1e60:
+            power = power_scaled(largest, ())[1]
+        parts.append(gram(wide / power))
+    return torch.cat(parts)
 
 
 def known_jacobians(
@@ -161,7 +174,7 @@ def learn(
         (size, size), without gradient.
 
     Raises:
-        ValueError: If a number is out of range, or a term is not finite.
+        ValueError: If a number is out of range, or a term or its gradient is not finite.
     """
     check_count("steps", steps)
     if not learning_rate > 0:
@@ -176,6 +189,7 @@ def learn(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda done: (1 + math.cos(math.pi * done / steps)) / 2
     )
+    power = 1.0
     for done in range(1, steps + 1):
         figures: dict[str, float] = {}
         optimizer.zero_grad()
@@ -187,9 +201,16 @@ def learn(
             for name, term in terms.items():
                 figures[name] = figures.get(name, 0.0) + float(term.detach())
             torch.stack(list(terms.values())).sum().backward(inputs=[here])
-        if not all(map(math.isfinite, figures.values())):
-            raise ValueError(f"generator must have finite terms, got {figures} in step {done}")
-        matrix.backward(here.grad)
+        assert here.grad is not None
+        steepest = here.grad.abs().max()
+        if not all(map(math.isfinite, [*figures.values(), float(steepest)])):
+            raise ValueError(
+                f"generator must have finite terms and gradients, got {figures} and "
+                f"{float(steepest)} in step {done}"
+            )
+        if done == 1 and steepest > 0 and not _ORDINARY[0] < steepest < _ORDINARY[1]:
+            power = float(power_scaled(steepest, ())[1])
+        matrix.backward(here.grad / power)
         optimizer.step()
         schedule.step()
         progress(done, steps, figures)

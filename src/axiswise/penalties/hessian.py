@@ -1,5 +1,6 @@
 """Peebles et al., The Hessian Penalty (ECCV 2020, arXiv 2008.10599)."""
 
+from functools import partial
 from typing import Unpack
 
 import torch
@@ -18,6 +19,8 @@ from axiswise.penalties.family import penalty
 from axiswise.penalties.sampling import check_one_of, groups_of, probes_of, split_chance
 from axiswise.penalties.scores import Reduction, reduced_with_outputs
 from axiswise.support.precision import full_precision
+
+_reduced = partial(reduced_with_outputs, "hessian_penalty")
 
 
 @penalty("hessian")
@@ -67,7 +70,7 @@ def hessian_penalty(
     check_one_of(probes=probes, groups=groups)
     if probes is not None:
         curvatures = jacobian.curvatures(probes_of(jacobian, probes, rng))
-        return reduced_with_outputs(curvatures, lambda c: full_precision(c).var(0), reduction)
+        return _reduced(curvatures, lambda c: full_precision(c).var(0), reduction)
 
     # uᵀHw from curvatures along u + w and u − w, so that both methods need one primitive only.
     if jacobian.latent == 1:
@@ -82,4 +85,4 @@ def hessian_penalty(
         plus, minus = full_precision(curvature).chunk(2)
         return 4 / split * ((plus - minus) / 4).square().sum(0)
 
-    return reduced_with_outputs(jacobian.curvatures(pairs), mixed, reduction)
+    return _reduced(jacobian.curvatures(pairs), mixed, reduction)

@@ -70,7 +70,7 @@ def ima_contrast(
             )
         return cosine_contrast(column_cosines(products))
 
-    return reduced(jacobian.columns(), contrast, reduction, unbounded=True)
+    return reduced("ima_contrast", jacobian.columns(), contrast, reduction)
 
 
 def cosine_contrast(cosines: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch"]:

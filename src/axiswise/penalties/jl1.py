@@ -65,7 +65,9 @@ def jl1_penalty(
         True
     """
     jacobian = as_jacobian(generator, z, options)
-    return _summed(jacobian, columns, rng, lambda c: l1_lengths(c, normalize), reduction)
+    return _summed(
+        jacobian, columns, rng, lambda c: l1_lengths(c, normalize), reduction, "jl1_penalty"
+    )
 
 
 @penalty("jl2")
@@ -83,7 +85,7 @@ def jl2_penalty(
     Arguments, result and errors are those of `jl1_penalty`.
     """
     jacobian = as_jacobian(generator, z, options)
-    return _summed(jacobian, columns, rng, squared_lengths, reduction)
+    return _summed(jacobian, columns, rng, squared_lengths, reduction, "jl2_penalty")
 
 
 def _summed(
@@ -92,6 +94,7 @@ def _summed(
     rng: torch.Generator | None,
     lengths: Callable[[Tensor], Tensor],
     reduction: Reduction,
+    name: str,
 ) -> Tensor:
     """The sum of lengths (batch, k) over the columns, scaled up to all of them."""
     found = jacobian.columns_at(columns_of(jacobian, columns, rng))
@@ -100,4 +103,4 @@ def _summed(
         products = column.transpose(0, 1)  # as they lie in memory
         return jacobian.latent / len(products) * lengths(products).sum(0)
 
-    return reduced(found, total, reduction)
+    return reduced(name, found, total, reduction)

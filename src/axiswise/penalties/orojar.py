@@ -1,5 +1,6 @@
 """Wei et al., Orthogonal Jacobian Regularization (ICCV 2021, arXiv 2108.07668)."""
 
+from functools import partial
 from typing import Unpack
 
 import torch
@@ -28,6 +29,7 @@ from axiswise.penalties.scores import Reduction, orthogonality, reduced, varianc
 from axiswise.support.precision import power_scaled
 
 _EPSILON = 0.1  # of the published differences
+_reduced = partial(reduced, "orojar_penalty")
 
 
 @penalty("orojar")
@@ -78,7 +80,7 @@ def orojar_penalty(
 
     Returns:
         A scalar ≥ 0, or values, as `jl1_penalty`. It grows with the fourth power of J: not
-        finite, with a RuntimeWarning on the CPU, where that overflows.
+        finite or 0, with a RuntimeWarning on the CPU, where its type holds no such number.
 
     Raises:
         ValueError: On fewer than two probes, groups or columns, on two of these at once, on
@@ -102,12 +104,12 @@ def orojar_penalty(
         return _all_pairs(jacobian, columns, rng, reduction)
     if probes is not None:
         products = jacobian.products(probes_of(jacobian, probes, rng), step=_EPSILON)
-        return reduced(products, variance_of_squares, reduction)
+        return _reduced(products, variance_of_squares, reduction)
     if groups is not None:
         drawn = groups_of(jacobian, groups, rng)
         split = split_chance(drawn.shape[0], jacobian.latent)
         products = jacobian.products(drawn, step=_EPSILON)
-        return reduced(products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction)
+        return _reduced(products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction)
     return _of_columns(jacobian, columns, normalize, rng, reduction)
 
 
@@ -126,7 +128,7 @@ def _of_columns(
             raise ValueError(f"columns must be at least 2, of which pairs are made, got {count}")
         scale = latent * (latent - 1) / (count * (count - 1))
     found = jacobian.columns_at(index, step=_EPSILON)
-    return reduced(found, lambda column: scale * orthogonality(column, normalize), reduction)
+    return _reduced(found, lambda column: scale * orthogonality(column, normalize), reduction)
 
 
 def _all_pairs(
@@ -152,4 +154,4 @@ def _all_pairs(
     products = pulled.flatten(2) @ matrix.flatten(1).T  # (k, batch, direction)
     others, power = power_scaled(products.scatter(2, index.T[..., None], 0), (0, 2))
     value = 2 * len(matrix) / len(some) * others.square().sum((0, 2)) * power[0, :, 0].square()
-    return reduced(value, lambda each: 2 * each - each.detach(), reduction)  # twice its gradient
+    return _reduced(value, lambda each: 2 * each - each.detach(), reduction)  # twice its gradient

@@ -63,6 +63,8 @@ def orthogonality(
     columns: Float[Tensor, "batch k ..."], normalize: bool = False
 ) -> Float[Tensor, " batch"]:
     """2·Σ_{i≠j} (J_iᵀJ_j)², or of cosines, of columns (batch, k, *output); (batch,)."""
+    if columns.shape[1] == 1:  # has nothing to be orthogonal to, but NaN stays
+        return (0 * full_precision(flat_outputs(columns))).sum((1, 2))
     if normalize:
         return off_diagonal_energy(column_cosines(gram(scale_free(columns))))
     return off_diagonal_energy(gram(columns))
@@ -78,44 +80,61 @@ def safe_ratio(
 
 
 def reduced(
+    name: str,
     derivatives: Derivatives,
     per_sample: Callable[[Tensor], Tensor],
     reduction: Reduction,
-    *,
-    unbounded: bool = False,
 ) -> Tensor:
     """Score each activation's samples, reduce over the batch, sum the activations.
 
-    Warns of a value that overflows, unless infinity is one of the score's values (`unbounded`).
+    Warns where a value overflows or vanishes only because its type holds no such number.
     """
     if reduction not in ("mean", "max", None):
         raise ValueError(f"reduction must be 'mean', 'max' or None, got {reduction!r}")
+
+    def scored(derivative: Tensor) -> Tensor:
+        values = per_sample(derivative)
+        _warn_of_scale(name, values, derivative, per_sample)
+        return values
+
     if isinstance(derivatives, Tensor):
-        value = _over_batch(per_sample(derivatives), reduction)
-    else:
-        values = torch.stack([per_sample(activation) for activation in derivatives])
-        value = values if reduction is None else _over_batch(values.T, reduction).sum()
-    if not unbounded and not value.is_cuda:  # a GPU would have to be waited for
-        _check_overflow(value, derivatives)
-    return value
+        return _over_batch(scored(derivatives), reduction)
+    values = torch.stack([scored(activation) for activation in derivatives])
+    return values if reduction is None else _over_batch(values.T, reduction).sum()
 
 
-def _check_overflow(value: Tensor, derivatives: Derivatives) -> None:
-    """Warn of a value that is not finite although all derivatives are."""
-    if value.isfinite().all():
+@torch.no_grad()
+def _warn_of_scale(
+    name: str, values: Tensor, derivative: Tensor, per_sample: Callable[[Tensor], Tensor]
+) -> None:
+    # A GPU would have to be waited for; in training the loop finds what is infinite.
+    if values.requires_grad and values.device.type != "cpu":
         return
-    given = (derivatives,) if isinstance(derivatives, Tensor) else derivatives
-    if all(derivative.isfinite().all() for derivative in given):
+    info, sizes = torch.finfo(values.dtype), values.detach().abs()
+    beyond = (sizes < info.tiny) | ~sizes.isfinite()
+    if torch.compiler.is_compiling() or torch._C._functorch.is_batchedtensor(beyond):
+        return  # a trace sees no numbers
+    if not beyond.any():
+        return
+    near, power = power_scaled(full_precision(derivative.detach()), tuple(range(derivative.dim())))
+    scaled = per_sample(near)[beyond].abs()
+    # Below this, what is left of orthogonal columns is rounding.
+    if (scaled.isfinite() & (scaled > info.eps)).any():
+        what = "vanishes in" if sizes.isfinite().all() else "overflows"
         warnings.warn(
-            f"the penalty overflows {value.dtype}: take float64 latents and weights, a scale-free "
-            "form (normalize) or an output in smaller units",
+            f"{name} {what} {values.dtype}, where derivatives are about {float(power.max()):.0e}: "
+            "take float64 latents and weights, a scale-free form (normalize) or an output in other "
+            "units",
             RuntimeWarning,
             stacklevel=5,
         )
 
 
 def reduced_with_outputs(
-    derivatives: Derivatives, per_output: Callable[[Tensor], Tensor], reduction: Reduction
+    name: str,
+    derivatives: Derivatives,
+    per_output: Callable[[Tensor], Tensor],
+    reduction: Reduction,
 ) -> Tensor:
     """The same over batch and outputs together."""
 
@@ -123,7 +142,7 @@ def reduced_with_outputs(
         values = per_output(flat_outputs(derivative)).flatten(1)
         return values.amax(1) if reduction == "max" else values.mean(1)
 
-    return reduced(derivatives, per_sample, reduction)
+    return reduced(name, derivatives, per_sample, reduction)
 
 
 def _over_batch(values: Tensor, reduction: Reduction) -> Tensor:

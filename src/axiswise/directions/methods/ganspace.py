@@ -11,6 +11,7 @@ from axiswise.directions.methods.sefa import module_of
 from axiswise.directions.solving import check_count
 from axiswise.directions.space import SearchSpace
 from axiswise.generators import SamplesLatents
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress
 
 _AT_ONCE = 100  # latents that are run at once
@@ -61,6 +62,7 @@ def ganspace(
     z, x = torch.cat(latents).double().cpu(), torch.cat(features).double().cpu()
     if (x == x[0]).all():
         raise ValueError("layer must have outputs that vary with the latents, but all are the same")
+    x, _ = power_scaled(x, (0, 1))  # so that variances are numbers too
     seed = int(torch.randint(2**31, (1,), generator=rng, device=rng.device))
     components = PCA(min(space.size, x.shape[1]), random_state=seed)
     coordinates = torch.from_numpy(components.fit_transform(x.numpy()))

@@ -7,6 +7,7 @@ from axiswise.directions.family import method
 from axiswise.directions.solving import gram_matrices
 from axiswise.directions.space import LatentBatch, SearchSpace
 from axiswise.jacobian import gram
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress
 
 
@@ -37,5 +38,6 @@ def jacobian_svd(
     elif z.dim() != 2 or z.shape[1] != space.latent_dim or len(z) == 0:
         raise ValueError(f"z must be (batch, {space.latent_dim}), got {tuple(z.shape)}")
     else:
-        grams = gram(LatentBatch(space, z.to(space.device), {}).columns().double())
+        columns = LatentBatch(space, z.to(space.device), {}).columns().double()
+        grams = gram(power_scaled(columns, (0, 1, 2))[0])
     return torch.linalg.eigh(grams.mean(0)).eigenvectors.flip(1).T  # type: ignore[no-any-return]

@@ -11,6 +11,7 @@ from axiswise.directions.solving import Terms, known_jacobians, known_steps, lea
 from axiswise.directions.space import SearchSpace
 from axiswise.jacobian import JacobianOperator, gram
 from axiswise.penalties import jl1_penalty, orojar_penalty
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress
 
 
@@ -49,6 +50,7 @@ def orojar_jl1(
     if not weight >= 0:
         raise ValueError(f"weight must be ≥ 0, got {weight}")
     known = known_jacobians(space, samples, rng, progress)
+    known, _ = power_scaled(known, (0, 1, 2))  # the relative terms do not change
     grams = gram(known.double())
     energy = 2 * grams.diagonal(dim1=1, dim2=2).sum(1).square().mean().float()
     # Of a random direction a, E|J_p a| = ‖J_p‖ √(2/π size) for pixel p, up to terms in 1/size.

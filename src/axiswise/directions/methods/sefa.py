@@ -7,6 +7,7 @@ from axiswise.directions.directions import with_fixed_signs
 from axiswise.directions.family import method
 from axiswise.directions.folding import first_layer, latent_matrix, layer_named
 from axiswise.directions.space import SearchSpace
+from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress
 
 
@@ -24,7 +25,8 @@ def sefa(*layers: nn.Module) -> tuple[Tensor, Tensor]:
 
     Raises:
         TypeError: If a layer is of another kind.
-        ValueError: If there is none, or they take different numbers of inputs.
+        ValueError: If there is none, they take different numbers of inputs, or weights are NaN or
+            infinite.
 
     Example:
         >>> import torch
@@ -105,6 +107,10 @@ def _takes_searched(space: SearchSpace, layer: nn.Module, rng: torch.Generator) 
 
 
 def _stretched(matrix: Tensor) -> tuple[Tensor, Tensor]:
-    values, vectors = torch.linalg.eigh(matrix.double().T @ matrix.double())
+    if not matrix.isfinite().all():
+        raise ValueError("layers must have finite weights, got NaN or infinity")
+    wide, power = power_scaled(matrix.double(), (0, 1))
+    values, vectors = torch.linalg.eigh(wide.T @ wide)
     rows = with_fixed_signs(vectors.flip(1).T)
-    return rows.to(matrix.dtype), values.flip(0).clamp(min=0).to(matrix.dtype)
+    values = values.flip(0).clamp(min=0) * power[0] * power[0]
+    return rows.to(matrix.dtype), values.to(matrix.dtype)
