@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny import TINY, TINY_GAN
@@ -198,7 +199,7 @@ class Campaign:
         run = self.place / "killed"
         for number in range(kills):
             self.kill(run, number, kills)
-        scored = ended(fork(["evaluate", str(run), "--metrics", "reconstruction"])) if kills else 0
+        scored = ended(fork(["evaluate", str(run), "--metrics", "jacobian"])) if kills else 0
         with contextlib.suppress(FileNotFoundError):
             (run / "evaluation.json").unlink()
         status = ended(fork(self.next(run)))
@@ -224,7 +225,7 @@ class Campaign:
     def commands(self, kills: int) -> dict[str, object]:
         """Kill other commands at each change of a file, and call them again."""
         run = Path(shutil.copytree(self.whole, self.place / "scored"))
-        words = ["evaluate", str(run), "--metrics", "reconstruction", "jacobian"]
+        words = ["evaluate", str(run), "--metrics", "jacobian", "activeness"]
         file = run / "evaluation.json"
         assert ended(fork(words)) == 0
         expected = json.loads(file.read_text())
@@ -256,24 +257,29 @@ def main() -> None:
     for module in IMPORTED:  # once, before all forks: it takes seconds
         importlib.import_module(module)
     found = {}
+    if not options.json:
+        print(
+            "| kind | kills: after a time, at a change, resuming, at the end | what is the same |"
+        )
+        print("|---|---|---|", flush=True)
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as place:
             campaign = Campaign(kind, Path(place), options.seed, options.steps)
             found[kind] = {**campaign.killed(options.kills), "two": campaign.two()}
             found[kind]["commands"] = campaign.commands(min(options.kills, 12))
+        if not options.json:
+            print(row(kind, found[kind]), flush=True)
     if options.json:
         print(json.dumps(found))
-        return
-    print(
-        "| kind | kills | after a time, at a change, resuming, at the end | ends as undisturbed |"
-    )
-    print("|---|---|---|---|")
-    for kind, result in found.items():
-        log = [entry["way"] for entry in result["log"] if entry["status"] == -signal.SIGKILL]
-        ways = ", ".join(str(log.count(way)) for way in ("time", "change", "resume", "end"))
-        same = [result[key] for key in ("weights", "rows", "files")]
-        print(f"| {kind} | {len(log)} | {ways} | {all(same)} |")
-        print(f"{kind}: {result['two']} {result['commands']}", file=sys.stderr)
+
+
+def row(kind: str, result: dict[str, Any]) -> str:
+    """A row of the table: how many kills of each kind there were, and what is the same."""
+    log = [entry["way"] for entry in result["log"] if entry["status"] == -signal.SIGKILL]
+    ways = ", ".join(str(log.count(way)) for way in ("time", "change", "resume", "end"))
+    whole = {key: result[key] for key in ("weights", "rows", "files")}
+    checks = {"killed": whole, **result["two"], **result["commands"]}
+    return f"| {kind} | {len(log)}: {ways} | {checks} |"
 
 
 if __name__ == "__main__":
