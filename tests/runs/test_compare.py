@@ -341,11 +341,12 @@ def test_another_table_is_refused(sweep: Path) -> None:
         read_evaluations([str(sweep)])
 
 
-@pytest.mark.parametrize("score", ["dci_completeness", "local_dci_disentanglement_active 0.1"])
+@pytest.mark.parametrize("score", ["dci_completeness", "local_dci_disentanglement_active"])
 def test_dci_by_different_trees_is_not_compared(tmp_path: Path, score: str) -> None:
     paths = []
+    value = _local(0.5, 0.5, 0.5) if score.startswith("local_") else 0.5
     for seed, trees in enumerate(("forest", "boosted")):
-        evaluation = json.loads(_evaluation("jl1", seed, **{score: 0.5}))
+        evaluation = json.loads(_evaluation("jl1", seed, **{score: value}))
         paths.append(str(tmp_path / f"{seed}.json"))
         Path(paths[-1]).write_text(json.dumps({**evaluation, "protocol": {"dci": trees}}))
     with pytest.raises(ValueError, match=r"evaluation\.dci boosted and forest"):

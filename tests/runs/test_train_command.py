@@ -250,6 +250,7 @@ class LinearCritic(nn.Module):
     assert images.shape == (3, 1, 16, 16)
 
 
+@pytest.mark.filterwarnings("ignore:orojar_penalty overflows:RuntimeWarning")
 def test_a_gan_that_has_collapsed_leaves_a_run_that_says_so(
     tiny_gan_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -44,7 +44,7 @@ def test_the_defaults_are_the_paper_s_experiment() -> None:
     [
         ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
-        ({"devices": 0}, "devices must be at least 1"),
+        ({"devices": 0}, "devices must be between 1 and 1024, got 0"),
         ({"log_every": 0}, "log_every must be at least 1"),
         ({"checkpoint_every": -5}, "checkpoint_every must be at least 1"),
         ({"decay_start": 1.5}, "decay_start must be between 0 and 1, got 1.5"),

@@ -61,7 +61,7 @@ class ThreeDots(Drawn["_Tables"]):
     ) -> None:
         check_count("size", size)
         check_count("dots", dots, 1, 1000)
-        check_count("values", values, 2, 2**16)
+        check_count("values", values, 2, 2**24)
         if radius is None:
             radius = _PAPER_RADIUS * size / _PAPER_SIZE
         if not 0 < radius < math.inf:

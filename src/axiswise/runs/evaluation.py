@@ -29,8 +29,8 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
         found = read_json(path, finite=False)
         if _is_evaluation(found):
             return found  # type: ignore[no-any-return]
-    except UnreadableFileError as error:
-        raise UnreadableFileError(f"{path} is damaged: {error}") from error
+    except UnreadableFileError:
+        raise
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
