@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -151,3 +152,19 @@ def test_zero_columns_have_safe_gradients_beside_tiny_and_huge_ones() -> None:
     assert (gradient[:, 0] == 0).all()
     wanted = (WEIGHT.abs().sum(0) / WEIGHT.norm(dim=0))[1:].sum()
     assert float(value.detach()) == pytest.approx(float(wanted), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["forward", "finite"])
+@pytest.mark.parametrize("penalty", [aw.jl1_penalty, aw.jl2_penalty, aw.orojar_penalty,
+                                     aw.ima_contrast, aw.hessian_penalty])  # fmt: skip
+def test_images_that_are_no_numbers_have_no_penalty_though_derivatives_are_finite(
+    penalty: Callable[..., Tensor], method: str
+) -> None:
+    layer = torch.nn.Linear(LATENT, OUTPUT)
+    layer.bias.data[3] = math.nan
+    for generator in (layer, lambda z: layer(z), lambda z: layer(z).clamp(0, 1)):
+        assert not penalty(generator, Z + 0.5, method=method).isfinite()
+    found = aw.jl1_penalty(
+        lambda z: z + z.detach().log() * 0, torch.tensor([[1.0], [-1.0]]), reduction=None
+    )
+    assert found.isnan().tolist() == [False, True]

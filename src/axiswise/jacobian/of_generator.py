@@ -129,7 +129,7 @@ class Jacobian(JacobianOperator):
         """Products Jv with probes v, (probe, batch, *latent) → (probe, batch, *output).
 
         A tuple of such where the generator returns several tensors. `step` is of finite differences
-        where the Jacobian has no epsilon.
+        where the Jacobian has no epsilon. NaN for samples whose outputs are NaN.
         """
         return self._pushed(probes, 1, step)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -58,7 +59,8 @@ def push(
                 outputs = checked_activations(kept, z.shape[0])
                 several[:] = [not isinstance(output, Tensor), not isinstance(kept, Tensor)]
             else:
-                output, outputs = part.differentiated(z, **conditioning), ()
+                output = part.differentiated(z, **conditioning)
+                outputs = tuple(each.detach() for each in checked_activations(output, z.shape[0]))
                 several[:] = several or [not isinstance(output, Tensor), False]
         return checked_activations(output, z.shape[0]), outputs
 
@@ -67,7 +69,7 @@ def push(
         if plain is not None:
             several[:] = [bool(part.layers), False]
             values, derivatives = push_forward(plain.layers, z, some, plain.differentiated, order)
-            return tuple(derivatives), (values[plain.kept],) if keep else ()
+            return tuple(derivatives), (values[plain.kept],)
         at = functools.partial(activations, conditioning=conditioning)
         if method == "finite":
             return finite(at, z, some, order, epsilon, Replay(part.callables, z.device))
@@ -84,7 +86,27 @@ def push(
     if trust is not None:
         trust.suspects = trust.suspects or method == "finite"
         trust.settle(lambda: _check(part, *one_chunk(), order, method), derivatives)
-    return Found(derivatives, several[0], outputs, several[1])
+    derivatives = _without_hidden_nan(derivatives, outputs)
+    return Found(derivatives, several[0], outputs if keep else (), several[1])
+
+
+def _without_hidden_nan(
+    derivatives: tuple[Tensor, ...], outputs: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """NaN for samples whose outputs are NaN, which derivatives may hide, as that of z + NaN."""
+    if torch.compiler.is_compiling() or any(map(torch._C._functorch.is_batchedtensor, outputs)):
+        return derivatives
+    for output in outputs:
+        # A GPU would have to be waited for; in training the loop finds what is no number.
+        if output.device.type == "cpu" or not torch.is_grad_enabled():
+            lost = output.detach().isnan()
+            if lost.any():
+                rows = lost.flatten(1).any(1) if lost.dim() > 1 else lost
+                derivatives = tuple(
+                    each.masked_fill(rows.view(-1, *[1] * (each.dim() - 2)), math.nan)
+                    for each in derivatives
+                )
+    return derivatives
 
 
 def _modes(
