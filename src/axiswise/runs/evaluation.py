@@ -29,8 +29,9 @@ def read_evaluation_file(path: Path) -> dict[str, Any]:
         found = read_json(path, finite=False)
         if _is_evaluation(found):
             return found  # type: ignore[no-any-return]
-    except UnreadableFileError:
-        raise
+    except UnreadableFileError as error:
+        reason = str(error).removeprefix(f"{path} ")
+        raise UnreadableFileError(f"{path} is damaged: it {reason}") from error
     except (AttributeError, KeyError, TypeError, ValueError):
         pass
     raise UnreadableFileError(f"{path} is damaged or was not written by `axiswise evaluate`")
