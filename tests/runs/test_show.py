@@ -158,7 +158,9 @@ def _evaluation(**scores: Any) -> str:
 def test_a_damaged_evaluation_is_refused_by_name(tmp_path: Path, content: str) -> None:
     path = tmp_path / "evaluation.json"
     path.write_text(content)
-    with pytest.raises(UnreadableFileError, match=f"{path} is damaged(: it is no JSON| or was not written)"):
+    with pytest.raises(
+        UnreadableFileError, match=f"{path} is damaged(: it is no JSON| or was not written)"
+    ):
         read_evaluation_file(path)
 
 
