@@ -442,7 +442,7 @@ def attempt(world: Path, seed: int, number: int) -> Result:
 
 def _has_other_weights(damaged: Path, original: Path) -> bool:
     """Whether a file of weights gives others than the original: no command may take them."""
-    if damaged.name != "model.safetensors":
+    if damaged.name != "model.safetensors" or not damaged.is_file():  # of a pipe, say
         return False
     try:
         found, saved = load_file(damaged), load_file(original)
@@ -556,6 +556,8 @@ def main() -> int:
             started = time.perf_counter()
             results.append(attempt(world, seed, number))
             last = results[-1]
+            if len(results) % 100 == 0:
+                print(f"{len(results)} of {count} tried", file=sys.stderr, flush=True)
             if last.is_fault:
                 print(number, f"{time.perf_counter() - started:.1f} s", last, flush=True)
     print(table(results))
