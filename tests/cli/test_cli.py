@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
 import warnings
@@ -179,6 +180,25 @@ def test_a_slip_leads_to_what_was_meant(
     capsys: Capture, words: str, phrases: tuple[str, ...], status: int
 ) -> None:
     assert_refused(capsys, words.split(), *phrases, status=status)
+
+
+def test_a_name_that_is_no_text_is_refused_before_any_work(capsys: Capture) -> None:
+    words = ["train", "three-dots-demo", "--out", "runs/\udcff\udcfe"]
+    assert_refused(capsys, words, "must be text in this system's encoding", r"'runs/\udcff\udcfe'")
+
+
+@pytest.mark.parametrize("name", ["[/b]", "🙂 é", "a\nb", "%s{x}"])
+def test_an_odd_name_of_a_folder_is_no_hindrance(
+    trained: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
+    run = Path(shutil.copytree(trained, tmp_path / name))
+    assert main(["evaluate", str(run), "--metrics", "mig"]) == 0
+    out = str(tmp_path / f"{name} compared")
+    assert main(["compare", str(run), "--out", out]) == 0
+    assert capsys.readouterr().out.endswith(f"{out}\n")
+    assert main(["discover", str(run), "--method", "coordinates", "--out", f"{run}.d"]) == 0
+    quoted = shlex.quote(f"{run}.d")
+    assert f"`axiswise evaluate {quoted}`, `axiswise show {quoted}`" in capsys.readouterr().out
 
 
 def test_an_unknown_option_gets_the_usage_of_its_command(capsys: Capture) -> None:

@@ -48,6 +48,7 @@ def run_command(words: list[str]) -> int:
     own_format, warnings.formatwarning = warnings.formatwarning, _warning
     options = None
     try:
+        _check_text(words)
         options = _parse(words)
         _check_out(options)
         options.run(options)
@@ -85,6 +86,16 @@ def _parse(words: list[str]) -> argparse.Namespace:
             f"{str(subject).upper()} must come before the keys that change it, here before {own[0]}"
         )
     return options
+
+
+def _check_text(words: list[str]) -> None:
+    """Refuse names of bytes that are no text: libraries below take none, some only after hours."""
+    for word in words:
+        if any("\ud800" <= character <= "\udfff" for character in word):
+            raise ValueError(
+                f"a name must be text in this system's encoding, {sys.getfilesystemencoding()}, "
+                f"got {word!r}: rename it, or set LC_ALL=C.UTF-8 if it is text in UTF-8"
+            )
 
 
 def _check_out(options: argparse.Namespace) -> None:
