@@ -8,10 +8,12 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 .PHONY: demo test test-all coverage lint
 
-# A model trained, scored and drawn, from nothing: open runs/three-dots-demo-seed0/report.html.
+# A model trained, drawn and scored, from nothing: open runs/three-dots-demo-seed0/report.html, which is
+# there before the scores are, and then has them too.
 demo: $(VENV)/installed
 	test -e $(RUN)/model.safetensors || test ! -e $(RUN)/config.yaml || $(BIN)/axiswise train --resume $(RUN)
 	test -e $(RUN)/model.safetensors || $(BIN)/axiswise train three-dots-demo --out $(RUN)
+	$(BIN)/axiswise show $(RUN)
 	$(BIN)/axiswise evaluate $(RUN)
 	$(BIN)/axiswise show $(RUN)
 
