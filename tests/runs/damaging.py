@@ -96,7 +96,8 @@ def build(folder: Path, tiny: str, tiny_gan: str) -> None:
         budget = found.scales["fast"]
         for runs in planned_runs(found, budget, Path("figures")).values():
             for run in runs:
-                text = json.dumps({**about, "name": run.name, "seed": run.seed})
+                own = {"name": run.name, "seed": run.seed, "step": run.steps}
+                text = json.dumps({**about, **own, "protocol": run.settings["evaluation"]})
                 Path(f"figures/scores/{run.folder.name}.json").write_text(text)
 
 
