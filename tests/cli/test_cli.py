@@ -244,7 +244,7 @@ def test_keys_before_the_recipe_are_not_taken_for_it(capsys: Capture) -> None:
         ("--model no.such.Network", ("no.such.Network",), 2),
         ("--data.size 18", ("size must be a multiple of 4, at least 10 for 2", "got 18"), 1),
         ("--data.size 8", ("size must be a multiple of 4, at least 10 for 2", "got 8"), 1),
-        ("--data.values 1", ("values must be between 2 and 65536, got 1",), 1),
+        ("--data.values 1", ("values must be between 2 and 16777216, got 1",), 1),
         ("--evaluation.bins 1", ("bins must be at least 2, got 1",), 1),
         ("--data axiswise.data.ImageFolder --data.path /no/where", ("'/no/where' does not",), 1),
     ],

@@ -141,9 +141,12 @@ def test_what_an_encoding_lacks_is_written_in_ascii(
     found = ended(*words.split(), **environment)
     text = found.stdout.decode("ascii") + found.stderr.decode("ascii")
     assert "Traceback" not in text
+    if "RECIPE" in words:  # a name that is no text in this locale is shown by its bytes
+        assert found.returncode == 1
+        return
     assert "\\u" not in text
     assert "\\x" not in text
-    assert found.returncode == (1 if "RECIPE" in words else 0)
+    assert found.returncode == 0
 
 
 def test_signs_keep_their_meaning_in_ascii() -> None:

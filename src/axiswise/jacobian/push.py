@@ -60,9 +60,10 @@ def push(
                 several[:] = [not isinstance(output, Tensor), not isinstance(kept, Tensor)]
             else:
                 output = part.differentiated(z, **conditioning)
-                outputs = tuple(each.detach() for each in checked_activations(output, z.shape[0]))
                 several[:] = several or [not isinstance(output, Tensor), False]
-        return checked_activations(output, z.shape[0]), outputs
+        found = checked_activations(output, z.shape[0])
+        # Not within: `detach` is a sign of derivatives that get lost.
+        return found, outputs if keep else tuple(each.detach() for each in found)
 
     def run(z: Tensor, probes: tuple[Tensor], conditioning: dict[str, Any]) -> Pushed:
         (some,), z = probes, z.contiguous()  # forward mode refuses an expanded z
