@@ -136,3 +136,11 @@ def fill() -> Fill:
         return weights
 
     return by_rule
+
+
+@pytest.fixture
+def heard_hangups() -> Iterator[None]:
+    """SIGHUP as in a terminal, where tests run under nohup too, which has it ignored."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

@@ -525,6 +525,7 @@ def test_a_disk_that_takes_nothing_more_costs_nothing_that_is_there(
     assert (trained_copy / name).read_bytes() == (trained / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_up_while_training_leaves_the_last_checkpoint(
     tiny_recipe: Path,
     trained: Path,

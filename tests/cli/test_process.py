@@ -114,6 +114,7 @@ def test_streams_that_are_closed(shell: str, status: int) -> None:
     assert found.stderr == b""
 
 
+@pytest.mark.slow
 def test_output_that_cannot_be_written_is_said() -> None:
     found = ended("recipes", shell="> /dev/full")
     assert found.returncode == 1
@@ -134,7 +135,15 @@ def test_a_file_does_not_take_the_number_of_a_closed_stream() -> None:
 
 
 @pytest.mark.parametrize("environment", [ASCII, LATIN], ids=["ASCII", "the C locale"])
-@pytest.mark.parametrize("words", ["recipes", "show --help", "reproduce", "train RECIPE --steps é"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "recipes",
+        "show --help",
+        "reproduce",
+        pytest.param("train RECIPE --steps é", marks=pytest.mark.slow),
+    ],
+)
 def test_what_an_encoding_lacks_is_written_in_ascii(
     environment: dict[str, str], words: str
 ) -> None:
@@ -194,6 +203,7 @@ def test_a_current_folder_that_was_deleted_is_said(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_no_home_and_no_writable_place_for_matplotlib(trained: Path, tmp_path: Path) -> None:
     """A folder that is a file cannot be written, whoever the user is."""
     run = Path(shutil.copytree(trained, tmp_path / "run"))

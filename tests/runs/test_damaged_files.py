@@ -16,7 +16,12 @@ from tiny import TINY, TINY_GAN
 SEED = int(os.environ.get("AXISWISE_FUZZ_SEED", time.strftime("%Y%m%d", time.gmtime())))
 PARTS, EACH = 12, 25
 
-pytestmark = [pytest.mark.slow, pytest.mark.unchecked]
+# A warning is a line on the command line, no error.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.unchecked,
+    pytest.mark.filterwarnings("default::UserWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -52,6 +52,7 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("heard_hangups")
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_saves_says_so_in_one_line_and_loses_nothing(
     trained: Path, tmp_path: Path, number: signal.Signals

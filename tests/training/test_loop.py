@@ -252,6 +252,7 @@ def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
     assert metrics(run) == metrics(uninterrupted)
 
 
+@pytest.mark.usefixtures("heard_hangups")
 @pytest.mark.parametrize(
     "number",
     [

@@ -92,6 +92,7 @@ def test_orthonormality_is_optional(mlp: Nets, method: str) -> None:
     assert float((free @ free.T - torch.eye(LATENT)).abs().max()) > 0.01
 
 
+@pytest.mark.slow
 def test_learning_lowers_the_hessian_penalty(scene: Nets) -> None:
     """At the found directions it is nearly zero, since those of the scene have none."""
     generator = scene((2.0, 3.0, 4.0))

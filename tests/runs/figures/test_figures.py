@@ -29,6 +29,7 @@ def test_every_run_of_every_figure_can_be_planned(scale, tmp_path):
         assert len(set(folders)) == len(folders) == len(models) * len(figure.scales[scale].seeds)
 
 
+@pytest.mark.slow
 def test_figures_share_their_runs(tmp_path):
     """JL1-VAE on three dots is one run for four figures, and they want the same scores of it."""
     sharing = ["jl1-figure2", "jl1-figure4", "jl1-figure5", "jl1-appendix-l2"]
@@ -37,6 +38,7 @@ def test_figures_share_their_runs(tmp_path):
     assert all(each == runs[0] for each in runs)
 
 
+@pytest.mark.slow
 def test_methods_of_a_figure_have_one_budget(tmp_path):
     """Same data, network, steps, batch and rate: they differ in what they minimise alone."""
     for name in ("jl1-figure4", "jl1-figure5", "jl1-appendix-l2"):
