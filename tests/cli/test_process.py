@@ -71,6 +71,7 @@ except KeyboardInterrupt:
 """
 
 
+@pytest.mark.slow
 def test_an_import_in_the_course_of_work_is_finished_before_ctrl_c_is_answered(
     tmp_path: Path,
 ) -> None:

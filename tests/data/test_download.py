@@ -125,8 +125,12 @@ class Handler(BaseHTTPRequestHandler):
         if size is not None:
             self.send_header("Content-Length", str(len(body) if size == -1 else size))
         self.end_headers()
-        self.wfile.write(body)
-        self.server.sent += len(body)
+        self.server.sent += len(body)  # before the client can have it all and look
+        try:
+            self.wfile.write(body)
+        except OSError:
+            self.server.sent -= len(body)
+            raise
 
 
 @pytest.fixture

@@ -136,6 +136,7 @@ def given() -> tuple[Tensor, Tensor]:
 # ---------------------------------------------------------------- what it computes
 
 
+@pytest.mark.slow
 def test_published_weights_give_the_published_images(fill: Callable[..., Weights]) -> None:
     """In float32, with the defaults' sizes, and no less when the norms are folded in."""
     keys = json.loads((REFERENCE / "gan_biggan_keys.json").read_text())

@@ -19,7 +19,7 @@ def test_there_are_six():
     assert figure_names() == ALL
 
 
-@pytest.mark.parametrize("scale", ["fast", "paper"])
+@pytest.mark.parametrize("scale", ["fast", pytest.param("paper", marks=pytest.mark.slow)])
 def test_every_run_of_every_figure_can_be_planned(scale, tmp_path):
     """Each recipe and setting is known, and no two models of a figure are the same run."""
     for name in ALL:
