@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 
-WARM, SECONDS, ROUNDS, NEIGHBOURS = 2.5, 5.0, 3, 2
+WARM, SECONDS, ROUNDS, NEIGHBOURS = 2.5, 5.0, 2, 2
 IDLE, BUSY = (
     1.05,
     5.0,

@@ -66,23 +66,23 @@ def test_cores_that_were_taken_bring_the_surplus_and_free_ones_end_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     # Seconds waited for a core at each look: idle, busy, still busy, idle again.
-    waited = iter([0.0, 0.0, 0.5, 0.6, 0.6])
+    waited = iter([0.0, 0.0, 0.5, 0.6, *[0.6] * threads._CALM])
     seen: list[bool] = []
 
     def look() -> float:
         names = [thread.name for thread in threading.enumerate()]
         seen.append("axiswise-surplus" in names)
-        if len(seen) > 5:
+        if len(seen) > 4 + threads._CALM:
             raise StopIteration
         return next(waited)
 
-    clock = iter(float(second) for second in range(9))
+    clock = iter(float(second) for second in range(20))
     monkeypatch.setattr(threads, "_waited", look)
     passing = SimpleNamespace(sleep=lambda _seconds: None, monotonic=lambda: next(clock))
     monkeypatch.setattr(threads, "time", passing)
     with pytest.raises(StopIteration):
         threads._watch()
-    assert seen == [False, False, False, True, True, False]
+    assert seen == [False] * 3 + [True] * (1 + threads._CALM) + [False]
 
 
 ASLEEP = """

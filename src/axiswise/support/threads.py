@@ -22,6 +22,7 @@ _SECONDS = 1.0  # between two looks
 # Seconds in which a thread was ready and had no core, for each second: busy from the first number
 # on, idle below the second one. An idle machine has less than 0.01.
 _BUSY, _IDLE = 0.1, 0.03
+_CALM = 5  # looks in a row after which the cores count as idle
 
 
 @functools.cache
@@ -46,15 +47,17 @@ def cores() -> int:
 def _watch() -> None:
     """Look each second whether threads had to wait for a core, and choose how they wait."""
     surplus: _Surplus | None = None
+    calm = 0  # looks in a row that found the cores idle
     seconds, waited = time.monotonic(), _waited()
     while True:
         time.sleep(_SECONDS)
         before, waited_before = seconds, waited
         seconds, waited = time.monotonic(), _waited()
         share = (waited - waited_before) / (seconds - before)
+        calm = calm + 1 if share < _IDLE else 0
         if surplus is None and share > _BUSY and _is_loaded():
             surplus = _Surplus()
-        elif surplus is not None and share < _IDLE:
+        elif surplus is not None and calm == _CALM:
             surplus.end()
             surplus = None
 
