@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from axiswise.data.factors import uniform_factors
-from axiswise.metrics._inputs import FloatArray, as_codes, as_count, as_real_codes
+from axiswise.metrics._inputs import FloatArray, as_codes, as_real_codes
 from axiswise.support.arrays import ArrayLike
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 Encode: TypeAlias = Callable[[Tensor], ArrayLike]
@@ -61,8 +62,8 @@ def draw_examples(
         factor, (example, row, 1), for `gather` and `scatter_`.
     """
     sizes = check_sizes(factor_sizes)
-    train, test = (as_count(counts[name], name, 1) for name in ("train", "test"))
-    batch_size = as_count(counts["batch_size"], "batch_size", least)
+    train, test = (check_count(name, counts[name], 1) for name in ("train", "test"))
+    batch_size = check_count("batch_size", counts["batch_size"], least)
     fixed = draw_fixed(sizes, train + test, rng)
     rows = copies * (train + test) * batch_size
     factors = uniform_factors(sizes, variance_samples + rows, rng)
@@ -73,7 +74,7 @@ def draw_examples(
 
 def check_sizes(factor_sizes: Sequence[int]) -> list[int]:
     """Returns the number of values of each factor, checked."""
-    sizes = [as_count(size, "factor_sizes", 1) for size in factor_sizes]
+    sizes = [check_count("factor_sizes", size, 1) for size in factor_sizes]
     if not sizes:
         raise ValueError("factor_sizes must name at least one factor, got none")
     return sizes
@@ -97,7 +98,7 @@ def encode_factors(
     """Returns the codes (row, latent) of factors (row, factor), encoded batch by batch."""
     parts = []
     done = 0
-    batch_size = as_count(batch_size, "batch_size", 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     with torch.no_grad():
         for batch in torch.split(factors, batch_size):
             parts.append(as_codes(encode(batch)))

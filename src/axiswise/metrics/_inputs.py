@@ -1,6 +1,5 @@
 """What every metric does first: arrays or tensors in, checked NumPy arrays out."""
 
-import operator
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -57,17 +56,6 @@ def as_pair(codes: ArrayLike, factors: ArrayLike) -> tuple[FloatArray, IntArray]
             f"got {len(checked[0])} and {len(checked[1])} rows"
         )
     return checked
-
-
-def as_count(value: int, name: str, minimum: int) -> int:
-    """Returns an integer argument that is at least `minimum`."""
-    try:
-        count = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} must be an integer, got {value!r}") from None
-    if count < minimum:
-        raise ValueError(f"{name} must be at least {minimum}, got {count}")
-    return count
 
 
 def scaled(codes: FloatArray, sample: FloatArray | None = None) -> tuple[FloatArray, IntArray]:

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
-from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 
@@ -47,9 +47,9 @@ def activeness(
         >>> activeness(paint, latent_dim=2)
         tensor([2.0000, 0.5000], dtype=torch.float64)
     """
-    latent_dim = as_count(latent_dim, "latent_dim", 1)
-    samples = as_count(samples, "samples", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
+    latent_dim = check_count("latent_dim", latent_dim, 1)
+    samples = check_count("samples", samples, 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     if len(values) < 2:
         raise ValueError(f"values must be two or more, for a variance, got {list(values)}")
     if not all(map(math.isfinite, values)):

@@ -17,10 +17,11 @@ from axiswise.metrics._factor_space import (
     draw_examples,
     encode_factors,
 )
-from axiswise.metrics._inputs import FloatArray, IntArray, as_count, scaled
+from axiswise.metrics._inputs import FloatArray, IntArray, scaled
 from axiswise.metrics._score import Score
 from axiswise.metrics.declaration import metric
 from axiswise.support.arrays import ArrayLike
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 
@@ -63,7 +64,7 @@ def factor_vae_draws(
         The factors, on the device of `rng` (the CPU if None): 970,000 rows as published.
     """
     counts = Counts(train=train, test=test, batch_size=batch_size)
-    extra = as_count(variance_samples, "variance_samples", 2)
+    extra = check_count("variance_samples", variance_samples, 2)
     draws, (batches,), index = draw_examples(
         factor_sizes, counts, rng, copies=1, least=2, variance_samples=extra
     )

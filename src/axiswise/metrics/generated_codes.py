@@ -13,8 +13,8 @@ from axiswise.metrics._generators import (
     device_of,
     seeded_network,
 )
-from axiswise.metrics._inputs import as_count
 from axiswise.nets import SimpleCritic
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 
@@ -68,9 +68,9 @@ def train_inverse(
     Returns:
         The encoder, on the device of `rng`, in eval mode, its weights without gradients.
     """
-    latent_dim = as_count(latent_dim, "latent_dim", 1)
-    steps = as_count(steps, "steps", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
+    latent_dim = check_count("latent_dim", latent_dim, 1)
+    steps = check_count("steps", steps, 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     if not learning_rate > 0:
         raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
     shape = tuple(image_shape)

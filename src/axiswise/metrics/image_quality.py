@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from axiswise.metrics._generators import seeded
-from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.metrics.features import Features
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 Images = Tensor | Iterable[Tensor]
@@ -61,7 +61,7 @@ def frechet_distance(
         batch_size: The most images described at once; more are no faster on a CPU.
         progress: Called after each batch, if neither set is an iterable.
     """
-    batch_size = as_count(batch_size, "batch_size", 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     sets = real_images, fake_images
     metric, _ = _filled("fid", sets, features, batch_size, 2, progress)
     return float(metric.compute())
@@ -95,10 +95,10 @@ def kernel_distance(
         batch_size: The most images described at once; more are no faster on a CPU.
         progress: Called after each batch, if neither set is an iterable.
     """
-    batch_size = as_count(batch_size, "batch_size", 1)
-    subsets = as_count(subsets, "subsets", 1)
+    batch_size = check_count("batch_size", batch_size, 1)
+    subsets = check_count("subsets", subsets, 1)
     if subset_size is not None:
-        subset_size = as_count(subset_size, "subset_size", 2)
+        subset_size = check_count("subset_size", subset_size, 2)
     sets, least = (real_images, fake_images), subset_size or 4
     metric, fewest = _filled("kid", sets, features, batch_size, least, progress, subsets=subsets)
     metric.subset_size = subset_size or min(_SUBSET, fewest // 2)

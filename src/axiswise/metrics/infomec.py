@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from axiswise.metrics._inputs import FloatArray, IntArray, as_count, as_pair, scaled
+from axiswise.metrics._inputs import FloatArray, IntArray, as_pair, scaled
 from axiswise.metrics.declaration import metric
 from axiswise.metrics.mutual_information import factor_entropies
 from axiswise.support.arrays import ArrayLike
+from axiswise.support.checks import check_count
 
 _NOISE = 1e-10  # breaks ties, in deviations of a code
 _ITERATIONS = 100  # of the classifier, as published
@@ -88,7 +89,7 @@ def infomec(
         (1.0, 1.0, True)
     """
     checked_codes, checked_factors = as_pair(codes, factors)
-    neighbours = as_count(neighbours, "neighbours", 1)
+    neighbours = check_count("neighbours", neighbours, 1)
     if not 0 <= least_range < 1:
         raise ValueError(f"least_range must be at least 0 and below 1, got {least_range}")
     entropies = factor_entropies(checked_factors)

@@ -9,7 +9,6 @@ from torch import Tensor
 
 from axiswise.jacobian import check_latents, gram, jacobian_columns
 from axiswise.metrics._generators import ImageGenerator
-from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.penalties import (
     column_cosines,
@@ -19,6 +18,7 @@ from axiswise.penalties import (
     off_diagonal_energy,
     safe_ratio,
 )
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 JACOBIAN_SAMPLES = 500  # latents at which the Jacobian of a run is taken
@@ -93,7 +93,7 @@ def jacobian_diagnostics(
         (torch.Size([2, 2]), 0)
     """
     check_latents(z)
-    batch_size = as_count(batch_size, "batch_size", 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     grams, sums = [], []
     outputs = 0
     done = 0

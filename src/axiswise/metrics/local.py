@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from axiswise.metrics._factor_space import Encode, check_sizes, encode_factors
-from axiswise.metrics._inputs import FloatArray, IntArray, as_count
+from axiswise.metrics._inputs import FloatArray, IntArray
 from axiswise.metrics._score import RepeatedScore
 from axiswise.metrics.mig import mig
 from axiswise.metrics.modularity import modularity
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 Found: TypeAlias = SupportsFloat | Mapping[str, SupportsFloat]
@@ -60,7 +61,7 @@ def local_factors(
     """
     sizes = check_sizes(factor_sizes)
     reaches = _reaches(sizes, radius, continuity_cutoff)
-    samples = as_count(samples, "samples", 1)
+    samples = check_count("samples", samples, 1)
     middle = _check_centre(centre, sizes)
     ranges = [
         (max(0, value - reach), min(size - 1, value + reach))
@@ -129,7 +130,7 @@ def local_scores(
     metrics = _PUBLISHED if metrics is None else metrics
     if not metrics:
         raise ValueError("metrics must name at least one metric, got none")
-    centres = as_count(centres, "centres", 1)
+    centres = check_count("centres", centres, 1)
     middles = torch.stack([_uniform(0, size - 1, centres, rng) for size in sizes], dim=1)
     values: dict[str, list[float]] = {}
     for done, middle in enumerate(middles):
@@ -167,7 +168,7 @@ def _check_centre(centre: Tensor | Sequence[int], sizes: Sequence[int]) -> list[
         raise ValueError(
             f"centre must have one value for each of {len(sizes)} factors, got {values}"
         )
-    values = [as_count(value, "centre", 0) for value in values]
+    values = [check_count("centre", value, 0) for value in values]
     if any(value >= size for value, size in zip(values, sizes, strict=True)):
         raise ValueError(f"centre must be below factor_sizes {list(sizes)}, got {values}")
     return values

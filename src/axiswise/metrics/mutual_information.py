@@ -6,12 +6,12 @@ from axiswise.metrics._inputs import (
     FloatArray,
     IntArray,
     as_codes,
-    as_count,
     as_factors,
     as_pair,
     scaled,
 )
 from axiswise.support.arrays import ArrayLike
+from axiswise.support.checks import check_count
 
 
 def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
@@ -30,7 +30,7 @@ def discretize(codes: ArrayLike, bins: int = 20) -> IntArray:
     Returns:
         The bins (samples, latent), integers from 0 to bins − 1.
     """
-    bins = as_count(bins, "bins", 2)
+    bins = check_count("bins", bins, 2)
     columns = np.ascontiguousarray(scaled(as_codes(codes))[0].T)
     low = columns.min(axis=1, keepdims=True)
     step = (columns.max(axis=1, keepdims=True) - low) / bins

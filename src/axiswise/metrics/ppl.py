@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
-from axiswise.metrics._inputs import as_count
 from axiswise.metrics.declaration import Subject, metric
+from axiswise.support.checks import check_count
 from axiswise.support.precision import equal_up_to_rounding, exact_convolutions
 from axiswise.support.progress import Progress, no_progress
 
@@ -57,9 +57,9 @@ def perceptual_path_length(
         >>> 3 < perceptual_path_length(paint, 2, squared, samples=1000, rng=rng) < 7
         True
     """
-    latent_dim = as_count(latent_dim, "latent_dim", 2)
-    samples = as_count(samples, "samples", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
+    latent_dim = check_count("latent_dim", latent_dim, 2)
+    samples = check_count("samples", samples, 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     if not (epsilon > 0 and math.isfinite(epsilon)):
         raise ValueError(f"epsilon must be finite and above 0, got {epsilon}")
     if not 0 <= discard < 0.5:

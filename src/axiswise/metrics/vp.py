@@ -16,9 +16,9 @@ from axiswise.metrics._generators import (
     device_of,
     seeded_network,
 )
-from axiswise.metrics._inputs import as_count
 from axiswise.metrics._score import RepeatedScore
 from axiswise.metrics.declaration import Subject, metric
+from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
 
 _REACH = 2.0  # latents are uniform between minus and plus this
@@ -90,11 +90,11 @@ def vp_pairs(
         The images, (pair, 2, channel, height, width), uint8, and the labels, (pair,), int64: the
         index into `latents` of the latent that was drawn anew. Both on the generator's device.
     """
-    latent_dim = as_count(latent_dim, "latent_dim", 1)
-    pairs = as_count(pairs, "pairs", 1)
-    batch_size = as_count(batch_size, "batch_size", 1)
+    latent_dim = check_count("latent_dim", latent_dim, 1)
+    pairs = check_count("pairs", pairs, 1)
+    batch_size = check_count("batch_size", batch_size, 1)
     chosen = [
-        as_count(i, "latents", 0) for i in (range(latent_dim) if latents is None else latents)
+        check_count("latents", i, 0) for i in (range(latent_dim) if latents is None else latents)
     ]
     if not chosen or len(set(chosen)) < len(chosen) or max(chosen) >= latent_dim:
         raise ValueError(f"latents must be different indices below {latent_dim}, got {chosen}")
@@ -160,7 +160,7 @@ def vp_score(
         True
     """
     settings = _protocol(protocol)
-    repeats = as_count(repeats, "repeats", 1)
+    repeats = check_count("repeats", repeats, 1)
     _check_pairs(images, labels)
     train = round(settings.train_share * len(images))
     if not 0 < train < len(images):
