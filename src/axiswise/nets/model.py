@@ -1,5 +1,6 @@
 """What all models of images have in common."""
 
+from collections.abc import Iterable
 from typing import Protocol, Unpack, runtime_checkable
 
 from torch import Tensor, nn
@@ -42,6 +43,12 @@ class Model(Pretrained):
     def images(self, output: Tensor) -> Tensor:
         """Images in the generator's range, of an `output`."""
         return output
+
+    def measure(self, images: Iterable[Tensor]) -> None:
+        """Measure on batches of the data, (batch, channel, height, width), what is saved with it.
+
+        That is what it then has as `measured`; nothing, if a model does not say otherwise.
+        """
 
 
 class Generator(Model):

@@ -1,6 +1,6 @@
 """What all variational autoencoders have in common."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Unpack
 
@@ -58,6 +58,11 @@ class VAE(Model):
     @code_statistics.setter
     def code_statistics(self, found: CodeStatistics | None) -> None:
         self._codes = None if found is None else replace(found, weights=self.digest)
+
+    @torch.no_grad()
+    def measure(self, images: Iterable[Tensor]) -> None:
+        """Measure how codes are distributed; not kept where they are not finite."""
+        self.code_statistics = CodeStatistics.of(map(self.posterior, images))
 
     @property
     def measured(self) -> dict[str, Any]:

@@ -13,11 +13,11 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from axiswise.nets import ACTIVE_NATS, VAE
+from axiswise.nets import ACTIVE_NATS
 from axiswise.support.files import UnreadableFileError
 from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.parts import code_statistics
+from axiswise.training.parts import measured_images
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.trainer import Figures, Place, Recipe, Trainer
 
@@ -158,10 +158,8 @@ def _train(
 
         if fabric.is_global_zero:
             model = trainer.model.eval()
-            if isinstance(model, VAE):
-                with fabric.autocast():  # as in training
-                    codes = code_statistics(model, recipe.data, fabric.device)
-                model.code_statistics = codes
+            with fabric.autocast():  # as in training
+                model.measure(measured_images(recipe.data, fabric.device))
             # Without its last file, a model that was trained before is not whole, and the run goes
             # on from the checkpoint of the last step.
             run.about.unlink(missing_ok=True)

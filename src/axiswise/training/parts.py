@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from axiswise.data import ImageSource
-from axiswise.nets import Autoencoder, CodeStatistics
 from axiswise.objectives import Term, WeightedTerms
 from axiswise.training.trainer import Recipe
 
@@ -87,13 +87,8 @@ def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> flo
     return peak * min(1.0, (1 - step / steps) / (1 - decay_start))
 
 
-@torch.no_grad()
-def code_statistics(
-    model: Autoencoder, data: ImageSource, device: torch.device | str
-) -> CodeStatistics | None:
-    """The statistics of a model's codes over a thousand images, the same ones in each call.
-
-    None where codes are not finite: a model is worth keeping without them.
-    """
+def measured_images(data: ImageSource, device: torch.device | str) -> Iterator[Tensor]:
+    """Batches of a thousand images that a model is measured on, the same ones in each call."""
     draws = data.draw(_MEASURED, torch.Generator(device).manual_seed(0))
-    return CodeStatistics.of(model.posterior(data.render(part)) for part in draws.split(_AT_ONCE))
+    for part in draws.split(_AT_ONCE):
+        yield data.render(part)
