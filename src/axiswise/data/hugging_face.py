@@ -11,7 +11,7 @@ from torch import Tensor
 
 from axiswise.data.family import YOURS, data_set
 from axiswise.data.indexed import check_memory, check_size
-from axiswise.data.pictures import Pictures, decode_picture, name_some
+from axiswise.data.pictures import Pictures, decode_picture, name_some, warn_of_films
 from axiswise.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -91,12 +91,7 @@ class HuggingFaceImages(Pictures):
                 + name_some([f"row {index} ({reason})" for index, reason in self.skipped]),
                 stacklevel=3,
             )
-        if films:
-            warnings.warn(
-                f"only the first frame is taken of {len(films)} images with several: "
-                + name_some([f"row {index}" for index in sorted(films)]),
-                stacklevel=3,
-            )
+        warn_of_films([f"row {index}" for index in sorted(films)], "images")
         return images
 
     def _rows(self) -> Any:

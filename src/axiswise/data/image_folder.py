@@ -13,7 +13,7 @@ from torch import Tensor
 from axiswise.data.family import YOURS, data_set
 from axiswise.data.finding import endings, find_pictures
 from axiswise.data.indexed import check_memory, check_size
-from axiswise.data.pictures import Pictures, decode_picture, name_some
+from axiswise.data.pictures import Pictures, decode_picture, name_some, warn_of_films
 from axiswise.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -147,12 +147,7 @@ class ImageFolder(Pictures):
                 f"{', '.join(counts)}: {_named(self.skipped)}",
                 stacklevel=3,
             )
-        if films:
-            warnings.warn(
-                f"only the first frame is taken of {len(films)} files with several: "
-                + name_some([str(file) for file in sorted(films)]),
-                stacklevel=3,
-            )
+        warn_of_films([str(file) for file in sorted(films)], "files")
         return images
 
     def _cut(self, image: Image) -> list[Tensor]:

@@ -101,6 +101,16 @@ class Pictures(Indexed):
         return self._cut(to_8_bits(pixels, levels).convert("L" if self.shape[0] == 1 else "RGB"))
 
 
+def warn_of_films(films: list[str], things: str) -> None:
+    """Name the files, or images, of which only the first frame is taken, if there are any."""
+    if films:
+        warnings.warn(
+            f"only the first frame is taken of {len(films)} {things} with several: "
+            + name_some(films),
+            stacklevel=4,
+        )
+
+
 def name_some(named: list[str]) -> str:
     """The first few of a list, and how many there are more."""
     more = len(named) - _NAMED
