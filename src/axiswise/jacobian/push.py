@@ -164,18 +164,15 @@ def pull_checked(
 ) -> Tensor:
     """Products Jᵀu at z, (probe, batch, *latent), of a generator that loses no gradients."""
 
+    def activations(z: Tensor, given: dict[str, Any]) -> Pushed:
+        return checked_activations(part.differentiated(z.clone(), **given), len(z)), ()
+
     def one_chunk() -> tuple[Tensor, Activations]:
         first, given = _first_chunk(z, probes, conditioning, chunk_size)
-
-        def at(z: Tensor) -> Pushed:
-            output = part.differentiated(z.clone(), **given)
-            return checked_activations(output, len(z)), ()
-
-        return first, at
+        return first, functools.partial(activations, given=given)
 
     def check() -> None:
-        first, at = one_chunk()
-        _, given = _first_chunk(z, probes, conditioning, chunk_size)
+        first, given = _first_chunk(z, probes, conditioning, chunk_size)
 
         def pulled_back(
             z: Tensor, probe: Tensor, central: tuple[Tensor, ...]
@@ -186,11 +183,11 @@ def pull_checked(
             (pulled,), _ = pull(part, z, tuple(c[None] for c in central), given)
             share = full_precision(pulled[0] * probe).flatten(1).sum(1) / energy
             return tuple(
-                (c * share[:, None]).view_as(given) for c, given in zip(flat, central, strict=True)
+                (c * share[:, None]).view_as(like) for c, like in zip(flat, central, strict=True)
             )
 
         check_derivative(
-            lambda z, _: at(z)[0],
+            lambda z, _: activations(z, given)[0],
             pulled_back,
             first,
             Replay(part.callables, z.device),
