@@ -5,6 +5,7 @@ import math
 import os
 import shutil
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -136,6 +137,28 @@ def fill() -> Fill:
         return weights
 
     return by_rule
+
+
+@pytest.fixture
+def refusal() -> Callable[[Callable[[], object]], str]:
+    """What another thread is told that writes where this one is the owner."""
+    from axiswise.support.locks import BusyError
+
+    def of(write: Callable[[], object]) -> str:
+        told: list[str] = []
+
+        def run() -> None:
+            try:
+                write()
+            except BusyError as error:
+                told.append(str(error))
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+        return told[0]
+
+    return of
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import math
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +31,7 @@ from axiswise.runs.run import load_run
 from axiswise.runs.table import TableRow, write_table
 from axiswise.runs.train import resume_run
 from axiswise.support.files import UnreadableFileError
-from axiswise.support.locks import BusyError, owning
+from axiswise.support.locks import owning
 from axiswise.training.recipe import recipe_path
 
 
@@ -511,19 +510,10 @@ def test_a_copy_of_a_run_is_not_counted_and_it_says_so(
 
 
 def test_two_that_write_one_comparison_at_once_are_refused(
-    sources: list[str], tmp_path: Path
+    sources: list[str], tmp_path: Path, refusal: Callable[[Callable[[], object]], str]
 ) -> None:
-    thread_errors: list[OSError] = []
-
-    def write() -> None:
-        try:
-            write_comparison(read_evaluations(sources), sources, tmp_path / "out")
-        except BusyError as error:
-            thread_errors.append(error)
-
+    found = read_evaluations(sources)
     with owning(tmp_path / "out"):
-        thread = threading.Thread(target=write)
-        thread.start()
-        thread.join()
-    assert "out is in use" in str(thread_errors[0])
+        told = refusal(lambda: write_comparison(found, sources, tmp_path / "out"))
+    assert "out is in use" in told
     assert not (tmp_path / "out").exists()

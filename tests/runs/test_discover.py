@@ -5,7 +5,6 @@ import re
 import shlex
 import shutil
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from axiswise.runs.directions_folder import open_directions
 from axiswise.runs.discover import discover, method_settings
 from axiswise.runs.generator import GeneratorSource
 from axiswise.support.files import UnreadableFileError
-from axiswise.support.locks import BusyError, owning
+from axiswise.support.locks import owning
 
 ROOT = Path(__file__).parents[2]
 Capture = pytest.CaptureFixture[str]
@@ -539,22 +538,14 @@ def test_damaged_directions_are_refused_by_every_command(
 # ---------------------------------------------------------------- two at once, kills, other weights
 
 
-def test_a_folder_that_another_search_is_at_is_left_alone(theirs: Any, tmp_path: Path) -> None:
+def test_a_folder_that_another_search_is_at_is_left_alone(
+    theirs: Any, tmp_path: Path, refusal: Callable[[Callable[[], object]], str]
+) -> None:
     """What one has finished is not removed by another one that fails."""
     assert theirs
     with owning("found"):
-        errors: list[str] = []
-
-        def search() -> None:
-            try:
-                discover(GeneratorSource("somebodys:Turned"), "random", out="found")
-            except BusyError as error:
-                errors.append(str(error))
-
-        thread = threading.Thread(target=search)
-        thread.start()
-        thread.join()
-        assert "found is in use" in errors[0]
+        source = GeneratorSource("somebodys:Turned")
+        assert "found is in use" in refusal(lambda: discover(source, "random", out="found"))
         assert not Path("imported").exists()
         _save(Path("found"), 4)
     assert Directions.load(tmp_path / "found").latent_dim == 4

@@ -5,7 +5,6 @@ import csv
 import json
 import re
 import shutil
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ from axiswise.runs.folder import alone_showing
 from axiswise.runs.run import Run, load_run
 from axiswise.runs.show import _traversals, local_curves, pictures_of_axes, score_rows, show_run
 from axiswise.support.files import UnreadableFileError
-from axiswise.support.locks import BusyError, owning
+from axiswise.support.locks import owning
 
 STILLS = {
     "columns.png",
@@ -211,7 +210,9 @@ def test_scores_of_other_weights_are_left_out_and_it_says_so(
         assert f"run `axiswise evaluate {trained_copy}`" in text
 
 
-def test_two_reports_of_one_run_are_not_drawn_at_once(trained_copy: Path) -> None:
+def test_two_reports_of_one_run_are_not_drawn_at_once(
+    trained_copy: Path, refusal: Callable[[Callable[[], object]], str]
+) -> None:
     """A killed one's leftovers are removed, and training is no hindrance."""
     (trained_copy / ".report.html.x1y2z3w4").touch()
     with (
@@ -219,18 +220,8 @@ def test_two_reports_of_one_run_are_not_drawn_at_once(trained_copy: Path) -> Non
         alone_showing(trained_copy / "report.html", trained_copy / "pictures"),
     ):
         assert not (trained_copy / ".report.html.x1y2z3w4").exists()
-        busy: list[str] = []
-
-        def show() -> None:
-            try:
-                show_run(load_run(trained_copy))
-            except BusyError as error:
-                busy.append(str(error))
-
-        thread = threading.Thread(target=show)
-        thread.start()
-        thread.join()
-    assert "report.html is in use" in busy[0]
+        told = refusal(lambda: show_run(load_run(trained_copy)))
+    assert "report.html is in use" in told
 
 
 # ---------------------------------------------------------------- codes far wider than the prior

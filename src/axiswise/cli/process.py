@@ -9,9 +9,8 @@ import threading
 import time
 from types import FrameType
 
-UNREAD = (
-    141  # exit status if the reader of the output has closed it, as of a shell's other commands
-)
+# Exit status if the reader of the output has closed it, as of a shell's other commands.
+UNREAD = 141
 
 _HERE = os.path.dirname(__file__)  # noqa: PTH120 - pathlib takes longer to import than all else here
 _TICK = 0.05  # seconds
