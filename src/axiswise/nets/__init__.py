@@ -7,6 +7,7 @@ from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.loading import load
 from axiswise.nets.model import Autoencoder, Generator, Model
 from axiswise.nets.pretrained import Pretrained
+from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import ACTIVE_NATS, VAE
 
@@ -21,6 +22,8 @@ __all__ = [
     "Generator",
     "Model",
     "Pretrained",
+    "ProgressiveCritic",
+    "ProgressiveGenerator",
     "SimpleCritic",
     "SimpleGenerator",
     "load",

@@ -7,11 +7,22 @@ from types import MappingProxyType
 from axiswise.nets.biggan import BigGAN
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.pretrained import CONFIG, Pretrained, fetch, read_config
+from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
 from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
 from axiswise.support.files import UnreadableFileError
 
 ARCHITECTURES: Mapping[str, type[Pretrained]] = MappingProxyType(
-    {kind.__name__: kind for kind in (BigGAN, ConvVAE, SimpleCritic, SimpleGenerator)}
+    {
+        kind.__name__: kind
+        for kind in (
+            BigGAN,
+            ConvVAE,
+            ProgressiveCritic,
+            ProgressiveGenerator,
+            SimpleCritic,
+            SimpleGenerator,
+        )
+    }
 )
 
 

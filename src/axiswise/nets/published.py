@@ -1,6 +1,6 @@
 """Weights that authors published: from their names to ours, with every mismatch named."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -32,20 +32,27 @@ def check_dimensions(state_dict: Mapping[str, Tensor], key: str, dimensions: int
 
 
 def take_over(
-    network: Network, state_dict: Mapping[str, Tensor], names: Mapping[str, str]
+    network: Network,
+    state_dict: Mapping[str, Tensor],
+    names: Mapping[str, str],
+    layout: Callable[[str, Tensor], Tensor] = lambda _, own: own,
 ) -> Network:
     """Load weights of checked names into a network, which takes their dtype; in eval mode.
+
+    `layout` is a view of our weight in the layout of that with a published name.
 
     Raises:
         ValueError: On weights of another shape, by their published name.
     """
+    network.to(next(iter(state_dict.values())).dtype)
     own = network.state_dict()
-    for theirs, ours in names.items():
-        if state_dict[theirs].shape != own[ours].shape:
+    views = {theirs: layout(theirs, own[ours]) for theirs, ours in names.items()}
+    for theirs, view in views.items():
+        if state_dict[theirs].shape != view.shape:
             raise ValueError(
-                f"state_dict[{theirs!r}] must be {tuple(own[ours].shape)}, "
+                f"state_dict[{theirs!r}] must be {tuple(view.shape)}, "
                 f"got {tuple(state_dict[theirs].shape)}"
             )
-    network.to(next(iter(state_dict.values())).dtype)
-    network.load_state_dict({names[key]: value for key, value in state_dict.items()})
+    for theirs, view in views.items():
+        view.copy_(state_dict[theirs])
     return network.eval()
