@@ -67,9 +67,13 @@ PROMISED = {
     *(f"natural-{kind}{suffix}" for kind in ("jl1", "beta") for suffix in ("", "-fast")),
     *(f"mpi3d-multi-{kind}" for kind in ("jl1", "beta")),
     *(f"sprites-grid-{kind}-fast" for kind in ("jl1", "beta")),
+    *(f"clevr-simple-{kind}-fast" for kind in ("jl1", "beta")),
 }
 # Each by its data and length: of a pair, the first adds JL1 to the other and nothing else.
-PAIRS = [("sprites-grid", "-fast"), ("mpi3d-multi", ""), ("natural", ""), ("natural", "-fast")]
+PAIRS = [
+    *(("sprites-grid", "-fast"), ("clevr-simple", "-fast"), ("mpi3d-multi", "")),
+    *(("natural", ""), ("natural", "-fast")),
+]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Data sets: sources of images, some with known factors of variation."""
 
 from axiswise.data.cars3d import Cars3D
+from axiswise.data.clevr import Clevr
 from axiswise.data.download import DownloadError
 from axiswise.data.dsprites import DSprites
 from axiswise.data.edges_shoes import EdgesShoes
@@ -20,6 +21,7 @@ from axiswise.data.three_dots import ThreeDots
 __all__ = [
     "MPI3D",
     "Cars3D",
+    "Clevr",
     "DSprites",
     "DownloadError",
     "EdgesShoes",

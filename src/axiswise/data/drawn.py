@@ -39,7 +39,7 @@ class Drawn(KnownFactors, Generic[Tables]):
 
         The call waits for a CUDA device, so that it cannot be captured in a CUDA graph.
         """
-        factors = check_factors(factors, self.factor_sizes).contiguous()
+        factors = check_factors(factors, self._drawn_sizes).contiguous()
         images = _empty((len(factors), *self.shape), factors.device)
         with torch.inference_mode():  # saves time in each operation; `images` is not of it
             tables = self._tables.get(factors.device)
@@ -49,6 +49,11 @@ class Drawn(KnownFactors, Generic[Tables]):
                 part = slice(start, start + tables.chunk)
                 self._draw(factors[part], images[part], tables)
         return images
+
+    @property
+    def _drawn_sizes(self) -> tuple[int, ...]:
+        """Number of values of each column that `render` takes."""
+        return self.factor_sizes
 
     def _make_tables(self, device: torch.device) -> Tables:
         raise NotImplementedError
