@@ -70,3 +70,17 @@ def test_the_first_command_trains_a_shipped_recipe() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     (recipe,) = re.findall(r"axiswise train (\w[\w-]+) ", makefile)
     assert recipe in recipe_names()
+
+
+def test_every_row_of_parity_names_a_test_that_exists() -> None:
+    page = (ROOT / "results" / "parity.md").read_text(encoding="utf-8")
+    rows = [line.strip("|").split(" | ") for line in page.splitlines() if line.startswith("| ")]
+    for cells in rows:
+        assert len(cells) == 5, cells
+        if cells[0].strip() == "protocol or number":
+            continue
+        tests = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", cells[4])
+        assert tests or "not run here" in cells[4], cells
+        for file, name in tests:
+            assert (ROOT / file).is_file(), file
+            assert f"def {name}" in (ROOT / file).read_text(encoding="utf-8"), (file, name)
