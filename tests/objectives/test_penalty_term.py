@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -22,6 +23,10 @@ TERMS: dict[str, tuple[Any, Callable[..., Tensor]]] = {
     "jl2 columns": (make_term("jl2", columns=1), aw.jl2_penalty),
     "orojar": (make_term("orojar"), aw.orojar_penalty),
     "orojar probes": (make_term("orojar", probes=2), aw.orojar_penalty),
+    "orojar biased": (
+        make_term("orojar", probes=2, correction=0),
+        partial(aw.orojar_penalty, correction=0),
+    ),
     "orojar groups": (make_term("orojar", groups=3), aw.orojar_penalty),
     "orojar columns": (make_term("orojar", columns=3), aw.orojar_penalty),
     "hessian": (make_term("hessian"), aw.hessian_penalty),
@@ -147,6 +152,7 @@ def test_penalties_of_one_form_have_no_other_scale(
             {"spec": "orojar", "probes": 2, "groups": 2},
             "groups must be null where probes are given",
         ),
+        ({"spec": "orojar", "groups": 2, "correction": 0}, "correction must go with probes"),
         ({"spec": "orojar", "probes": 2, "normalize": True}, "normalize must go with the exact"),
         ({"method": "finite", "epsilon": 0.0}, "epsilon must be > 0, got 0.0"),
         ({"method": "finite", "epsilon": math.nan}, "epsilon must be > 0, got nan"),

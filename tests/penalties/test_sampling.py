@@ -1,6 +1,7 @@
 """Columns, probes and groups: how they are drawn, and that estimators on them are unbiased."""
 
 import itertools
+import json
 import math
 
 import pytest
@@ -10,6 +11,7 @@ from penalty_oracles import (
     PUBLISHED_PROBES,
     PUBLISHED_Z,
     REFERENCE,
+    REFERENCES,
     SAMPLED,
     Z,
     assert_same_with_gradient,
@@ -104,6 +106,75 @@ def test_estimators_agree_with_the_published_code(penalty, name, reduction, k):
     theirs = REFERENCE[f"{penalty}/{name}/{reduction}/k{k}"].item()
     # A linear generator has no curvature: what is left there is the rounding of differences.
     assert ours.item() == pytest.approx(theirs, rel=1e-9, abs=1e-20)
+
+
+TENSORFLOW = json.loads((REFERENCES / "penalties_tf.json").read_text())
+
+
+def tensorflow_generator(z):
+    """The two activations that the reference writes out."""
+    a, b, c = z.unbind(1)
+    first = [a.sin() + b * c, a**2 * b, a * (c / 2).exp(), b - c]
+    second = [a * b * c, (a + b).cos(), c**2, a]
+    return [torch.stack(first, 1), torch.stack(second, 1).view(-1, 1, 2, 2)]
+
+
+@pytest.mark.parametrize(
+    "row",
+    TENSORFLOW["rows"],
+    ids=lambda row: f"{row['method']} {row['k']} {row['epsilon']} {row['reduction']}",
+)
+def test_without_correction_estimators_agree_with_the_published_tensorflow_code(row):
+    """Float64; differences of ε 0.01 leave 1e-12 of 1/ε², for the Hessian Penalty squared."""
+    penalty = {"orojar": aw.orojar_penalty, "hessian": aw.hessian_penalty}[row["method"]]
+    z, probes = (
+        torch.tensor(TENSORFLOW[name], dtype=torch.float64)[:count]
+        for name, count in (("z", None), ("probes", row["k"]))
+    )
+    options = {"reduction": row["reduction"], "method": "finite", "epsilon": row["epsilon"]}
+    for correction, times in ((0, 1), (1, row["k"] / (row["k"] - 1))):
+        given = {**options, "correction": correction}
+        total = penalty(tensorflow_generator, z, probes, **given)
+        each = [
+            penalty(lambda z, i=i: tensorflow_generator(z)[i], z, probes, **given) for i in range(2)
+        ]
+        assert total.item() == pytest.approx(times * row["total"], rel=1e-9)
+        assert [one.item() for one in each] == pytest.approx(
+            [times * v for v in row["each"]], rel=1e-9
+        )
+
+
+@pytest.mark.parametrize("penalty", [aw.orojar_penalty, aw.hessian_penalty])
+def test_the_correction_is_that_of_torch_var_in_value_and_gradient(penalty):
+    generator, z = net(), latents()
+    probes = aw.rademacher((4, *z.shape), rng=torch.Generator().manual_seed(0), dtype=z.dtype)
+    values = [penalty(generator, z, probes, correction=c) for c in range(4)]
+    for correction, value in enumerate(values):
+        assert_same_with_gradient((4 - correction) / 4 * value, values[0], generator)
+
+
+@pytest.mark.parametrize("penalty", [aw.orojar_penalty, aw.hessian_penalty])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"correction": 0}, "correction must go with probes, whose variance it is of; got 0"),
+        ({"correction": 0, "groups": 2}, "correction must go with probes"),
+        (
+            {"correction": 2, "probes": 2},
+            "correction must be at least 0 and less than the 2 probes",
+        ),
+        ({"correction": -1, "probes": 3}, "less than the 3 probes, got -1"),
+    ],
+)
+def test_a_correction_that_does_not_fit_is_refused(penalty, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        penalty(net(), Z, **arguments)
+
+
+@pytest.mark.parametrize("arguments", [{"columns": 2}, {"columns": 2, "all_pairs": True}])
+def test_columns_have_no_correction(arguments):
+    with pytest.raises(ValueError, match="correction must go with probes"):
+        aw.orojar_penalty(net(), Z, correction=0, **arguments)
 
 
 def sign_patterns(latent):

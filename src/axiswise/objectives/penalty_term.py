@@ -13,6 +13,7 @@ from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets import Model
 from axiswise.objectives.term import GeneratorPass, Term
 from axiswise.penalties import rademacher, sample_columns, sample_groups
+from axiswise.penalties.sampling import check_correction
 from axiswise.support.checks import check_range
 
 # Options that a penalty draws at random, of a number that the term sets.
@@ -29,6 +30,8 @@ _TYPES: dict[str, Any] = {
 }
 _MEANINGS = {
     "normalize": "The scale-free form, with neither probes nor groups.",
+    "correction": "Of the variance over probes, less than their number: 1 for the unbiased one, 0 "
+    "for that of the published TensorFlow code.",
     "reduction": "Over the batch. OroJaR's published GAN weights belong to max. In several "
     "processes that is the mean of each one's own maximum.",
     **_DRAWN,
@@ -70,6 +73,7 @@ class PenaltyTerm(Term):
             raise ValueError(f"{second} must be null where {first} are given")
         if getattr(self, "normalize", False) and given.keys() & {"probes", "groups"}:
             raise ValueError("normalize must go with the exact form: leave out probes and groups")
+        check_correction(getattr(self, "correction", 1), drawn.get("probes"))
         check_range(self, "> 0", "epsilon")
         if self.epsilon is not None and self.method != "finite":
             raise ValueError("epsilon is no option of method 'forward', which is exact")

@@ -30,6 +30,7 @@ def hessian_penalty(
     probes: int | Probes | None = None,
     *,
     groups: int | Probes | None = None,
+    correction: int = 1,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
@@ -46,6 +47,7 @@ def hessian_penalty(
         z: Latents, (batch, *latent), floating.
         probes: As in `orojar_penalty`.
         groups: As in `orojar_penalty`.
+        correction: As in `orojar_penalty`.
         reduction: "mean" or "max" over batch and outputs; None for each sample's mean over
             outputs.
         rng: Source of randomness; None for torch's global one.
@@ -55,8 +57,8 @@ def hessian_penalty(
         A scalar ≥ 0, or values, as `jl1_penalty`.
 
     Raises:
-        ValueError: On fewer than two probes or groups, on both at once, or on bad arguments as
-            `Jacobian`.
+        ValueError: On fewer than two probes or groups, on both at once, on a correction that does
+            not fit, or on bad arguments as `Jacobian`.
         TypeError: As `Jacobian`, or on an option beside a `Jacobian`.
         NotImplementedError: As `Jacobian`.
 
@@ -68,9 +70,11 @@ def hessian_penalty(
     """
     jacobian = as_jacobian(generator, z, options)
     check_one_of(probes=probes, groups=groups)
-    if probes is not None:
-        curvatures = jacobian.curvatures(probes_of(jacobian, probes, rng))
-        return _reduced(curvatures, lambda c: full_precision(c).var(0), reduction)
+    if (own := probes_of(jacobian, probes, correction, rng)) is not None:
+        curvatures = jacobian.curvatures(own)
+        return _reduced(
+            curvatures, lambda c: full_precision(c).var(0, correction=correction), reduction
+        )
 
     # uᵀHw from curvatures along u + w and u − w, so that both methods need one primitive only.
     if jacobian.latent == 1:

@@ -42,6 +42,7 @@ def orojar_penalty(
     columns: int | Index | None = None,
     all_pairs: bool = False,
     normalize: bool = False,
+    correction: int = 1,
     reduction: Reduction = "mean",
     rng: torch.Generator | None = None,
     **options: Unpack[JacobianOptions],
@@ -69,10 +70,10 @@ def orojar_penalty(
         all_pairs: Compare each of the `columns`, one of them at least, with all others instead of
             with each other. For learning directions, a `Jacobian.along` them: one backward pass
             gives JᵀJa_i, and with it the products of column i with all. Gradients go to the
-            directions only, by way of a_i alone and doubled, which by the symmetry of i and j has
-            the right expectation.
+            directions only, by a_i alone and doubled: by symmetry, with the right expectation.
         normalize: The scale-free form 2·Σ_{i≠j} cos²(J_i, J_j), which shrinking J does not lower;
             exact or over columns; pairs with a column of length zero count 0.
+        correction: Of the variance over `probes`, 0…k − 1; the published TensorFlow code has 0.
         reduction: "mean" or "max" over the batch; the paper's GAN code and published GAN weights
             have "max". None for a value for each sample.
         rng: Source of randomness; None for torch's global one.
@@ -84,7 +85,7 @@ def orojar_penalty(
 
     Raises:
         ValueError: On fewer than two probes, groups or columns, on two of these at once, on
-            normalize or all_pairs where they do not fit, or on bad arguments as `Jacobian`.
+            normalize, all_pairs or correction where they do not fit, or as `Jacobian`.
         TypeError: As `Jacobian`, or on an option beside a `Jacobian`.
         NotImplementedError: As `Jacobian`.
 
@@ -100,11 +101,12 @@ def orojar_penalty(
         raise ValueError(
             "normalize must go with columns or the exact form: leave out probes, groups, all_pairs"
         )
+    own = probes_of(jacobian, probes, correction, rng)
     if all_pairs:
         return _all_pairs(jacobian, columns, rng, reduction)
-    if probes is not None:
-        products = jacobian.products(probes_of(jacobian, probes, rng), step=_EPSILON)
-        return _reduced(products, variance_of_squares, reduction)
+    if own is not None:
+        products = jacobian.products(own, step=_EPSILON)
+        return _reduced(products, lambda p: variance_of_squares(p, correction), reduction)
     if groups is not None:
         drawn = groups_of(jacobian, groups, rng)
         split = split_chance(drawn.shape[0], jacobian.latent)

@@ -116,12 +116,19 @@ def columns_of(
 
 
 def probes_of(
-    jacobian: JacobianOperator, probes: int | Probes, rng: torch.Generator | None
-) -> Tensor:
-    """At least two probes (probe, batch, *latent), drawn or given."""
+    jacobian: JacobianOperator,
+    probes: int | Probes | None,
+    correction: int,
+    rng: torch.Generator | None,
+) -> Tensor | None:
+    """At least two probes (probe, batch, *latent), drawn or given, if any are wanted."""
+    if probes is None:
+        check_correction(correction, None)
+        return None
     count = probes if isinstance(probes, int) else probes.shape[0]
     if count < 2:
         raise ValueError(f"probes must be at least 2, since their variance is taken, got {count}")
+    check_correction(correction, count)
     if isinstance(probes, int):
         shape = (count, *jacobian.shape)
         return rademacher(shape, rng=rng, device=jacobian.device, dtype=jacobian.dtype)
@@ -140,6 +147,18 @@ def groups_of(
     if groups.shape[0] < 2:
         raise ValueError(f"groups must be at least 2, got {groups.shape[0]}")
     return groups
+
+
+def check_correction(correction: int, probes: int | None) -> None:
+    """Refuse a correction of the variance over probes that there is no such variance for."""
+    if probes is None and correction != 1:
+        raise ValueError(
+            f"correction must go with probes, whose variance it is of; got {correction} without"
+        )
+    if probes is not None and not 0 <= correction < probes:
+        raise ValueError(
+            f"correction must be at least 0 and less than the {probes} probes, got {correction}"
+        )
 
 
 def check_one_of(**given: object) -> None:

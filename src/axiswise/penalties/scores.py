@@ -47,11 +47,11 @@ def off_diagonal_energy(products: Float[Tensor, "*batch k k"]) -> Float[Tensor, 
 
 
 def variance_of_squares(
-    products: Float[Tensor, "probe batch ..."],
+    products: Float[Tensor, "probe batch ..."], correction: int = 1
 ) -> Float[Tensor, " batch"]:
-    """The unbiased variance over probes of ‖Jv‖², of products (probe, batch, *output)."""
+    """The variance over probes of ‖Jv‖², of products (probe, batch, *output)."""
     squares, power = power_scaled(squared_lengths(products), 0)
-    return squares.var(0) * power[0] * power[0]
+    return squares.var(0, correction=correction) * power[0] * power[0]
 
 
 def scale_free(columns: Float[Tensor, "a b ..."]) -> Float[Tensor, "a b output"]:
