@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import axiswise as aw
-from axiswise.nets import SimpleCritic, SimpleGenerator
+from axiswise.nets import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 
@@ -153,3 +153,38 @@ def test_the_critic_judges_each_image_alone() -> None:
 def test_a_critic_of_nothing_is_refused(argument: str) -> None:
     with pytest.raises(ValueError, match=f"{argument} must be at least 1, got 0"):
         SimpleCritic(**{argument: 0})
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"),
+    [(64, [(512, 8192), "ReLU", (1, 512)]), (128, [(1024, 16384), (1, 1024)])],
+)
+def test_the_published_critic_ends_as_published(size: int, wanted: list[Any]) -> None:
+    critic = PublishedSimpleCritic(size)
+    after = list(critic)[list(critic).index(next(x for x in critic if "Flatten" in str(x))) + 1 :]
+    kinds = [tuple(x.weight.shape) if hasattr(x, "weight") else type(x).__name__ for x in after]
+    assert kinds == wanted
+    ours = [tuple(x.weight.shape) for x in SimpleCritic(size) if isinstance(x, torch.nn.Conv2d)]
+    assert [tuple(x.weight.shape) for x in critic if isinstance(x, torch.nn.Conv2d)] == ours
+
+
+def test_the_published_critic_guesses_latents_from_the_features_of_its_scores() -> None:
+    critic = PublishedSimpleCritic(16, width=0.1, codes=3)
+    images = torch.randn(4, 1, 16, 16)
+    scores, codes = critic.with_codes(images)
+    assert torch.equal(critic(images), scores)
+    features, last = torch.nn.Sequential(*list(critic)[:-1])(images), critic[-1]
+    torch.testing.assert_close(scores, features @ last.weight[:1].T + last.bias[:1])
+    torch.testing.assert_close(codes, features @ last.weight[1:].T + last.bias[1:])
+    assert PublishedSimpleCritic(16, width=0.1).with_codes(images)[1].shape == (4, 0)
+
+
+def test_the_published_critic_is_saved_with_its_codes(tmp_path: Path) -> None:
+    critic = PublishedSimpleCritic(16, width=0.1, codes=2).eval()
+    critic.save_pretrained(tmp_path)
+    images = torch.randn(4, 1, 16, 16)
+    found = aw.nets.load(str(tmp_path))
+    assert isinstance(found, PublishedSimpleCritic)
+    assert torch.equal(found.with_codes(images)[1], critic.with_codes(images)[1])
+    with pytest.raises(ValueError, match="codes must be at least 0, got -1"):
+        PublishedSimpleCritic(codes=-1)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Normal
 
-from axiswise.objectives import InfoGAN
+from axiswise.nets import SimpleGenerator
+from axiswise.objectives import GeneratorPass, InfoGAN, PublishedInfoGAN
 
 BATCH, LATENT = 6, 5
 
@@ -109,3 +110,44 @@ def test_numbers_out_of_range_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         InfoGAN(**arguments)  # type: ignore[arg-type]
+
+
+class Guessing(nn.Module):
+    """A critic whose guesses are given beforehand."""
+
+    def __init__(self, guesses: Tensor) -> None:
+        super().__init__()
+        self.guesses, self.codes, self.passes = guesses, guesses.shape[1], 0
+
+    def with_codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        self.passes += 1
+        return images.flatten(1).sum(1, keepdim=True), self.guesses
+
+
+@pytest.mark.parametrize("codes", [1, 3, LATENT])
+def test_the_published_loss_is_the_mean_squared_error_of_the_first_latents(codes: int) -> None:
+    z, guesses = _normal(BATCH, LATENT), _normal(BATCH, codes, seed=1).requires_grad_()
+    term, generator = PublishedInfoGAN(), SimpleGenerator(8, LATENT, width=0.05)
+    made = GeneratorPass(generator, z, critic=Guessing(guesses))
+    wanted = sum((guesses[i, j] - z[i, j]) ** 2 for i in range(BATCH) for j in range(codes))
+    torch.testing.assert_close(term(made, None), wanted / (BATCH * codes))
+    torch.testing.assert_close(term.critic_loss(guesses, z), wanted / (BATCH * codes))
+    torch.testing.assert_close(made.judged[0], made.images.flatten(1).sum(1)[:, None])
+    assert made.critic.passes == 1  # type: ignore[union-attr]
+    (gradient,) = torch.autograd.grad(term.critic_loss(guesses, z), guesses)
+    torch.testing.assert_close(gradient, 2 * (guesses - z[:, :codes]).detach() / (BATCH * codes))
+
+
+def test_the_published_weight_is_1() -> None:
+    assert PublishedInfoGAN().weight == 1.0
+    assert PublishedInfoGAN().trains_critic
+    assert not InfoGAN().trains_critic
+
+
+@pytest.mark.parametrize("critic", [None, nn.Identity(), Guessing(torch.zeros(1, LATENT + 1))])
+def test_a_critic_that_guesses_no_latents_or_too_many_is_refused(
+    critic: nn.Module | None, sizes: Any
+) -> None:
+    with pytest.raises(ValueError, match=f"the critic must guess 1 to {LATENT} latents"):
+        PublishedInfoGAN().check_critic(critic, sizes(8, 1, LATENT))
+    PublishedInfoGAN().check_critic(Guessing(torch.zeros(1, 2)), sizes(8, 1, LATENT))

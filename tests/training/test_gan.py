@@ -15,11 +15,12 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 
 from axiswise.data import Sprites
-from axiswise.nets import SimpleCritic, SimpleGenerator
+from axiswise.nets import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
 from axiswise.objectives import (
     WGANGP,
     InfoGAN,
     NonSaturating,
+    PublishedInfoGAN,
     VariationPredictability,
     make_term,
 )
@@ -588,3 +589,56 @@ def test_checkpoints_hand_out_images_of_the_average(new_run: Callable[[str], Run
     generator = SimpleGenerator.from_pretrained(run.path)
     torch.testing.assert_close(drawn[12], (generator(z) + 1) / 2)
     assert not torch.allclose(drawn[6], drawn[12])
+
+
+@pytest.mark.usefixtures("_double")
+def test_both_optimisers_minimise_the_published_infogan_term(
+    new_run: Callable[[str], RunFolder],
+) -> None:
+    """Two steps with nothing of the library but its networks, images and adversarial losses."""
+    settings = {
+        "data": DoubleSprites(SIZE),
+        "critic": partial(PublishedSimpleCritic, width=WIDTH, codes=3),
+        "terms": {"infogan": PublishedInfoGAN(weight=0.7, anneal=0.0, delay=0.0)},
+        "steps": 2,
+        "log_every": 1,
+        "checkpoint_every": 2,
+        "decay_start": 1.0,
+    }
+    given, run = tiny(**settings), new_run("infogan")
+    critic, generator = given.critic, given.generator
+    optimizers = [
+        torch.optim.Adam(part.parameters(), lr=1e-3, betas=(0.5, 0.9))
+        for part in (critic, generator)
+    ]
+    rng, rows = torch.Generator().manual_seed(0), []
+    for _ in range(2):
+        draws = given.recipe.data.draw(BATCH, rng)
+        z = torch.randn(BATCH, LATENT, generator=rng)
+        mix = torch.rand(BATCH, generator=rng)
+        real, fake = 2 * given.recipe.data.render(draws) - 1, generator(z).detach()
+        terms, _ = WGANGP(7.0).critic_terms(critic, real, fake, mix)
+        of_critic = (critic.with_codes(fake)[1] - z[:, :3]).pow(2).sum() / (3 * BATCH)
+        optimizers[0].zero_grad()
+        (sum(weight * value for weight, value in terms.values()) + 0.7 * of_critic).backward()
+        optimizers[0].step()
+        z = torch.randn(BATCH, LATENT, generator=rng)
+        scores, guesses = critic.with_codes(generator(z))
+        own = (guesses - z[:, :3]).pow(2).sum() / (3 * BATCH)
+        optimizers[1].zero_grad()
+        (0.7 * own - scores.mean()).backward()
+        optimizers[1].step()
+        rows.append((float(of_critic.detach()), float(own.detach())))
+    train(tiny(**settings), run)
+    found = metrics(run)
+    logged = list(zip(found["infogan_critic"], found["infogan"], strict=True))
+    assert logged == [pytest.approx(row, rel=1e-6) for row in rows]
+    for part, network in (("critic", critic), ("generator", generator)):
+        trained = newest(run)["trainer"]["networks"][part]
+        for name, value in network.state_dict().items():
+            torch.testing.assert_close(trained[name], value, rtol=1e-5, atol=1e-8)
+
+
+def test_the_published_infogan_term_needs_a_critic_that_guesses() -> None:
+    with pytest.raises(ValueError, match=r"terms\.infogan: the critic must guess 1 to 4 latents"):
+        tiny(terms={"infogan": PublishedInfoGAN()})

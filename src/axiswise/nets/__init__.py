@@ -8,7 +8,7 @@ from axiswise.nets.loading import load
 from axiswise.nets.model import Autoencoder, Generator, Model
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
-from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
+from axiswise.nets.simple_gan import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
 from axiswise.nets.vae import ACTIVE_NATS, VAE
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Pretrained",
     "ProgressiveCritic",
     "ProgressiveGenerator",
+    "PublishedSimpleCritic",
     "SimpleCritic",
     "SimpleGenerator",
     "load",

@@ -8,7 +8,7 @@ from axiswise.nets.biggan import BigGAN
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.pretrained import CONFIG, Pretrained, fetch, read_config
 from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
-from axiswise.nets.simple_gan import SimpleCritic, SimpleGenerator
+from axiswise.nets.simple_gan import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
 from axiswise.support.files import UnreadableFileError
 
 ARCHITECTURES: Mapping[str, type[Pretrained]] = MappingProxyType(
@@ -19,6 +19,7 @@ ARCHITECTURES: Mapping[str, type[Pretrained]] = MappingProxyType(
             ConvVAE,
             ProgressiveCritic,
             ProgressiveGenerator,
+            PublishedSimpleCritic,
             SimpleCritic,
             SimpleGenerator,
         )

@@ -143,15 +143,61 @@ class SimpleCritic(Pretrained, nn.Sequential):
             if i > 0:
                 layers.append(nn.InstanceNorm2d(wider, eps=_EPSILON, affine=True))
             layers.append(nn.ReLU())
-        features = max(1, round(width * _FEATURES))
-        super().__init__(
-            *layers,
-            nn.Flatten(),
-            nn.Linear(hidden[-1] * 16, features),
-            nn.ReLU(),
-            nn.Linear(features, outputs),
-        )
+        features, activation = self._between(hidden[-1], size, width)
+        first, last = nn.Linear(hidden[-1] * 16, features), nn.Linear(features, outputs)
+        super().__init__(*layers, nn.Flatten(), first, *activation, last)
         self.size, self.channels, self.width, self.outputs = size, channels, width, outputs
+
+    @staticmethod
+    def _between(hidden: int, size: int, width: float) -> tuple[int, list[nn.Module]]:  # noqa: ARG004
+        """Features between the linear layers, and the activation there."""
+        return max(1, round(width * _FEATURES)), [nn.ReLU()]
+
+
+class PublishedSimpleCritic(SimpleCritic):
+    """The critic of OroJaR's code: more features, and a head that guesses latents, if asked for.
+
+    Between the linear layers are as many features as there are channels at 4 × 4 pixels, 512 at
+    size 64 and 1024 at 128; ReLU follows up to size 64, nothing from 128 on, as published.
+
+    Args:
+        size: Height and width of the images, a power of 2, at least 8.
+        channels: Channels of the images.
+        width: Scales the numbers of channels and features of all hidden layers, > 0.
+        codes: Latents that a second last layer guesses for InfoGAN, ≥ 0; the authors' simple critic
+            has none, their progressive one does.
+
+    Raises:
+        ValueError: If a number is out of range.
+
+    Example:
+        >>> import torch, axiswise as aw
+        >>> critic = aw.nets.PublishedSimpleCritic(size=32, width=0.25, codes=3)
+        >>> scores, codes = critic.with_codes(torch.randn(2, 1, 32, 32))
+        >>> scores.shape, codes.shape
+        (torch.Size([2, 1]), torch.Size([2, 3]))
+    """
+
+    def __init__(
+        self, size: int = 64, channels: int = 1, width: float = 1.0, codes: int = 0
+    ) -> None:
+        if codes < 0:
+            raise ValueError(f"codes must be at least 0, got {codes}")
+        super().__init__(size, channels, width, outputs=1 + codes)
+        self.codes = codes
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores, (batch, 1)."""
+        return self.with_codes(images)[0]
+
+    def with_codes(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Scores, (batch, 1), and guessed latents, (batch, codes)."""
+        found: Tensor = super().forward(images)
+        return found[:, :1], found[:, 1:]
+
+    @staticmethod
+    def _between(hidden: int, size: int, width: float) -> tuple[int, list[nn.Module]]:  # noqa: ARG004
+        return hidden, [nn.ReLU()] if size <= 64 else []
 
 
 def _hidden(size: int, width: float) -> list[int]:

@@ -6,8 +6,8 @@ from axiswise.objectives.beta_vae import BetaVAE
 from axiswise.objectives.dip_vae import DIPVAE
 from axiswise.objectives.factor_vae import FactorVAE
 from axiswise.objectives.family import find_term, make_term, term, term_names
-from axiswise.objectives.gan import GANObjective
-from axiswise.objectives.infogan import InfoGAN
+from axiswise.objectives.gan import GANObjective, judged
+from axiswise.objectives.infogan import InfoGAN, PublishedInfoGAN
 from axiswise.objectives.non_saturating import NonSaturating
 from axiswise.objectives.penalty_term import PenaltyTerm
 from axiswise.objectives.term import GeneratorPass, Term
@@ -34,12 +34,14 @@ __all__ = [
     "InfoGAN",
     "NonSaturating",
     "PenaltyTerm",
+    "PublishedInfoGAN",
     "Term",
     "VAEObjective",
     "VAEPass",
     "VariationPredictability",
     "WeightedTerms",
     "find_term",
+    "judged",
     "kl_divergence",
     "make_term",
     "negative_log_likelihood",

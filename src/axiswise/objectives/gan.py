@@ -2,9 +2,10 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from axiswise.objectives.vae import WeightedTerms
 
@@ -31,6 +32,19 @@ class GANObjective(ABC):
     @abstractmethod
     def generator_terms(self, scores: Tensor) -> WeightedTerms:
         """What the generator minimises, given the critic's scores of its images, (batch, 1)."""
+
+
+def judged(critic: nn.Module, images: Tensor, **conditioning: Any) -> tuple[Tensor, Tensor]:
+    """Scores, and latents as the critic's head guesses them, (batch, codes), in one pass.
+
+    Args:
+        critic: Images → scores. If its `codes` are above 0, its method `with_codes` gives both.
+        images: (batch, channel, height, width), in [−1, 1].
+        **conditioning: Keyword arguments for the critic.
+    """
+    if getattr(critic, "codes", 0):
+        return critic.with_codes(images, **conditioning)  # type: ignore[operator, no-any-return]
+    return critic(images, **conditioning), images.new_empty(len(images), 0)
 
 
 def input_gradients(critic: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

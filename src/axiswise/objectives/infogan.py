@@ -1,4 +1,8 @@
-"""InfoGAN (Chen et al., NeurIPS 2016, arXiv 1606.03657), with continuous codes."""
+"""InfoGAN (Chen et al., NeurIPS 2016, arXiv 1606.03657), with continuous codes.
+
+Ours is the bound with a network of its own; the published one of the Hessian Penalty's and OroJaR's
+comparison is a mean squared error with a head on the critic.
+"""
 
 from dataclasses import dataclass
 
@@ -54,3 +58,38 @@ class InfoGAN(Term):
         mean, raw = full_precision(network(made.images)).chunk(2, 1)
         variance = F.softplus(raw) + _LEAST_VARIANCE
         return F.gaussian_nll_loss(mean, made.z[:, : self.latents], variance, eps=_LEAST_VARIANCE)
+
+
+@term("infogan_published")
+@dataclass(frozen=True, kw_only=True)
+class PublishedInfoGAN(Term):
+    """The mean squared error of the first latents as the critic's head guesses them.
+
+    Critic and generator minimise it, each with its own optimiser. The critic's `codes` say how many
+    latents are guessed.
+
+    Source: the code of Peebles et al., ECCV 2020, arXiv 2008.10599, which OroJaR's authors use,
+    with weight 1.
+
+    Args:
+        weight: Its weight, ≥ 0.
+    """
+
+    weight: float = 1.0
+
+    def check_critic(self, critic: nn.Module | None, model: Model) -> None:
+        """Refuse a critic that guesses no latents, or more than there are."""
+        codes, most = getattr(critic, "codes", 0), model.latent_dim
+        if not 1 <= codes <= most:
+            raise ValueError(
+                f"the critic must guess 1 to {most} latents, as an axiswise.nets."
+                f"PublishedSimpleCritic does whose codes are {most}; got {codes}"
+            )
+
+    def __call__(self, made: GeneratorPass, network: nn.Module | None) -> Tensor:  # noqa: ARG002
+        """The error, mean over the batch and the guessed latents."""
+        return self.critic_loss(made.judged[1], made.z)
+
+    def critic_loss(self, guesses: Tensor, z: Tensor) -> Tensor:
+        """The same, of guesses."""
+        return F.mse_loss(full_precision(guesses), z[:, : guesses.shape[1]])

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from axiswise.jacobian import Jacobian, JacobianOptions
 from axiswise.nets import Model
+from axiswise.objectives.gan import judged
 from axiswise.support.checks import check_range
 
 
@@ -20,10 +21,11 @@ class GeneratorPass:
     Args:
         model: The model whose generator it is.
         z: Latents, (batch, latent).
+        critic: Of a GAN: images → scores, and perhaps guesses, as `objectives.gan.judged` takes it.
     """
 
-    def __init__(self, model: Model, z: Tensor) -> None:
-        self.model, self.z = model, z
+    def __init__(self, model: Model, z: Tensor, *, critic: nn.Module | None = None) -> None:
+        self.model, self.z, self.critic = model, z, critic
         self._first: Jacobian | None = None
 
     def jacobian(self, **options: Unpack[JacobianOptions]) -> Jacobian:
@@ -42,9 +44,15 @@ class GeneratorPass:
         """Images in the range that the generator gives them in."""
         return self.model.images(self.output)
 
+    @cached_property
+    def judged(self) -> tuple[Tensor, Tensor]:
+        """Of a GAN: scores of the images, and latents as the critic guesses them."""
+        assert self.critic is not None
+        return judged(self.critic, self.images)
+
     def at(self, z: Tensor) -> "GeneratorPass":
         """The same generator at other latents."""
-        return GeneratorPass(self.model, z)
+        return GeneratorPass(self.model, z, critic=self.critic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +82,23 @@ class Term(ABC):
 
     def check(self, model: Model) -> None:  # noqa: B027
         """Refuse a model that it does not fit, with a ValueError that names the setting."""
+
+    def check_critic(self, critic: nn.Module | None, model: Model) -> None:  # noqa: B027
+        """Refuse a critic that it does not fit, None where there is none, as `check` does."""
+
+    @property
+    def trains_critic(self) -> bool:
+        """Whether the critic of a GAN minimises it too."""
+        return type(self).critic_loss is not Term.critic_loss
+
+    def critic_loss(self, guesses: Tensor, z: Tensor) -> Tensor:
+        """What the critic minimises of it, a scalar, unweighted; override it if anything.
+
+        Args:
+            guesses: Latents of generated images as the critic guesses them, (batch, codes).
+            z: The latents, (batch, latent).
+        """
+        raise NotImplementedError
 
     def network(self, model: Model) -> nn.Module | None:  # noqa: ARG002
         """A network of its own, with fresh weights, if it has one."""

@@ -23,6 +23,7 @@ class AddedTerms(nn.Module):
         terms: The terms, by name.
         model: The model that they are terms of.
         seed: The first weights of their networks follow from it.
+        critic: Of a GAN.
 
     Attributes:
         networks: Networks that learn with the generator, by the term's name.
@@ -30,15 +31,22 @@ class AddedTerms(nn.Module):
         optimizers: Those of the other networks, likewise; after `setup`.
 
     Raises:
-        ValueError: If the model does not fit a term.
+        ValueError: If the model, or the critic, does not fit a term.
     """
 
-    def __init__(self, terms: Mapping[str, Term], model: Model, seed: int = 0) -> None:
+    def __init__(
+        self,
+        terms: Mapping[str, Term],
+        model: Model,
+        seed: int = 0,
+        critic: nn.Module | None = None,
+    ) -> None:
         super().__init__()
         self.terms, self._model = terms, [model]  # in a list: it is no part of this module
         for name, term in terms.items():
             try:
                 term.check(model)
+                term.check_critic(critic, model)
             except ValueError as error:
                 raise ValueError(f"terms.{name}: {error}") from error
         with torch.random.fork_rng(devices=[]):
@@ -79,6 +87,17 @@ class AddedTerms(nn.Module):
                 term(made, self._made.get(name), **drawn[name]),
             )
             for name, term in self.terms.items()
+        }
+
+    def of_critic(
+        self, guesses: Callable[[], Tensor], z: Tensor, ramps: Mapping[str, float]
+    ) -> WeightedTerms:
+        """What a critic minimises of the terms, by name; `guesses` are those of `z`'s images."""
+        found = {name: term for name, term in self.terms.items() if term.trains_critic}
+        given = guesses() if found else z
+        return {
+            f"{term.label(name)}_critic": (ramps[name] * term.weight, term.critic_loss(given, z))
+            for name, term in found.items()
         }
 
     def train_opponents(self, z: Tensor, codes: Callable[[], Tensor]) -> dict[str, Tensor]:

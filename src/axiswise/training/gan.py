@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from axiswise.nets import Generator
-from axiswise.objectives import WGANGP, GANObjective, GeneratorPass, WeightedTerms
+from axiswise.objectives import (
+    WGANGP,
+    GANObjective,
+    GeneratorPass,
+    WeightedTerms,
+    judged,
+)
 from axiswise.support.precision import full_precision
 from axiswise.training.added import AddedTerms, Drawn
 from axiswise.training.parts import (
@@ -75,7 +81,7 @@ class GANTrainer(Trainer):
         self.recipe: GANRecipe = recipe
         self.critic = recipe.build(recipe.critic)  # first: a seed keeps its weights
         self.generator = recipe.build(recipe.generator)
-        self.added = AddedTerms(recipe.terms, self.generator, recipe.seed)
+        self.added = AddedTerms(recipe.terms, self.generator, recipe.seed, self.critic)
         # With ema 0, a copy of the last generator.
         self.average = AveragedModel(
             self.generator, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema)
@@ -93,7 +99,7 @@ class GANTrainer(Trainer):
         self.place, recipe = place, self.recipe
         self.average.to(place.fabric.device)
         self.added.setup(place)
-        critic = CriticStep(self.critic.train(), recipe.objective)
+        critic = CriticStep(self.critic.train(), self.added, recipe.objective)
         generator = GeneratorStep(self.generator.train(), self.critic, self.added, recipe.objective)
         generator.to(place.fabric.device)
         of_critic, of_generator = (
@@ -121,14 +127,14 @@ class GANTrainer(Trainer):
         real = 2 * recipe.data.render(draws[share]) - 1
         with torch.no_grad(), fabric.autocast():
             fake = self.generator(z[share])
-        terms, scores = self._critic(real, fake.to(real), mix[share])
+        ramps = self.added.ramps(step, recipe)
+        terms, scores = self._critic(real, fake.to(real), mix[share], z[share], ramps)
         self._of_critic.zero_grad()
         fabric.backward(weighted_sum(terms))
         self._of_critic.step()
 
         z = torch.randn(batch, latent, generator=rng, device=rng.device)
         drawn = self.added.draw(batch, latent, rng, share)
-        ramps = self.added.ramps(step, recipe)
         learned = [weight for weight in self.critic.parameters() if weight.requires_grad]
         for weight in learned:  # spares their gradients
             weight.requires_grad_(False)
@@ -162,14 +168,18 @@ class GANTrainer(Trainer):
 class CriticStep(nn.Module):
     """The critic's terms as a module, for several processes to wrap."""
 
-    def __init__(self, critic: nn.Module, objective: GANObjective) -> None:
+    def __init__(self, critic: nn.Module, added: AddedTerms, objective: GANObjective) -> None:
         super().__init__()
         self.critic, self.objective = critic, objective
+        self._added = added.of_critic  # a method: the terms are no part of this module
 
-    def forward(self, real: Tensor, fake: Tensor, mix: Tensor) -> tuple[WeightedTerms, Tensor]:
-        """The terms, and all scores; see `GANObjective.critic_terms`."""
-        real, fake, mix = map(full_precision, (real, fake, mix))  # Fabric rounds arguments
-        return self.objective.critic_terms(self.critic, real, fake, mix)
+    def forward(
+        self, real: Tensor, fake: Tensor, mix: Tensor, z: Tensor, ramps: Mapping[str, float]
+    ) -> tuple[WeightedTerms, Tensor]:
+        """The terms, given the latents of generated images and the ramps; and all scores."""
+        real, fake, mix, z = map(full_precision, (real, fake, mix, z))  # Fabric rounds arguments
+        terms, scores = self.objective.critic_terms(self.critic, real, fake, mix)
+        return terms | self._added(lambda: judged(self.critic, fake)[1], z, ramps), scores
 
 
 class GeneratorStep(nn.Module):
@@ -178,7 +188,7 @@ class GeneratorStep(nn.Module):
     def __init__(
         self,
         generator: Generator,
-        critic: Callable[[Tensor], Tensor],
+        critic: nn.Module,
         added: AddedTerms,
         objective: GANObjective,
     ) -> None:
@@ -190,10 +200,11 @@ class GeneratorStep(nn.Module):
         self, z: Tensor, drawn: Drawn, ramps: Mapping[str, float]
     ) -> tuple[WeightedTerms, Tensor]:
         """The terms at latents (batch, latent), by what terms drew and ramps; and the images."""
-        made = GeneratorPass(self.generator, full_precision(z))  # Fabric rounds arguments
-        added = self.added(made, drawn, ramps)
         (critic,) = self._critic
-        terms = self.objective.generator_terms(critic(made.images))
+        z = full_precision(z)  # Fabric rounds arguments
+        made = GeneratorPass(self.generator, z, critic=critic)
+        added = self.added(made, drawn, ramps)
+        terms = self.objective.generator_terms(made.judged[0])
         return terms | added, made.images.detach()
 
 
