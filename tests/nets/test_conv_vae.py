@@ -174,10 +174,14 @@ def test_the_default_is_the_paper_s_network() -> None:
     ]
 
 
-def test_log_variances_start_at_minus_three() -> None:
-    vae = aw.nets.ConvVAE()
-    assert torch.equal(vae.encoder.log_variance.bias, torch.full((10,), -3.0))
-    _, log_variance = vae.encoder(torch.rand(4, 1, 64, 64))
+def test_log_variances_start_three_below_the_usual_bias() -> None:
+    torch.manual_seed(3)
+    bias = aw.nets.ConvVAE().encoder.log_variance.bias
+    bound = 256**-0.5  # of a linear layer's biases, uniform, with 256 inputs
+    assert ((bias + 3).abs() <= bound).all()
+    assert (bias + 3).abs().max() > bound / 2
+    assert bias.requires_grad
+    _, log_variance = aw.nets.ConvVAE().encoder(torch.rand(4, 1, 64, 64))
     assert ((log_variance + 3).abs() < 1).all()
 
 

@@ -6,9 +6,11 @@ from axiswise.nets.codes import CodeStatistics
 from axiswise.nets.conv_vae import ConvVAE
 from axiswise.nets.loading import load
 from axiswise.nets.model import Autoencoder, Generator, Model
+from axiswise.nets.patch_vae import PatchVAE
 from axiswise.nets.pretrained import Pretrained
 from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
 from axiswise.nets.simple_gan import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
+from axiswise.nets.study_vae import StudyVAE
 from axiswise.nets.vae import ACTIVE_NATS, VAE
 
 __all__ = [
@@ -21,11 +23,13 @@ __all__ = [
     "ConvVAE",
     "Generator",
     "Model",
+    "PatchVAE",
     "Pretrained",
     "ProgressiveCritic",
     "ProgressiveGenerator",
     "PublishedSimpleCritic",
     "SimpleCritic",
     "SimpleGenerator",
+    "StudyVAE",
     "load",
 ]

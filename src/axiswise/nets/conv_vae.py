@@ -2,16 +2,16 @@
 
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from axiswise.nets.published import check_dimensions, check_names, take_over
 from axiswise.nets.vae import VAE
 
-# Codes start nearly noiseless, as published.
-_INITIAL_LOG_VARIANCE = -3.0
+_INITIAL_LOG_VARIANCE = -3.0  # added to the usual bias: codes start nearly noiseless, as published
 
 
 class ConvVAE(VAE):
@@ -71,8 +71,13 @@ class ConvVAE(VAE):
                 f"stride 2, got {size}"
             )
 
-        self.encoder = Encoder(channels, hidden, encoded, features, latent_dim)
-        self.decoder = _decoder(latent_dim, features, hidden, decoded, channels)
+        self.encoder = Encoder(
+            (nn.Conv2d(*widths, 4, stride=2) for widths in itertools.pairwise([channels, *hidden])),
+            (hidden[-1], encoded),
+            features,
+            latent_dim,
+        )
+        self.decoder = decoder(latent_dim, features, hidden, decoded, channels)
 
     @classmethod
     def from_published(cls, state_dict: Mapping[str, Tensor]) -> Self:
@@ -88,16 +93,11 @@ class ConvVAE(VAE):
         Raises:
             ValueError: On a missing, unknown or misshapen key, by name.
         """
-        indices = [re.match(r"(?:emb|gen)_convs\.(\d+)\.", key) for key in state_dict]
-        layers = max((int(index[1]) + 1 for index in indices if index), default=0)
-        names = _published_names(layers) if layers else {}
-        check_names(state_dict, names)
-        for key in state_dict:
-            check_dimensions(
-                state_dict, key, 1 if key.endswith("bias") else 4 if "convs" in key else 2
-            )
+        layers = convolutions(state_dict, "emb_convs")
+        names = published_names(layers) if layers else {}
+        check_published(state_dict, names)
         hidden = [state_dict[f"emb_convs.{i}.weight"].shape[0] for i in range(layers)]
-        grid = state_dict["gen_fcs.1.weight"].shape[0] // hidden[-1]
+        grid = state_dict["gen_fcs.1.weight"].shape[0] // max(hidden[-1], 1)
         network = cls(
             size=round(grid**0.5) * 2**layers,
             channels=state_dict["emb_convs.0.weight"].shape[1],
@@ -107,28 +107,32 @@ class ConvVAE(VAE):
         )
         return take_over(network, state_dict, names)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Probabilities, from the means of the codes of images in [0, 1]."""
-        mean, _ = self.encoder(images)
-        return self.decoder(mean)  # type: ignore[no-any-return]
-
 
 class Encoder(nn.Module):
-    """Images to mean and log-variance of a Gaussian over codes."""
+    """Images to mean and log-variance of a Gaussian over codes, by convolutions and a layer.
+
+    Args:
+        convolutions: In order, made as they are taken.
+        grid: Channels and side of what the last one returns.
+        features: Width of the linear layer.
+        latent_dim: Number of latents.
+    """
 
     def __init__(
-        self, channels: int, hidden: Sequence[int], side: int, features: int, latent_dim: int
+        self,
+        convolutions: Iterable[nn.Module],
+        grid: tuple[int, int],
+        features: int,
+        latent_dim: int,
     ) -> None:
         super().__init__()
-        widths = [channels, *hidden]
-        layers: list[nn.Module] = []
-        for inputs, outputs in itertools.pairwise(widths):
-            layers += [nn.Conv2d(inputs, outputs, 4, stride=2), nn.ReLU()]
-        layers += [nn.Flatten(), nn.Linear(hidden[-1] * side**2, features), nn.ReLU()]
+        layers = [layer for convolution in convolutions for layer in (convolution, nn.ReLU())]
+        layers += [nn.Flatten(), nn.Linear(grid[0] * grid[1] ** 2, features), nn.ReLU()]
         self.trunk = nn.Sequential(*layers)
         self.mean = nn.Linear(features, latent_dim)
         self.log_variance = nn.Linear(features, latent_dim)
-        nn.init.constant_(self.log_variance.bias, _INITIAL_LOG_VARIANCE)
+        with torch.no_grad():
+            self.log_variance.bias += _INITIAL_LOG_VARIANCE
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each (batch, latent), of images in [0, 1]."""
@@ -136,23 +140,46 @@ class Encoder(nn.Module):
         return self.mean(features), self.log_variance(features)
 
 
-def _decoder(
-    latent_dim: int, features: int, hidden: Sequence[int], side: int, channels: int
-) -> nn.Sequential:
-    widths = [*reversed(hidden), channels]
-    layers: list[nn.Module] = [
+def dense(latent_dim: int, features: int, grid: tuple[int, int]) -> list[nn.Module]:
+    """A decoder's first layers: latents to `grid`, channels and side."""
+    channels, side = grid
+    return [
         nn.Linear(latent_dim, features),
         nn.ReLU(),
-        nn.Linear(features, widths[0] * side**2),
-        nn.Unflatten(1, (widths[0], side, side)),
+        nn.Linear(features, channels * side**2),
+        nn.Unflatten(1, (channels, side, side)),
     ]
+
+
+def decoder(
+    latent_dim: int, features: int, hidden: Sequence[int], side: int, channels: int
+) -> nn.Sequential:
+    """Latents to probabilities, by transposed convolutions that each double the size."""
+    widths = [*reversed(hidden), channels]
+    layers = dense(latent_dim, features, (widths[0], side))
     for inputs, outputs in itertools.pairwise(widths):
         layers += [nn.ReLU(), nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1)]
     return nn.Sequential(*layers, nn.Sigmoid())
 
 
-def _published_names(layers: int) -> dict[str, str]:
-    """Published names to ours, by the number of convolutions on each side."""
+def convolutions(state_dict: Mapping[str, Tensor], name: str) -> int:
+    """How many convolutions of a published name there are, by the highest number."""
+    found = (re.match(rf"{name}\.(\d+)\.", key) for key in state_dict)
+    return max((int(number[1]) + 1 for number in found if number), default=0)
+
+
+def check_published(state_dict: Mapping[str, Tensor], names: Mapping[str, str]) -> None:
+    """Refuse other names than those, and weights of another number of dimensions."""
+    check_names(state_dict, names)
+    for key in state_dict:
+        check_dimensions(state_dict, key, 1 if key.endswith("bias") else 4 if "convs" in key else 2)
+
+
+def published_names(layers: int, places: Sequence[int] | None = None) -> dict[str, str]:
+    """Published names to ours, by the number of the encoder's convolutions.
+
+    `places` are those of the transposed convolutions in the decoder; None is `ConvVAE`'s.
+    """
     modules = {
         "emb_fcs.0": f"encoder.trunk.{2 * layers + 1}",
         "fcmu": "encoder.mean",
@@ -160,9 +187,9 @@ def _published_names(layers: int) -> dict[str, str]:
         "gen_fcs.0": "decoder.0",
         "gen_fcs.1": "decoder.2",
     }
-    for i in range(layers):
-        modules[f"emb_convs.{i}"] = f"encoder.trunk.{2 * i}"
-        modules[f"gen_convs.{i}"] = f"decoder.{2 * i + 5}"
+    modules |= {f"emb_convs.{i}": f"encoder.trunk.{2 * i}" for i in range(layers)}
+    places = range(5, 5 + 2 * layers, 2) if places is None else places
+    modules |= {f"gen_convs.{i}": f"decoder.{place}" for i, place in enumerate(places)}
     return {
         f"{theirs}.{part}": f"{ours}.{part}"
         for theirs, ours in modules.items()

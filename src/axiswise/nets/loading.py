@@ -6,9 +6,11 @@ from types import MappingProxyType
 
 from axiswise.nets.biggan import BigGAN
 from axiswise.nets.conv_vae import ConvVAE
+from axiswise.nets.patch_vae import PatchVAE
 from axiswise.nets.pretrained import CONFIG, Pretrained, fetch, read_config
 from axiswise.nets.progressive import ProgressiveCritic, ProgressiveGenerator
 from axiswise.nets.simple_gan import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
+from axiswise.nets.study_vae import StudyVAE
 from axiswise.support.files import UnreadableFileError
 
 ARCHITECTURES: Mapping[str, type[Pretrained]] = MappingProxyType(
@@ -17,11 +19,13 @@ ARCHITECTURES: Mapping[str, type[Pretrained]] = MappingProxyType(
         for kind in (
             BigGAN,
             ConvVAE,
+            PatchVAE,
             ProgressiveCritic,
             ProgressiveGenerator,
             PublishedSimpleCritic,
             SimpleCritic,
             SimpleGenerator,
+            StudyVAE,
         )
     }
 )

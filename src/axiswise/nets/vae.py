@@ -32,6 +32,11 @@ class VAE(Model):
     decoder: nn.Module
     _codes: CodeStatistics | None = None
 
+    def forward(self, images: Tensor) -> Tensor:
+        """Probabilities, from the means of the codes of images in [0, 1]."""
+        mean, _ = self.encoder(images)
+        return self.decoder(mean)  # type: ignore[no-any-return]
+
     @property
     def generator(self) -> nn.Module:
         """The module whose Jacobian is taken: the decoder."""
