@@ -132,7 +132,7 @@ class Encoder(nn.Module):
         self.mean = nn.Linear(features, latent_dim)
         self.log_variance = nn.Linear(features, latent_dim)
         with torch.no_grad():
-            self.log_variance.bias += _INITIAL_LOG_VARIANCE
+            self.log_variance.bias.add_(_INITIAL_LOG_VARIANCE)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Mean and log-variance, each (batch, latent), of images in [0, 1]."""
