@@ -4,7 +4,7 @@ import argparse
 
 from axiswise.cli._parts import Commands, add_trust, now
 
-_USAGE = """axiswise train RECIPE [--out FOLDER] [--trust] [--key value …]
+_USAGE = """axiswise train RECIPE [--init RUN] [--out FOLDER] [--trust] [--key value …]
        axiswise train --resume FOLDER [--trust]"""
 
 
@@ -15,7 +15,8 @@ def add(commands: Commands) -> None:
         usage=_USAGE,
         help="train a model by a recipe",
         description="Train a model by a recipe. Any key of it can be overridden, as in "
-        "--steps 1000 --terms.jl1.weight 0.3; `axiswise train RECIPE --help` lists them.",
+        "--steps 1000 --terms.jl1.weight 0.3; `axiswise train RECIPE --help` lists them. "
+        "--init RUN starts from the weights of another run.",
         add_help=False,
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="shipped name or YAML file")

@@ -23,7 +23,7 @@ from axiswise.support.files import UnreadableFileError, remove_unfinished, write
 from axiswise.support.locks import owning
 from axiswise.support.notes import note
 from axiswise.support.progress import StartBar, no_bars
-from axiswise.support.reading import parse_yaml, read_text, value_of
+from axiswise.support.reading import read_text, value_of
 from axiswise.training.recipe import read_keys
 
 # score → recipe → value of each seed
@@ -137,7 +137,7 @@ def _config(path: Path, known: _Configs) -> dict[str, str]:
 def _settings(config: Path) -> dict[str, Any]:
     """A run's config in today's form, so that runs of earlier versions compare."""
     try:
-        return parse_yaml(read_settings(config).dump())  # type: ignore[no-any-return]
+        return read_settings(config).tree()
     except (ArgumentError, ImportError, TypeError, ValueError):  # its classes are not ours
         return read_keys(config)
 
@@ -234,8 +234,12 @@ def _evaluation(row: TableRow) -> dict[str, Any]:
     }
 
 
-# Keys that change nothing about what a run learns.
-_ASIDE = ("description", "source", "accelerator", "devices", "log_every", "checkpoint_every")
+# Keys that change nothing about what a run learns; nor are fine-tuned runs told apart by more than
+# the recipe of the runs that they start from, each from one of its own seed.
+_ASIDE = (
+    *("description", "source", "accelerator", "devices", "log_every", "checkpoint_every"),
+    *("init.run", "init.step", "init.weights"),
+)
 
 
 def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:

@@ -161,7 +161,8 @@ class RunFolder:
         """SHA-256, in hexadecimal, over what in the config makes weights what they are.
 
         It leaves out what may be changed later: names, how it is scored, where it trains, its
-        number of steps, and in which folder the data are. It is "" where there is no config.
+        number of steps, and in which folders the data and the first weights are. It is "" where
+        there is no config.
         """
         try:
             keys = read_keys(self.config)
@@ -169,6 +170,8 @@ class RunFolder:
             return ""
         kept = {key: value for key, value in keys.items() if key not in _MAY_CHANGE}
         kept["data"] = _without_folders(kept.get("data"))
+        if isinstance(init := kept.get("init"), dict):
+            kept["init"] = init.get("weights")  # wherever they were
         return hashlib.sha256(json.dumps(kept, sort_keys=True, default=str).encode()).hexdigest()
 
     def append_metrics(self, row: Mapping[str, float]) -> None:

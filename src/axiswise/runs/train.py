@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from axiswise.data.factors import load
+from axiswise.runs.fine_tuning import Initial, initial_of, read_initial
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.run import Run, read_config
 from axiswise.support.imports import Trust
 from axiswise.support.progress import StartBar, late_bar, no_bars
 from axiswise.training.checkpoint import list_checkpoints
-from axiswise.training.recipe import recipe_path
+from axiswise.training.recipe import read_keys, recipe_path
 from axiswise.training.trainer import Recipe, Trainer, start
 
 _SAMPLES = 16  # images drawn in the course of a run
@@ -46,8 +47,9 @@ def train_recipe(
         UntrustedCodeError: If it names such code, which may not be run.
         FileExistsError: If the folder is not empty.
         BusyError: If another process trains in it.
-        FileNotFoundError: If there is no such recipe.
-        ValueError: On bad overrides, or if there are fewer devices.
+        FileNotFoundError: If there is no such recipe, or no such run to start from.
+        ValueError: On bad overrides, a run to start from that does not fit, or if there are fewer
+            devices.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
@@ -56,10 +58,11 @@ def train_recipe(
     settings = read_settings(recipe_path(recipe), overrides, Trust.of(overrides, files=trust))
     keys = settings.keys
     keys.precision = resolve_precision(keys.precision, keys.accelerator)
+    initial = initial_of(settings, overrides)
     config = settings.build()
     folder = Path(out) if out is not None else Path("runs") / f"{config.name}-seed{config.seed}"
     # What does not fit or cannot be read is found out before there is a folder.
-    trainer = _prepared(config, settings.section("evaluation"), start_bar)
+    trainer = _prepared(config, settings.section("evaluation"), start_bar, initial)
     settings.settle(config)
     run = RunFolder(folder)
     with _alone(run):
@@ -85,8 +88,8 @@ def resume_run(folder: str, start_bar: StartBar = no_bars, *, trust: bool = Fals
         BusyError: If another process trains in it.
         UnreadableFileError: If its config or checkpoint is damaged.
         UntrustedCodeError: If its config names code that may not be run.
-        ValueError: If there is a finished model and no checkpoint, or there are fewer
-            devices.
+        ValueError: If there is a finished model and no checkpoint, there are fewer devices, or,
+            before the first checkpoint, the run that it starts from has other weights by now.
         TrainingStoppedError: If training cannot go on.
         OSError: If something cannot be read or written.
     """
@@ -96,7 +99,11 @@ def resume_run(folder: str, start_bar: StartBar = no_bars, *, trust: bool = Fals
             raise ValueError(
                 f"FOLDER must have a checkpoint to go on from, {folder} has a finished model alone"
             )
-        _train(_prepared(*read_config(run, trust=trust), start_bar), run, start_bar)
+        recipe, protocol = read_config(run, trust=trust)
+        initial = None
+        if recipe.init is not None and not list_checkpoints(run.checkpoints):
+            initial = read_initial(recipe.init, read_keys(run.config))
+        _train(_prepared(recipe, protocol, start_bar, initial), run, start_bar)
     return run
 
 
@@ -110,7 +117,9 @@ def is_helper() -> bool:
     return os.environ.get("LOCAL_RANK", "0") != "0"
 
 
-def _prepared(recipe: Recipe, protocol: EvaluationProtocol, start_bar: StartBar) -> Trainer:
+def _prepared(
+    recipe: Recipe, protocol: EvaluationProtocol, start_bar: StartBar, initial: Initial | None
+) -> Trainer:
     """The trainer of a recipe, its data downloaded or decoded under a progress bar."""
     from axiswise.training.loop import check_devices
 
@@ -120,6 +129,8 @@ def _prepared(recipe: Recipe, protocol: EvaluationProtocol, start_bar: StartBar)
     recipe.data.draw(0)
     trainer = start(recipe)
     protocol.check(trainer.model.latent_dim)
+    if initial is not None:
+        initial.give(trainer, quiet=is_helper())
     return trainer
 
 

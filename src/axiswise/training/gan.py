@@ -150,6 +150,12 @@ class GANTrainer(Trainer):
         self._last = {"real": real, "images": images, "scores": scores.detach(), "z": z[share]}
         return Figures(unweighted(terms) | unweighted(own) | {"loss": loss.detach()})
 
+    def weights_of(self, model: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+        """States of the generator and of its average; see `Trainer`."""
+        average = {f"module.{name}": value for name, value in model.items()}
+        # At 0, the average would become the generator after the first step.
+        return {"generator": model, "average": {"n_averaged": torch.tensor(1), **average}}
+
     def summary(self, step: int) -> dict[str, float]:
         """Variety of the images, deviation of the scores, penalties in their other form, rate."""
         variety = _variation(self._last["images"]) / _variation(self._last["real"])

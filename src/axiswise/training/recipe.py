@@ -99,7 +99,14 @@ class Settings:
 
     def dump(self) -> str:
         """YAML that `read_recipe` reads back to the same."""
-        return self._parser.dump(self.keys, skip_unset=False)  # type: ignore[no-any-return]
+        keys = self.keys.clone()
+        if keys.init is None:  # most have none
+            del keys["init"]
+        return self._parser.dump(keys, skip_unset=False)  # type: ignore[no-any-return]
+
+    def tree(self) -> dict[str, Any]:
+        """All keys and their values, as the file of a run has them."""
+        return parse_yaml(self.dump())  # type: ignore[no-any-return]
 
     def build(self) -> Recipe:
         """The recipe, with its data, objective and terms; networks are made when training starts.
@@ -280,7 +287,11 @@ def _with_overrides(
     terms = {name: _mapping(given, name) for name, given in terms.items() if given is not None}
     trainer: dict[str, Any] = {}
     rest: list[tuple[str, str | None]] = []
+    if isinstance(content.get("init"), str):
+        content = {**content, "init": {"run": content["init"]}}
     for key, text in _pairs(overrides):
+        if key == "init" and not isinstance(value_of(text or ""), dict | None):
+            key = "init.run"
         if key not in ("terms", "trainer") and not key.startswith("terms."):
             rest.append((key, text))
             continue

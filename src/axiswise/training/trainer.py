@@ -27,6 +27,23 @@ M = TypeVar("M", bound=nn.Module)
 _MOST_DEVICES = 1024  # each is a process
 
 
+@dataclass(frozen=True)
+class Init:
+    """The weights that a training starts from.
+
+    Args:
+        run: A finished run's folder; or a saved network's, or a file of published weights.
+        recipe: The name of its recipe, or of its network.
+        step: The steps that it was trained for.
+        weights: The digest of its weights.
+    """
+
+    run: str
+    recipe: str = ""
+    step: int = 0
+    weights: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """The keys of every recipe.
@@ -38,6 +55,7 @@ class Recipe:
         data: The images.
         trainer: The kind of training: `vae`, `gan`, or the import path of your own.
         terms: Terms added to the loss, by name; see `axiswise.objectives.Term`.
+        init: The run whose weights it starts from, with fresh optimisers; null for fresh weights.
         steps: Training steps.
         batch_size: Images per step, over all processes.
         learning_rate: Of Adam.
@@ -58,6 +76,7 @@ class Recipe:
     description: str = ""
     source: str = ""
     terms: Mapping[str, Term] = field(default_factory=dict)
+    init: Init | None = None
     steps: int = 300_000
     batch_size: int = 64
     learning_rate: float = 1e-4
@@ -195,6 +214,38 @@ class Trainer(ABC):
             "networks": {name: part.state_dict() for name, part in self.networks.items()},
             "optimizers": {name: part.state_dict() for name, part in self.optimizers.items()},
         }
+
+    def weights_of(self, model: Mapping[str, Tensor]) -> dict[str, Mapping[str, Tensor]]:
+        """States of the networks that a model's weights determine: at least of `model`."""
+        return {name: model for name, part in self.networks.items() if part is self.model}
+
+    def take_over(self, states: Mapping[str, Mapping[str, Tensor]]) -> list[str]:
+        """Start from another training's weights, before `setup`.
+
+        Args:
+            states: The states of its networks, by name.
+
+        Returns:
+            Names of the networks that stay fresh, because it has none like them.
+
+        Raises:
+            ValueError: A network has other weights than its like there; nothing was changed.
+        """
+        shared = {name: part for name, part in self.networks.items() if name in states}
+        if not shared:
+            raise ValueError(f"it has {', '.join(states)}, the recipe {', '.join(self.networks)}")
+        for name, network in shared.items():
+            own, given = network.state_dict(), states[name]
+            for key in {**own, **given}:
+                shapes = [tuple(part[key].shape) if key in part else None for part in (own, given)]
+                if shapes[0] != shapes[1]:
+                    raise ValueError(
+                        f"{key} of the {name} is {shapes[1] or 'not'} there and "
+                        f"{shapes[0] or 'not'} in the recipe"
+                    )
+        for name, network in shared.items():
+            network.load_state_dict(states[name])
+        return [name for name in self.networks if name not in shared]
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`."""

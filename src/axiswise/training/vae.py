@@ -34,7 +34,8 @@ class VAERecipe(Recipe):
     """A recipe that trains a VAE. The defaults are JL1-VAE's experiment on three-dots.
 
     `anneal` and `delay` apply to the objective's weights too (AnnealedVAE: its capacity): from the
-    first step, even a small β would make all codes collapse for good.
+    first step, even a small β would make all codes collapse for good. With `init`, they
+    apply to added terms alone.
 
     Args:
         model: The network; its image size and channels follow the data.
@@ -80,7 +81,9 @@ class VAETrainer(Trainer):
         drawn = self.added.draw(*shape, rng, share)
         images = recipe.data.render(draws[share])
 
-        ramp, ramps = ramp_of(None, step, recipe), self.added.ramps(step, recipe)
+        # What is trained already would forget it while the weights are small.
+        ramp = ramp_of(None, step, recipe) if recipe.init is None else 1.0
+        ramps = self.added.ramps(step, recipe)
         terms, axes, self._z = self._step(images, noise[share], drawn, ramp, ramps)
         loss = weighted_sum(terms)
         self._optimizer.zero_grad()

@@ -13,12 +13,12 @@ from jsonargparse import ArgumentError
 
 from axiswise.data import FactorData
 from axiswise.nets import Autoencoder
+from axiswise.runs.fine_tuning import Initial, initial_of
 from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.runs.scores import check_names
 from axiswise.runs.sweeps.planned import PlannedRun, Resources
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.support.progress import Progress, no_progress
-from axiswise.support.reading import parse_yaml
 from axiswise.training.recipe import Settings, read_keys, recipe_names, recipe_path
 from axiswise.training.trainer import start
 
@@ -155,13 +155,13 @@ def _checked(
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
     try:
         config = read_settings(recipe_path(recipe), overrides, trust)
-        _check(config, metrics or (), trust)
+        _check(config, metrics or (), trust, initial_of(config, overrides))
     except UntrustedCodeError as error:
         words = " ".join([recipe, *overrides])
         raise UntrustedCodeError(f"{words}: {error.what}", error.spec) from error
     except (ArgumentError, ValueError, TypeError, OSError) as error:
         raise ValueError(f"{' '.join([recipe, *overrides])}: {error}") from error
-    keys = parse_yaml(config.dump())
+    keys = config.tree()
     kept = {key: value for key, value in keys.items() if key not in _NOT_IN_DIGEST}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
     return config, digest[:8]
@@ -176,10 +176,15 @@ class _Expected:
     protocol: EvaluationProtocol
 
 
-def _check(settings: Settings, metrics: tuple[str, ...], trust: Trust) -> None:
-    """Refuse a recipe whose networks do not fit, and scores that its runs do not have."""
+def _check(
+    settings: Settings, metrics: tuple[str, ...], trust: Trust, initial: Initial | None
+) -> None:
+    """Refuse a recipe whose networks or first weights do not fit, and scores that it has not."""
     recipe, protocol = settings.build(), settings.section("evaluation")
-    model, data = start(recipe).model, recipe.data
+    trainer, data = start(recipe), recipe.data
+    model = trainer.model
+    if initial is not None:
+        initial.give(trainer, quiet=True)
     protocol.check(model.latent_dim)
     sizes = data.factor_sizes if isinstance(data, FactorData) else None
     check_names(_Expected(isinstance(model, Autoencoder), sizes, protocol), metrics, trust)

@@ -1,0 +1,309 @@
+"""Trainings that start from another run's weights."""
+
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import Tensor
+
+from axiswise import nets
+from axiswise.cli import main
+from axiswise.runs.compare import compare_runs
+from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.folder import RunFolder
+from axiswise.runs.run import load_run
+from axiswise.runs.sweeps.plan import plan
+from axiswise.runs.train import resume_run, train_recipe
+from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
+
+_STILL = ["--steps", "1", "--learning_rate", "1e-30", "--log_every", "1", "--checkpoint_every", "1"]
+Snapshot = Callable[[Path], dict[str, str]]
+
+
+def _networks(run: Path) -> dict[str, dict[str, Tensor]]:
+    state = load_checkpoint(list_checkpoints(run / "checkpoints")[-1])
+    return state["trainer"]["networks"]  # type: ignore[no-any-return]
+
+
+def _same(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> bool:
+    return found.keys() == expected.keys() and all(
+        torch.equal(value, expected[name]) for name, value in found.items()
+    )
+
+
+def _bytes(run: Path) -> bytes:
+    return (run / "model.safetensors").read_bytes()
+
+
+def test_all_networks_of_a_gan_come_from_its_checkpoint_and_its_optimisers_are_fresh(
+    tiny_gan_recipe: Path, trained_gan: Path, tmp_path: Path
+) -> None:
+    words = [*_STILL, "--init", str(trained_gan), "--seed", "5"]
+    run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
+    before, after = _networks(trained_gan), _networks(run.path)
+    for name in ("critic", "generator", "terms.vp"):
+        assert _same(after[name], before[name]), name
+    for name, value in before["generator"].items():
+        average = 0.9 * before["average"][f"module.{name}"] + 0.1 * value
+        torch.testing.assert_close(after["average"][f"module.{name}"], average)
+    state = load_checkpoint(list_checkpoints(run.checkpoints)[-1])
+    for rule in state["trainer"]["optimizers"].values():
+        assert all(kept["step"] == 1 for kept in rule["state"].values())
+
+
+def test_added_terms_of_a_vae_rise_from_0_and_its_objective_keeps_its_weights(
+    tiny_recipe: Path, trained: Path, tmp_path: Path
+) -> None:
+    run = train_recipe(str(tiny_recipe), [*_STILL, "--init", str(trained)], str(tmp_path / "tuned"))
+    assert _same(_networks(run.path)["vae"], _networks(trained)["vae"])
+    row = {name: values[0] for name, values in run.read_metrics().items()}
+    assert row["loss"] == pytest.approx(row["nll"] + 2.0 * row["kl"])  # β 2, no JL1 yet
+    fresh = train_recipe(str(tiny_recipe), _STILL, str(tmp_path / "fresh"))
+    row = {name: values[0] for name, values in fresh.read_metrics().items()}
+    assert row["loss"] == pytest.approx(row["nll"])
+
+
+@pytest.mark.parametrize(
+    ("words", "anneal"), [([], 0.1), (["--anneal", "0"], 0.0), (["--anneal=0.3"], 0.3)]
+)
+def test_the_terms_of_a_gan_rise_over_a_tenth_of_the_steps_unless_said_otherwise(
+    tiny_gan_recipe: Path, trained_gan: Path, tmp_path: Path, words: list[str], anneal: float
+) -> None:
+    words = [*_STILL, "--init", str(trained_gan), *words]
+    run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
+    config = yaml.safe_load(run.config.read_text())
+    assert config["anneal"] == anneal
+    # Its config, as a recipe, trains the same again.
+    again = train_recipe(str(run.config), [], str(tmp_path / "again"))
+    assert yaml.safe_load(again.config.read_text()) == config
+
+
+def test_without_init_the_config_does_not_mention_it(trained: Path) -> None:
+    assert "init" not in yaml.safe_load((trained / "config.yaml").read_text())
+
+
+def test_a_tuned_run_resumes_bit_for_bit_without_the_other_run(
+    tiny_gan_recipe: Path, trained_gan: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(trained_gan, tmp_path / "other"))
+    words = ["--init", str(other), "--steps", "20"]
+    whole = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "whole")).path
+    cut = Path(shutil.copytree(whole, tmp_path / "cut"))
+    shutil.rmtree(other)
+    for path in (*cut.glob("model*"), *cut.glob("checkpoints/step-00000020*")):
+        path.unlink()
+    resume_run(str(cut))
+    assert _bytes(cut) == _bytes(whole)
+    assert load_run(cut).step == 20
+
+
+def test_before_its_first_checkpoint_it_needs_the_other_run_as_it_was(
+    tiny_gan_recipe: Path, trained_gan: Path, tmp_path: Path
+) -> None:
+    other = Path(shutil.copytree(trained_gan, tmp_path / "other"))
+    words = ["--init", str(other), "--steps", "5", "--log_every", "5", "--checkpoint_every", "5"]
+    whole = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "whole")).path
+    cut = RunFolder.create(tmp_path / "cut", (whole / "config.yaml").read_text())
+    moved = other.rename(tmp_path / "moved")
+    with pytest.raises(FileNotFoundError, match=r"--init must be a run folder.*none at"):
+        resume_run(str(cut.path))
+    cut.config.write_text(cut.config.read_text().replace(str(other), str(moved)))
+    resume_run(str(cut.path))
+    assert _bytes(cut.path) == _bytes(whole)
+    assert cut.recipe_digest() == RunFolder(whole).recipe_digest()
+
+    for path in (*cut.path.glob("model*"), *cut.checkpoints.iterdir()):
+        path.unlink()
+    for path in moved.glob("checkpoints/step-00000040*"):
+        path.unlink()
+    with pytest.raises(ValueError, match="has other weights than those that the config names"):
+        resume_run(str(cut.path))
+
+
+def test_networks_that_the_other_run_lacks_are_fresh_and_a_line_says_so(
+    tiny_gan_recipe: Path, trained_gan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    infogan = ["--terms.vp", "null", "--terms.infogan", "{latents: 2, width: 0.1}"]
+    words = [*_STILL, "--init", str(trained_gan), *infogan]
+    run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
+    assert f"{trained_gan} has no terms.infogan: fresh weights" in capsys.readouterr().err
+    assert _same(_networks(run.path)["critic"], _networks(trained_gan)["critic"])
+
+
+@pytest.mark.parametrize("kind", ["run", "network"])
+def test_of_a_generator_alone_the_average_starts_too_and_the_critic_is_fresh(
+    tiny_gan_recipe: Path,
+    trained_gan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    kind: str,
+) -> None:
+    other = tmp_path / "other"
+    if kind == "run":
+        shutil.copytree(trained_gan, other, ignore=shutil.ignore_patterns("checkpoints"))
+    else:
+        load_run(trained_gan).model.save_pretrained(other)
+    words = [*_STILL, "--init", str(other)]
+    run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
+    assert "has no critic and no terms.vp: fresh weights" in capsys.readouterr().err
+    after, fresh = _networks(run.path), tmp_path / "fresh"
+    model = nets.load(other).state_dict()
+    assert _same(after["generator"], model)
+    for name, value in model.items():
+        torch.testing.assert_close(after["average"][f"module.{name}"], value)
+    train_recipe(str(tiny_gan_recipe), _STILL, str(fresh))
+    torch.testing.assert_close(after["critic"], _networks(fresh)["critic"])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--trainer", "vae"], "trainer is gan there and vae in the recipe"),
+        (["--generator.init_args.width", "0.2"], "width is 0.1 there and 0.2 in the recipe"),
+        (["--generator.init_args.latent_dim", "5"], "latent_dim is 4 there and 5 in the recipe"),
+        (["--critic.init_args.width", "0.2"], "critic.init_args.width is 0.1 there and 0.2"),
+        (["--data.size", "32"], "of the critic is not there and"),
+        (["--terms.vp.width", "0.2"], "of the terms.vp is .* there and .* in the recipe"),
+    ],
+)
+def test_other_networks_are_refused_by_name_before_anything_is_written(
+    tiny_gan_recipe: Path,
+    tiny_recipe: Path,
+    trained_gan: Path,
+    tmp_path: Path,
+    words: list[str],
+    message: str,
+) -> None:
+    recipe = tiny_recipe if "vae" in words else tiny_gan_recipe
+    with pytest.raises(ValueError, match=f"--init {trained_gan} does not fit: .*{message}"):
+        train_recipe(
+            str(recipe), ["--init", str(trained_gan), *words], str(tmp_path / "new" / "run")
+        )
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_of_another_class_or_arguments_is_refused(
+    tiny_gan_recipe: Path, tmp_path: Path
+) -> None:
+    for network, message in (
+        (nets.BigGAN(12, [8, 8, 8], classes=2, embedding=2, attention=8), "class_path is .*BigGAN"),
+        (nets.SimpleGenerator(16, 4, width=0.2), "width is 0.2 there and 0.1"),
+        (nets.SimpleGenerator(32, 4, width=0.1), "is not in the recipe|there and"),
+    ):
+        network.save_pretrained(tmp_path / "other")
+        with pytest.raises(ValueError, match=message):
+            train_recipe(str(tiny_gan_recipe), ["--init", str(tmp_path / "other")], str(tmp_path))
+
+
+def _unfinished(run: Path) -> None:
+    (run / "config.json").unlink()
+
+
+def _trained_further(run: Path) -> None:
+    newest = list_checkpoints(run / "checkpoints")[-1]
+    shutil.copy(newest, newest.with_name("step-00000041.pt"))
+
+
+def _untrained(run: Path) -> None:
+    _unfinished(run)
+    shutil.rmtree(run / "checkpoints")
+
+
+def _damaged(run: Path) -> None:
+    newest = list_checkpoints(run / "checkpoints")[-1]
+    newest.write_bytes(newest.read_bytes()[:-100])
+
+
+def _infinite(run: Path) -> None:
+    shutil.rmtree(run / "checkpoints")
+    network = nets.load(run)
+    with torch.no_grad():
+        next(network.parameters()).fill_(torch.inf)
+    network.save_pretrained(run, step=40)
+
+
+def _other_settings(run: Path) -> None:
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("ema: 0.9", "ema: 0.8"))
+
+
+def _foreign(run: Path) -> None:
+    shutil.rmtree(run)
+    run.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_unfinished, "is not trained to its end: go on with it by"),
+        (_trained_further, "is not trained to its end"),
+        (_untrained, "has nothing that was trained"),
+        (_damaged, "is damaged"),
+        (_infinite, "is not finite"),
+        (_other_settings, "does not belong to the recipe"),
+        (_foreign, "must be a run folder, or a folder with a network"),
+    ],
+)
+def test_a_run_that_cannot_be_started_from_is_refused_and_stays_as_it_is(
+    tiny_gan_recipe: Path,
+    trained_gan: Path,
+    tmp_path: Path,
+    snapshot: Snapshot,
+    change: Callable[[Path], None],
+    message: str,
+) -> None:
+    other = Path(shutil.copytree(trained_gan, tmp_path / "other"))
+    change(other)
+    before = snapshot(other)
+    with pytest.raises((ValueError, OSError), match=message):
+        train_recipe(str(tiny_gan_recipe), ["--init", str(other)], str(tmp_path / "run"))
+    assert snapshot(other) == before
+    assert not (tmp_path / "run").exists()
+
+
+def test_init_and_resume_exclude_each_other(
+    trained: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", "--resume", str(trained), "--init", str(trained)]) == 1
+    assert "--resume takes a folder and nothing else" in capsys.readouterr().err
+
+
+def test_a_recipe_s_own_init_is_a_path_and_null_removes_it(
+    tiny_recipe: Path, trained: Path, tmp_path: Path
+) -> None:
+    tiny_recipe.write_text(tiny_recipe.read_text() + f"init: {trained}\n")
+    run = train_recipe(str(tiny_recipe), _STILL, str(tmp_path / "tuned"))
+    assert yaml.safe_load(run.config.read_text())["init"]["step"] == 40
+    run = train_recipe(str(tiny_recipe), [*_STILL, "--init", "null"], str(tmp_path / "fresh"))
+    assert "init" not in yaml.safe_load(run.config.read_text())
+
+
+def test_a_comparison_names_tuned_runs_by_the_recipe_that_they_start_from(
+    tiny_recipe: Path, trained: Path, tmp_path: Path
+) -> None:
+    folders = []
+    for seed in ("0", "1"):
+        other = shutil.copytree(trained, tmp_path / f"other{seed}")
+        for init in ([], ["--init", str(other)]):
+            out = str(tmp_path / f"{'tuned' if init else 'plain'}{seed}")
+            words = [*_STILL, *init, "--seed", seed, "--learning_rate", "1e-3"]
+            train_recipe(str(tiny_recipe), words, out)
+            evaluate_run(load_run(out), ["reconstruction"])
+            folders.append(out)
+    rows = compare_runs(folders, tmp_path / "compared")
+    assert rows[0] == ["score", "tiny", "tiny init.recipe=tiny"]
+    assert all(cell.endswith("(2)") for row in rows[1:] for cell in row[1:])
+
+
+def test_a_sweep_starts_from_a_run_and_refuses_one_that_does_not_fit(
+    tiny_recipe: Path, trained: Path, trained_gan: Path, tmp_path: Path
+) -> None:
+    spec = {"recipe": str(tiny_recipe), "settings": {"init": str(trained)}, "seeds": [0, 1]}
+    first, second = plan(spec, tmp_path)
+    assert first.settings["init"] == second.settings["init"]
+    assert first.settings["init"]["recipe"] == "tiny"
+    with pytest.raises(ValueError, match="trainer is gan there and vae"):
+        plan({**spec, "settings": {"init": str(trained_gan)}}, tmp_path)
