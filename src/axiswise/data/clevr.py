@@ -39,20 +39,12 @@ _FACTORS = {"colour": 8, "shape": 3, "x": _STEPS, "y": _STEPS, "size": 2}
 Variant = Literal["simple", "complex", "1fov", "full"]
 
 # What is the same in all scenes of a variant, body by body; the rest are its factors.
+_LARGE = {"size": 0, "material": _RUBBER, "turn": 0}
 _FIXED: dict[str, tuple[Mapping[str, int], ...]] = {
-    "simple": ({"size": 0, "material": _RUBBER, "turn": 0},),
+    "simple": (_LARGE,),
     # The materials tell the two apart, so that no two rows of factors stand for one image.
     "complex": ({"material": _METAL, "turn": 0}, {"material": _RUBBER, "turn": 0}),
-    "1fov": (
-        {
-            "colour": _RED,
-            "shape": CUBE,
-            "y": _UNITS * _EDGE,
-            "size": 0,
-            "material": _RUBBER,
-            "turn": 0,
-        },
-    ),
+    "1fov": ({**_LARGE, "colour": _RED, "shape": CUBE, "y": _UNITS * _EDGE},),
 }
 _FEWEST, _MOST = 3, 10  # bodies of full
 _GAP, _MARGIN = 0.25, 0.4
@@ -90,7 +82,7 @@ class Clevr(Drawn[Renderer]):
 
     Args:
         variant: "simple", "complex", "1fov" or "full".
-        size: Height and width of the images in pixels, at least 8.
+        size: Height and width of the images in pixels, 8 to 1024.
 
     Raises:
         ValueError: `variant` or `size` is none of these.
@@ -102,7 +94,7 @@ class Clevr(Drawn[Renderer]):
             raise ValueError(f"variant must be one of {', '.join(variants)}, got {variant!r}")
         super().__init__()
         self.variant: Variant = variant
-        self.size = check_count("size", size, 8, 4096)
+        self.size = check_count("size", size, 8, 1024)
         self.shape = (3, self.size, self.size)
         if variant == "full":
             return

@@ -24,10 +24,10 @@ _REACH = (math.sqrt(3), 1.0, math.sqrt(2), 0.0)  # radius of the bounding sphere
 _CHUNK = 2**17  # pixels that each step of drawing may handle at once
 _SUBPIXELS = ((-0.125, -0.375), (0.375, -0.125), (-0.375, 0.125), (0.125, 0.375))
 _SKIN = 1e-3  # surfaces this close are one: the body that comes first in the scene is seen
-_BEVEL = 0.1  # edges are shaded as if rounded by this share of the half-size
+_BEVEL = 0.16  # edges are shaded as if rounded by this share of the half-size
 # Light between 0 and 1, before the display's curve.
-_GROUND = 0.42  # share that the ground gives back
-_AMBIENT = 0.24
+_GROUND = 0.46  # share that the ground gives back
+_AMBIENT = 0.18
 _SKY, _HORIZON = 0.12, 0.42  # what metal mirrors, from above and from the side
 
 Vector = Sequence[Tensor]  # x, y and z
@@ -93,12 +93,12 @@ class _Lamp:
 
 # The sun's place is that of CLEVR, ten times as far.
 _LAMPS = (
-    _Lamp((6.45, -2.91, 4.26), 0.6, 0.55, 1.0, 24),
-    _Lamp((-4.67, -4.01, 3.01), 0.8, 0.20, 0.6, 16),
-    _Lamp((-1.17, 2.65, 5.82), 0.8, 0.18, 0.8, 16),
-    _Lamp((117.0, -66.0, 258.0), 16.0, 0.14, 0.3, 12),
+    _Lamp((6.45, -2.91, 4.26), 0.6, 0.68, 1.0, 24),
+    _Lamp((-4.67, -4.01, 3.01), 0.8, 0.12, 0.6, 16),
+    _Lamp((-1.17, 2.65, 5.82), 0.8, 0.09, 0.8, 16),
+    _Lamp((117.0, -66.0, 258.0), 16.0, 0.09, 0.3, 12),
 )
-_SOFTENED = 60.0  # squared distance added to that of a lamp, which is no point
+_SOFTENED = 120.0  # squared distance added to that of a lamp, which is no point
 
 
 @dataclass(frozen=True)
@@ -277,8 +277,8 @@ def _gleam(points: Vector, normals: Vector, mirrored: Vector, lamp: _Lamp) -> Te
     eighth = fourth * fourth
     power = eighth * eighth
     power = power * power
-    power = power * power  # the 64th
-    return (eighth * 0.2 + power * power * 2.0) * lamp.shine * faces
+    power = power * power  # the 128th
+    return (eighth * 0.7 + power + power * power * 1.5) * lamp.shine * faces
 
 
 def _ambient(body: Bodies, points: Vector, normals: Vector) -> Tensor:
@@ -387,7 +387,7 @@ def _cross_cylinders(place: Vector, way: Vector) -> tuple[Tensor, Tensor]:
 
 
 def _cross_slab(place: Tensor, way: Tensor) -> tuple[Tensor, Tensor]:
-    inverse = 1 / way
+    inverse = 1 / torch.where(way == 0, 1e-12, way)  # no 0 · ∞ along a face
     middle, half = -place * inverse, inverse.abs()
     return middle - half, middle + half
 
