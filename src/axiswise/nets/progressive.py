@@ -254,7 +254,7 @@ class ProgressiveCritic(Pretrained):
         weights, count = _read(variables, "FromRGB")
         codes = any("Q_Encoder" in key for key in weights)
         size = 2 * 2**count
-        names = _names(cls(size, codes=codes, hidden=[1] * (count + 1))) if count else {}
+        names = _names(cls(size, codes=int(codes), hidden=[1] * (count + 1))) if count else {}
         check_names(weights, names)
         network = cls(
             size,
