@@ -133,6 +133,40 @@ def test_networks_that_the_other_run_lacks_are_fresh_and_a_line_says_so(
     assert _same(_networks(run.path)["critic"], _networks(trained_gan)["critic"])
 
 
+@pytest.mark.parametrize("kind", [nets.PublishedSimpleCritic, nets.ProgressiveCritic])
+@pytest.mark.parametrize(("there", "here"), [(0, 3), (2, 3), (3, 0), (3, 3)])
+def test_a_critic_that_guesses_other_codes_keeps_its_scores(
+    kind: type[nets.ProgressiveCritic], there: int, here: int
+) -> None:
+    source, target = (kind(16, 1, width=0.1, codes=codes) for codes in (there, here))
+    target.load_state_dict(target.adapted(source.state_dict()))
+    images = torch.rand(4, 1, 16, 16)
+    torch.testing.assert_close(target(images), source(images))
+    if there == here:
+        torch.testing.assert_close(target.with_codes(images), source.with_codes(images))
+
+
+def test_a_critic_s_head_is_fresh_where_the_other_run_guesses_no_codes(
+    tiny_gan_recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tiny_gan_recipe.read_text().replace("SimpleCritic", "PublishedSimpleCritic")
+    tiny_gan_recipe.write_text(text)
+    plain = train_recipe(str(tiny_gan_recipe), _STILL, str(tmp_path / "plain")).path
+    words = [
+        "--init",
+        str(plain),
+        "--critic.init_args.codes",
+        "2",
+        "--terms.infogan_published",
+        "{}",
+    ]
+    tuned = train_recipe(str(tiny_gan_recipe), [*_STILL, *words], str(tmp_path / "tuned")).path
+    assert "has no such codes of the critic: fresh weights" in capsys.readouterr().err
+    before, after = _networks(plain)["critic"], _networks(tuned)["critic"]
+    for name, value in before.items():
+        torch.testing.assert_close(after[name][: len(value)], value)
+
+
 @pytest.mark.parametrize("kind", ["run", "network"])
 def test_of_a_generator_alone_the_average_starts_too_and_the_critic_is_fresh(
     tiny_gan_recipe: Path,

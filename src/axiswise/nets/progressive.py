@@ -291,6 +291,17 @@ class ProgressiveCritic(Pretrained):
         codes: Tensor = self.get_submodule("4x4.Q_Encoder")(x)
         return self._score(x), codes
 
+    def adapted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of such a critic of other `codes`, with this one's head in place of its."""
+        heads = [
+            {name: value for name, value in part.items() if name.startswith("4x4.Q_Encoder.")}
+            for part in (state, self.state_dict())
+        ]
+        shapes = [{name: value.shape for name, value in head.items()} for head in heads]
+        if shapes[0] == shapes[1]:
+            return dict(state)
+        return {name: value for name, value in state.items() if name not in heads[0]} | heads[1]
+
     def _trunk(self, images: Tensor, lod: float) -> Tensor:
         """Feature maps at 4 × 4 pixels."""
         level, share = _split(lod, len(self._sides))

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Self
 
+import torch
 from torch import Tensor, nn
 
 from axiswise.nets.model import Generator
@@ -194,6 +195,15 @@ class PublishedSimpleCritic(SimpleCritic):
         """Scores, (batch, 1), and guessed latents, (batch, codes)."""
         found: Tensor = super().forward(images)
         return found[:, :1], found[:, 1:]
+
+    def adapted(self, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The state of such a critic of other `codes`, with this one's guesses in place of its."""
+        made, last = dict(state), len(self) - 1
+        for name, own in self[last].state_dict(prefix=f"{last}.").items():
+            given = made.get(name, own)
+            if len(given) != len(own) and given.shape[1:] == own.shape[1:]:
+                made[name] = torch.cat([given[:1], own[1:]])
+        return made
 
     @staticmethod
     def _between(hidden: int, size: int, width: float) -> tuple[int, list[nn.Module]]:  # noqa: ARG004

@@ -226,26 +226,32 @@ class Trainer(ABC):
             states: The states of its networks, by name.
 
         Returns:
-            Names of the networks that stay fresh, because it has none like them.
+            What stays fresh, because it has none like that.
 
         Raises:
             ValueError: A network has other weights than its like there; nothing was changed.
         """
-        shared = {name: part for name, part in self.networks.items() if name in states}
-        if not shared:
-            raise ValueError(f"it has {', '.join(states)}, the recipe {', '.join(self.networks)}")
-        for name, network in shared.items():
-            own, given = network.state_dict(), states[name]
+        fresh, taken = list[str](), dict[str, Mapping[str, Tensor]]()
+        for name, network in self.networks.items():
+            if name not in states:
+                fresh.append(name)
+                continue
+            adapted = getattr(network, "adapted", dict)(states[name])  # of a critic that guesses
+            if _shapes(adapted) != _shapes(states[name]):
+                fresh.append(f"such codes of the {name}")
+            own, given = _shapes(network.state_dict()), _shapes(adapted)
             for key in {**own, **given}:
-                shapes = [tuple(part[key].shape) if key in part else None for part in (own, given)]
-                if shapes[0] != shapes[1]:
+                if own.get(key) != given.get(key):
                     raise ValueError(
-                        f"{key} of the {name} is {shapes[1] or 'not'} there and "
-                        f"{shapes[0] or 'not'} in the recipe"
+                        f"{key} of the {name} is {given.get(key, 'not')} there and "
+                        f"{own.get(key, 'not')} in the recipe"
                     )
-        for name, network in shared.items():
-            network.load_state_dict(states[name])
-        return [name for name in self.networks if name not in shared]
+            taken[name] = adapted
+        if not taken:
+            raise ValueError(f"it has {', '.join(states)}, the recipe {', '.join(self.networks)}")
+        for name, state in taken.items():
+            self.networks[name].load_state_dict(state)
+        return fresh
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore a `state_dict`."""
@@ -253,6 +259,10 @@ class Trainer(ABC):
             network.load_state_dict(state["networks"][name])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+
+def _shapes(state: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items()}
 
 
 T = TypeVar("T", bound=type[Trainer])
