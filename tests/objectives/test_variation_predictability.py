@@ -7,7 +7,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from axiswise.objectives.variation_predictability import VariationPredictability, changed
+from axiswise.objectives.variation_predictability import (
+    PublishedVariationPredictability,
+    VariationPredictability,
+    changed,
+)
 
 BATCH, LATENT = 400, 5
 
@@ -128,3 +132,44 @@ def test_numbers_out_of_range_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         VariationPredictability(**arguments)
+
+
+def test_the_published_loss_is_the_binary_cross_entropy_of_the_difference(given: Any) -> None:
+    """Of every latent by itself: -log σ(l) for the one that changed, -log(1 - σ(l)) for others."""
+    logits, index = [1.0, 0.0, -2.0], [0, 2, 1, 0]
+    classifier, z, value = Known(logits), _normal(4, 3), _normal(4, seed=3)
+    images, others = _normal(4, 1, 2, 2), _normal(4, 1, 2, 2, seed=1)
+    seen: list[Tensor] = []
+
+    class Pass(given):  # type: ignore[misc, name-defined]
+        def at(self, z: Tensor) -> Any:
+            seen.append(z)
+            return super().at(z)
+
+    term = PublishedVariationPredictability()
+    found = term(Pass(images, z, others), classifier, index=torch.tensor(index), value=value)
+    sigma = [1 / (1 + math.exp(-logit)) for logit in logits]
+    wanted = sum(-math.log(s if k == i else 1 - s) for i in index for k, s in enumerate(sigma))
+    assert float(found.detach()) == pytest.approx(wanted / 12, rel=1e-6)
+    assert torch.equal(classifier.pairs, images - others)
+    for row, i in enumerate(index):
+        added = [float(value[row]) if k == i else 0.0 for k in range(3)]
+        torch.testing.assert_close(seen[0][row], z[row] + torch.tensor(added))
+    assert term.weight == 0.1
+
+
+def test_the_published_classifier_has_the_published_layers(sizes: Any) -> None:
+    """Convolutions of 4 channels to 4 × 4 pixels, then 64 → 16 → latents."""
+    network = PublishedVariationPredictability().network(sizes(64, 1, 6))
+    kinds = [
+        (type(part).__name__, *(tuple(part.weight.shape) if hasattr(part, "weight") else ()))
+        for part in network
+    ]
+    norm, leaky = ("InstanceNorm2d", 4), ("LeakyReLU",)
+    block = [("Conv2d", 4, 4, 4, 4), norm, leaky]
+    linear = [("Linear", 16, 64), leaky, ("Linear", 6, 16)]
+    assert kinds == [("Conv2d", 4, 1, 4, 4), leaky, *3 * block, ("Flatten",), *linear]
+    assert {part.negative_slope for part in network if hasattr(part, "negative_slope")} == {0.2}
+    biased = [part.bias is not None for part in network if isinstance(part, nn.Conv2d)]
+    assert biased == [True, False, False, False]
+    assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 6)

@@ -2,7 +2,8 @@
 
 import itertools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Self
 
 import torch
@@ -15,6 +16,7 @@ from axiswise.nets.published import check_dimensions, check_names, take_over
 _SLOPE = 0.2  # of the generator's leaky ReLU
 _EPSILON = 1e-6  # of instance norm
 _FEATURES = 128  # between the critic's two linear layers
+_CLASSIFIER = 4, 16  # channels and features of the published classifier
 
 
 class SimpleGenerator(Generator, nn.Sequential):
@@ -138,15 +140,10 @@ class SimpleCritic(Pretrained, nn.Sequential):
         for name, value in (("channels", channels), ("outputs", outputs)):
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}")
-        layers: list[nn.Module] = []
-        for i, (inputs, wider) in enumerate(itertools.pairwise([channels, *hidden])):
-            layers.append(nn.Conv2d(inputs, wider, 4, stride=2, padding=1, bias=i == 0))
-            if i > 0:
-                layers.append(nn.InstanceNorm2d(wider, eps=_EPSILON, affine=True))
-            layers.append(nn.ReLU())
         features, activation = self._between(hidden[-1], size, width)
+        layers = _halving([channels, *hidden], nn.ReLU)
         first, last = nn.Linear(hidden[-1] * 16, features), nn.Linear(features, outputs)
-        super().__init__(*layers, nn.Flatten(), first, *activation, last)
+        super().__init__(*layers, first, *activation, last)
         self.size, self.channels, self.width, self.outputs = size, channels, width, outputs
 
     @staticmethod
@@ -208,6 +205,37 @@ class PublishedSimpleCritic(SimpleCritic):
     @staticmethod
     def _between(hidden: int, size: int, width: float) -> tuple[int, list[nn.Module]]:  # noqa: ARG004
         return hidden, [nn.ReLU()] if size <= 64 else []
+
+
+def published_classifier(
+    size: int, channels: int = 1, width: float = 1.0, outputs: int = 2
+) -> nn.Sequential:
+    """The classifier of differences of images of OroJaR's Variation Predictability loss.
+
+    Convolutions to 4 channels each, the first without norm, then 16 features; leaky ReLU.
+
+    Args:
+        size: Height and width of the images, a power of 2, at least 8; 64 as published.
+        channels: Channels of the images.
+        width: Scales the numbers of channels and features of all hidden layers, > 0.
+        outputs: Number of classes.
+    """
+    narrow, features = (max(1, round(width * count)) for count in _CLASSIFIER)
+    active = partial(nn.LeakyReLU, _SLOPE)
+    layers = _halving([channels, *[narrow] * (len(_hidden(size, width)) - 1)], active)
+    first, last = nn.Linear(narrow * 16, features), nn.Linear(features, outputs)
+    return nn.Sequential(*layers, first, active(), last)
+
+
+def _halving(channels: Sequence[int], active: Callable[[], nn.Module]) -> list[nn.Module]:
+    """Convolutions that each halve the size, all but the first with instance norm; then flat."""
+    layers: list[nn.Module] = []
+    for i, (inputs, outputs) in enumerate(itertools.pairwise(channels)):
+        layers.append(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=i == 0))
+        if i > 0:
+            layers.append(nn.InstanceNorm2d(outputs, eps=_EPSILON, affine=True))
+        layers.append(active())
+    return [*layers, nn.Flatten()]
 
 
 def _hidden(size: int, width: float) -> list[int]:

@@ -19,7 +19,10 @@ from axiswise.objectives.vae import (
     negative_log_likelihood,
     sample_codes,
 )
-from axiswise.objectives.variation_predictability import VariationPredictability
+from axiswise.objectives.variation_predictability import (
+    PublishedVariationPredictability,
+    VariationPredictability,
+)
 from axiswise.objectives.wgan_gp import WGANGP
 
 __all__ = [
@@ -35,6 +38,7 @@ __all__ = [
     "NonSaturating",
     "PenaltyTerm",
     "PublishedInfoGAN",
+    "PublishedVariationPredictability",
     "Term",
     "VAEObjective",
     "VAEPass",
