@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from axiswise.metrics import activeness
+from axiswise.metrics import activeness, activeness_maps
 
 
 def seeded(seed=0):
@@ -23,6 +23,15 @@ def test_of_a_linear_generator_it_is_the_variance_of_the_values_times_the_mean_s
     assert np.var([-2, 0, 2], ddof=1) == 4
     found = activeness(linear(weight), 4, samples=10, rng=seeded())
     assert torch.allclose(found, expected, rtol=1e-5)
+
+
+def test_a_map_says_which_pixels_move_and_its_mean_is_the_activeness():
+    weight = torch.tensor([[1.0, 0.0], [0.0, 3.0], [2.0, 0.0]])
+    maps = activeness_maps(linear(weight), 2, samples=10, rng=seeded())
+    assert maps.shape == (2, 1, 3, 1)
+    assert torch.allclose(maps[:, 0, :, 0], 4 * weight.T.square().double(), rtol=1e-5)
+    found = activeness(linear(weight), 2, samples=10, rng=seeded())
+    assert torch.equal(found, maps.flatten(1).mean(1))
 
 
 def test_where_axes_interact_it_is_the_mean_over_normal_samples():

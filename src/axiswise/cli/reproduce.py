@@ -24,6 +24,7 @@ def add(commands: Commands) -> None:
         metavar="FOLDER",
         help="of pages, scores and runs, which figures share (runs/figures)",
     )
+    parser.add_argument("--data", metavar="FOLDER", help="of your own images, to train on them")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at once; all that fit")
     parser.add_argument(
         "--draw-only", action="store_true", help="train nothing: draw what is there"
@@ -39,7 +40,7 @@ def run(options: argparse.Namespace) -> None:
         names = figure_names()
         print_table([["figure", "what"], *([name, read_figure(name).title] for name in names)])
         return
-    from axiswise.cli.progress import sweep_bars
+    from axiswise.cli.progress import bars, sweep_bars
     from axiswise.runs.figures.reproduce import reproduce
     from axiswise.training.stops import TrainingStoppedError
 
@@ -48,11 +49,15 @@ def run(options: argparse.Namespace) -> None:
         options.scale,
         options.out,
         options.seeds,
+        data=options.data,
         workers=options.workers,
         train=not options.draw_only,
         bars=sweep_bars,
+        drawing=bars,
     )
     print(made.page)
+    if made.lacks:
+        raise TrainingStoppedError(f"{options.figure} is made of what you give: {made.lacks}")
     if made.missing:
         first = "; ".join(f"{run.folder} ({reason})" for run, reason in made.missing[:3])
         more = f"; and {len(made.missing) - 3} more" if len(made.missing) > 3 else ""

@@ -28,6 +28,7 @@ number of steps done and their total. **`bins`** are equal-width bins of each co
 
 from axiswise.metrics._factor_space import FactorDraws as FactorDraws
 from axiswise.metrics.activeness import activeness as activeness
+from axiswise.metrics.activeness import activeness_maps as activeness_maps
 from axiswise.metrics.beta_vae_score import BetaVAEScore as BetaVAEScore
 from axiswise.metrics.beta_vae_score import beta_vae_draws as beta_vae_draws
 from axiswise.metrics.beta_vae_score import beta_vae_of_codes as beta_vae_of_codes
@@ -57,6 +58,8 @@ from axiswise.metrics.features import Features as Features
 from axiswise.metrics.features import features as features
 from axiswise.metrics.generated_codes import InverseEncoder as InverseEncoder
 from axiswise.metrics.generated_codes import train_inverse as train_inverse
+from axiswise.metrics.hessian_diagnostics import HessianDiagnostics as HessianDiagnostics
+from axiswise.metrics.hessian_diagnostics import hessian_diagnostics as hessian_diagnostics
 from axiswise.metrics.image_quality import KernelDistance as KernelDistance
 from axiswise.metrics.image_quality import frechet_distance as frechet_distance
 from axiswise.metrics.image_quality import kernel_distance as kernel_distance

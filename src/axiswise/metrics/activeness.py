@@ -47,6 +47,40 @@ def activeness(
         >>> activeness(paint, latent_dim=2)
         tensor([2.0000, 0.5000], dtype=torch.float64)
     """
+    maps = activeness_maps(
+        generator,
+        latent_dim,
+        samples=samples,
+        values=values,
+        rng=rng,
+        batch_size=batch_size,
+        progress=progress,
+    )
+    return maps.flatten(1).mean(1)
+
+
+def activeness_maps(
+    generator: ImageGenerator,
+    latent_dim: int,
+    *,
+    samples: int = 300,
+    values: Sequence[float] = (-2.0, 0.0, 2.0),
+    rng: torch.Generator | None = None,
+    batch_size: int = 64,
+    progress: Progress = no_progress,
+) -> Tensor:
+    """Measures how much each latent changes each pixel: `activeness` before its mean over pixels.
+
+    Args:
+        generator: As that of `activeness`, as are all others.
+        latent_dim: The number of latents.
+        samples: How many latents are drawn.
+        values: Two or more values of the latent.
+        batch_size: The most rows of latents at once.
+
+    Returns:
+        (latent, channel, height, width), at least 0, float64, on the CPU.
+    """
     latent_dim = check_count("latent_dim", latent_dim, 1)
     samples = check_count("samples", samples, 1)
     batch_size = check_count("batch_size", batch_size, 1)
@@ -56,7 +90,7 @@ def activeness(
         raise ValueError(f"values must be finite, got {list(values)}")
     z = torch.randn(samples, latent_dim, generator=rng, device=device_of(rng))
     settings = torch.tensor(values, dtype=z.dtype, device=z.device)
-    total = torch.zeros(latent_dim, dtype=torch.float64)
+    totals = [torch.zeros((), dtype=torch.float64, device=z.device)] * latent_dim
     with torch.no_grad():
         parts = z.split(batch_size)
         for done, rows in enumerate(parts):
@@ -65,11 +99,12 @@ def activeness(
                 changed[:, axis] = settings.repeat_interleave(len(rows))
                 images = checked_images(generator(changed), len(changed))
                 variance = images.unflatten(0, (len(values), len(rows))).double().var(0)
-                total[axis] += variance.flatten(1).mean(1).sum().cpu()
+                totals[axis] = totals[axis] + variance.sum(0)
                 progress(done * latent_dim + axis + 1, len(parts) * latent_dim)
-    if not total.isfinite().all():
+    maps = torch.stack(totals).cpu()
+    if not maps.isfinite().all():
         raise ValueError("generator must give images whose variance float64 can represent")
-    return total / samples
+    return maps / samples
 
 
 @metric("activeness", usual="generator")

@@ -5,6 +5,7 @@ None of them uses pyplot or changes global state. `save` writes a picture.
 
 from axiswise.plots.activeness import activeness
 from axiswise.plots.agreement import agreement
+from axiswise.plots.beside import Axis, heat_maps, hessians, traversals_beside
 from axiswise.plots.columns import jacobian_columns
 from axiswise.plots.cosines import column_cosines
 from axiswise.plots.directions import (
@@ -18,11 +19,12 @@ from axiswise.plots.directions import (
 from axiswise.plots.reconstructions import reconstructions
 from axiswise.plots.report import Clip, Gallery, Picture, Preformatted, Section, Table, report
 from axiswise.plots.samples import samples
-from axiswise.plots.saving import save, save_film
+from axiswise.plots.saving import film_bytes, save, save_film
 from axiswise.plots.scores import comparison, loss_curves, scores_against_radius
 from axiswise.plots.traversals import traversal_video, traversals
 
 __all__ = [
+    "Axis",
     "Clip",
     "Gallery",
     "Picture",
@@ -39,6 +41,9 @@ __all__ = [
     "direction_importance",
     "direction_sheet",
     "direction_strip",
+    "film_bytes",
+    "heat_maps",
+    "hessians",
     "jacobian_columns",
     "loss_curves",
     "reconstructions",
@@ -49,4 +54,5 @@ __all__ = [
     "scores_against_radius",
     "traversal_video",
     "traversals",
+    "traversals_beside",
 ]

@@ -1,10 +1,12 @@
 """Colour scales."""
 
+from typing import Literal
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import Normalize
+from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 
 from axiswise.plots._inputs import Floats
@@ -35,9 +37,22 @@ def symmetric_norm(values: Floats) -> Normalize:
 
 
 def signed_bar(picture: Figure, left: int, top: int, height: int, norm: Normalize) -> Colorbar:
-    """The colour bar of a signed scale, 14 pixels wide, at this place."""
+    """The colour bar of a signed scale at this place."""
+    return colour_bar(picture, left, top, height, norm, SIGNED, "both")
+
+
+def colour_bar(
+    picture: Figure,
+    left: int,
+    top: int,
+    height: int,
+    norm: Normalize,
+    colours: Colormap,
+    extend: Literal["both", "max"],
+) -> Colorbar:
+    """A colour bar, 14 pixels wide, at this place."""
     axes = place(picture, left, top, 14, height)
-    bar = picture.colorbar(ScalarMappable(norm, SIGNED), cax=axes, extend="both", extendfrac=0.03)
+    bar = picture.colorbar(ScalarMappable(norm, colours), cax=axes, extend=extend, extendfrac=0.03)
     bar.ax.tick_params(labelsize=9, length=2)
     bar.outline.set_linewidth(0.5)
     return bar

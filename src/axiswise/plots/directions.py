@@ -32,6 +32,7 @@ _BARS_HEIGHT = 300
 _WIDEST_BAR, _NARROWEST_BAR = 60, 4  # with the space between it and the next
 _TICK_SIZE, _DIGIT = 11, 6  # height of an index at a tick, width of each of its digits
 
+_WORDS = ("direction", "importance")
 _FRAMES = ["step", "channel", "height", "width"]
 
 
@@ -109,9 +110,10 @@ def direction_sheet(
 def direction_film(
     frames: ArrayLike,
     amounts: ArrayLike,
-    index: int,
+    index: int | str,
     importance: float = nan,
     own: ArrayLike | None = None,
+    words: tuple[str, str] = _WORDS,
 ) -> npt.NDArray[np.uint8]:
     """Draw samples as they change along one direction, there and back, without a jump.
 
@@ -125,6 +127,7 @@ def direction_film(
         index: Which direction it is.
         importance: Of the direction; NaN where it is not known.
         own: As that of `direction_strip`; marked on the slider.
+        words: What it is, and what the importance is called.
 
     Returns:
         (2·step − 2, height, width, 3), height and width even.
@@ -140,16 +143,18 @@ def direction_film(
     # The films' font has no minus but the hyphen.
     scale = {i: headers[i].replace("−", "-") for i in (0, (steps - 1) // 2, steps - 1)}
     marks = None if own is None else _shares(own, amounts, len(shown))
-    return draw_film(tiles.fit(shown, tiles.LARGEST_TILE), _name(index, importance), scale, marks)
+    name = _name(index, importance, words)
+    return draw_film(tiles.fit(shown, tiles.LARGEST_TILE), name, scale, marks)
 
 
 def direction_clip(
     frames: ArrayLike,
     film: npt.NDArray[np.uint8],
     video: bytes,
-    index: int,
+    index: int | str,
     importance: float = nan,
     largest: float = nan,
+    words: tuple[str, str] = _WORDS,
 ) -> Clip:
     """Make a direction's entry in a report's gallery: a small strip that opens to its film.
 
@@ -161,6 +166,7 @@ def direction_clip(
         index: Which direction it is.
         importance: Of the direction; NaN where it is not known.
         largest: Importance that the entry's bar is full at.
+        words: As those of `direction_film`.
 
     Raises:
         TypeError, ValueError: `frames` is not as described.
@@ -175,7 +181,7 @@ def direction_clip(
         strip=_encoded((strip * 255).round().astype(np.uint8), "PNG"),
         poster=_encoded(film[0], "JPEG", quality=_POSTER_QUALITY),
         video=video,
-        caption=f"Samples along {_name(index, importance)}.",
+        caption=f"Samples along {_name(index, importance, words)}.",
     )
 
 
@@ -267,9 +273,10 @@ def _one_each(importance: ArrayLike, indices: Sequence[int], count: int) -> dict
     return dict(zip(indices, values.tolist(), strict=True))
 
 
-def _name(index: int, importance: float) -> str:
-    known = f", importance {short_number(importance)}" if isfinite(importance) else ""
-    return f"direction {index}{known}"
+def _name(index: int | str, importance: float, words: tuple[str, str] = _WORDS) -> str:
+    noun, measure = words
+    known = f", {measure} {short_number(importance)}" if isfinite(importance) else ""
+    return f"{noun} {index}{known}"
 
 
 def _of_importance(importance: Sequence[float], unit: str) -> str:

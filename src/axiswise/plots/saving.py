@@ -54,6 +54,11 @@ def save_film(frames: npt.NDArray[np.uint8], path: str | os.PathLike[str], fps: 
     suffix = target.suffix.lower()
     if suffix not in (".gif", ".mp4"):
         raise ValueError(f"`path` must end in .gif or .mp4, got {str(target)!r}")
+    write_atomically(target, film_bytes(frames, fps, suffix))
+
+
+def film_bytes(frames: npt.NDArray[np.uint8], fps: float, suffix: str = ".mp4") -> bytes:
+    """A film as the bytes of a file: what `save_film` writes; `suffix` is .mp4 or .gif."""
     if not fps > 0:
         raise ValueError(f"`fps` must be above 0, got {fps}")
-    write_atomically(target, (gif if suffix == ".gif" else mp4)(frames, fps))
+    return (gif if suffix == ".gif" else mp4)(frames, fps)

@@ -141,7 +141,7 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
     z = run.latents(_IMAGES)
     images = run.generate(z).cpu()
     columns = columns_of(run, z)
-    values, frames = _traversals(run, z)
+    values, frames = traversals_of(run, z)
     own = z.cpu()
     film = "The same, all axes at once, with the images' own values marked."
 
@@ -172,7 +172,7 @@ def pictures_of_axes(run: Run) -> dict[str, Drawing]:
 def picture_of_traversals(run: Run, images: int) -> Any:
     """Traversals of a few images."""
     z = run.latents(images)
-    return _drawn(run, *_traversals(run, z), z.cpu())
+    return _drawn(run, *traversals_of(run, z), z.cpu())
 
 
 def _drawn(run: Run, values: Tensor, frames: Tensor, own: Tensor) -> Any:
@@ -218,7 +218,7 @@ def _course(run: Run) -> str:
     return "over the values of the codes of its data (their mean, two deviations to either side)"
 
 
-def _traversals(run: Run, z: Tensor) -> tuple[Tensor, Tensor]:
+def traversals_of(run: Run, z: Tensor) -> tuple[Tensor, Tensor]:
     """Values (latent, step), and frames (image, latent, step, *image), both on the CPU."""
     low, high = run.ranges(z)
     share = torch.linspace(0, 1, _STEPS, device=z.device)

@@ -3,19 +3,22 @@
 import pytest
 
 from axiswise.runs.figures.figure import figure_names, read_figure
+from axiswise.runs.figures.pages import DRAWN
 from axiswise.runs.figures.reproduce import planned_runs
 
 ALL = [
+    "hessian-diagonal",
     "jl1-appendix-l2",
     "jl1-figure2",
     "jl1-figure3",
     "jl1-figure4",
     "jl1-figure5",
     "jl1-natural",
+    "orojar-sprites",
 ]
 
 
-def test_there_are_six():
+def test_all_are_listed():
     assert figure_names() == ALL
 
 
@@ -51,6 +54,22 @@ def test_methods_of_a_figure_have_one_budget(tmp_path):
             assert all(each == common[0] for each in common)
 
 
+def test_all_that_is_drawn_is_known_and_scores_are_among_those_taken():
+    for name in ALL:
+        figure = read_figure(name)
+        assert set(figure.draws) <= set(DRAWN)
+        assert figure.shows
+
+
+def test_a_row_made_by_sefa_stands_beside_the_row_it_is_made_of(tmp_path):
+    figure = read_figure("orojar-sprites")
+    models = planned_runs(figure, figure.scales["fast"], tmp_path)
+    for gan, turned in zip(models["GAN"], models["SeFa"], strict=True):
+        assert (turned.after, turned.by_sefa) == (gan.folder, True)
+        assert turned.folder == gan.folder.with_name(f"{gan.folder.name}-sefa")
+        assert (turned.seed, turned.name) == (gan.seed, f"{gan.name}-sefa")
+
+
 def test_published_numbers_are_of_the_models_shown():
     for name in ALL:
         figure = read_figure(name)
@@ -63,5 +82,7 @@ def test_published_numbers_are_of_the_models_shown():
 
 
 def test_an_unknown_figure_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match=r"FIGURE must be one of .*jl1-natural; got 'jl1-figure9'"):
+    with pytest.raises(
+        ValueError, match=r"FIGURE must be one of .*jl1-natural, .*; got 'jl1-figure9'"
+    ):
         read_figure("jl1-figure9")

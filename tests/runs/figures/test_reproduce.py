@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,29 @@ from axiswise.cli import main
 from axiswise.nets import ConvVAE
 from axiswise.plots import Table
 from axiswise.runs.figures import reproduce as module
-from axiswise.runs.figures.figure import Figure, Scale
+from axiswise.runs.figures.figure import Figure, Model, Scale
 from axiswise.runs.figures.pages import page_parts
 from axiswise.runs.figures.reproduce import reproduce
+from axiswise.runs.sweeps import worker
+
+PAGES = {
+    "columns": ["columns", "means", "runs"],
+    "radius": ["radius", "by-radius", "runs"],
+    "methods": ["methods", "tests", "runs"],
+}
 
 
 def figure(page, models, seeds=(0,)):
+    rows = {name: Model(recipe) for name, recipe in models.items()}
     return Figure(
         title="A small figure",
         source="Nobody 1999",
         about="It shows little.",
-        page=page,
+        draws=PAGES.get(page, [page]),
+        shows=["column_" if page == "columns" else "local_"],
         metrics=["local", "columns"],
         scores=["local_mig", "column_hoyer"],
-        scales={"fast": Scale(list(seeds), models)},
+        scales={"fast": Scale(list(seeds), rows)},
         published={"local_mig": {"first": {0.1: 0.123, 1.0: 0.005}}},
     )
 
@@ -117,6 +127,84 @@ def test_bad_scales_and_seeds_are_refused(tmp_path):
     with pytest.raises(ValueError, match="seeds must be at least one"):
         reproduce("jl1-figure4", "fast", tmp_path, seeds=[])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def gan_figure(trained_gan, tmp_path, monkeypatch):
+    """A GAN that is trained already, and SeFa's row made of it."""
+    recipe = trained_gan.parent / "tiny-gan.yaml"
+    made = Figure(
+        title="A GAN",
+        source="Nobody 1999",
+        about="Two axes and two more.",
+        draws=["traversals", "heat-maps", "activeness", "hessians", "means", "comparison", "films"],
+        shows=["mean_cosine", "hessian_"],
+        metrics=["jacobian", "hessian"],
+        scores=["mean_cosine", "hessian_diagonal_share"],
+        scales={"fast": Scale([0], {"GAN": Model(str(recipe)), "SeFa": Model(sefa="GAN")})},
+    )
+    monkeypatch.setattr(module, "read_figure", lambda _: made)
+    runs = module.planned_runs(made, made.scales["fast"], tmp_path)
+    shutil.copytree(trained_gan, runs["GAN"][0].folder)
+    return made, runs
+
+
+@pytest.mark.slow
+def test_a_page_of_gans_has_all_pictures_and_films(gan_figure, tmp_path):
+    _, runs = gan_figure
+    made = reproduce("gans", out=tmp_path, workers=1)
+    assert made.missing == []
+    turned = runs["SeFa"][0]
+    assert json.loads((turned.folder / "config.json").read_text())["step"] == 40
+    folder = made.page.parent
+    for name in ("traversals", "heat-maps", "activeness", "hessians", "scores"):
+        assert (folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    films = sorted(path.name for path in folder.glob("*.mp4"))
+    assert films == [f"film-{model}-z{axis}.mp4" for model in (0, 1) for axis in range(4)]
+    text, page = (folder / "page.md").read_text(), made.page.read_text()
+    assert "| GAN | 0." in text
+    assert "SeFa: axiswise sefa, on each run of GAN" in text
+    assert page.count("<video") == 8
+    assert "Films of SeFa" in page
+
+    # SeFa's run is made again, and of the GAN, where both are gone but the page shows them.
+    shutil.rmtree(turned.folder)
+    assert reproduce("gans", out=tmp_path, workers=1).missing == []
+    assert turned.trained
+
+
+def test_a_sefa_run_that_was_cut_short_is_made_again(gan_figure):
+    _, runs = gan_figure
+    (turned,) = runs["SeFa"]
+    turned.folder.mkdir()
+    turned.files.config.write_text("name: half")
+    worker._train(turned)
+    assert turned.trained
+    assert turned.belongs(
+        {"name": "tiny-gan-sefa", "seed": 0, "step": 40, "protocol": turned.settings["evaluation"]}
+    )
+
+
+def test_a_figure_of_the_users_own_data_says_what_it_lacks(tiny_figure, tmp_path, monkeypatch):
+    tiny_figure("methods")
+    lacking = replace(module.read_figure(""), needs="It is made of your own pictures.")
+    monkeypatch.setattr(module, "read_figure", lambda _: lacking)
+    made = reproduce("own", out=tmp_path / "out")
+    assert made.lacks == lacking.needs
+    assert (made.page.parent / "page.md").read_text().count(lacking.needs) == 1
+    assert lacking.needs in made.page.read_text()
+    with pytest.raises(ValueError, match=r"data\.path"):  # three-dots have no folder
+        reproduce("own", out=tmp_path / "out", data=tmp_path, train=False)
+
+
+def test_the_command_says_what_a_figure_lacks(tiny_figure, tmp_path, monkeypatch, capsys):
+    tiny_figure("methods")
+    lacking = replace(module.read_figure(""), needs="It is made of your own pictures.")
+    monkeypatch.setattr(module, "read_figure", lambda _: lacking)
+    assert main(["reproduce", "own", "--out", str(tmp_path)]) == 1
+    assert (
+        "own is made of what you give: It is made of your own pictures." in capsys.readouterr().err
+    )
 
 
 def evaluation(seed, mig):

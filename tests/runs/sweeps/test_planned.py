@@ -27,6 +27,7 @@ def test_a_run_survives_its_line_of_json(planned: Planner) -> None:
     line = run.to_json()
     assert "\n" not in line
     assert PlannedRun.from_json(line) == run
+    assert PlannedRun.from_json(run.turned_by_sefa().to_json()) == run.turned_by_sefa()
     assert PlannedRun.from_json(replace(run, metrics=None).to_json()).metrics is None
 
 

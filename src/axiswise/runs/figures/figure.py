@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from axiswise.support.reading import read_yaml
 
@@ -12,12 +12,22 @@ _FOLDER = resources.files("axiswise") / "figures"
 
 
 @dataclass(frozen=True)
+class Model:
+    """A row of a figure: runs of a recipe, or what is made of another row's runs, seed by seed."""
+
+    recipe: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)  # keys of the recipe that change
+    init: str = ""  # row whose runs' weights training starts from
+    sefa: str = ""  # row whose GANs' axes SeFa finds anew, in place of a recipe
+
+
+@dataclass(frozen=True)
 class Scale:
     """The runs of a figure, at one scale."""
 
     seeds: list[int]  # of each model
-    models: dict[str, str]  # name in the figure → recipe
-    settings: dict[str, Any] = field(default_factory=dict)  # keys of the recipes that change
+    models: dict[str, Model]  # by the name in the figure
+    settings: dict[str, Any] = field(default_factory=dict)  # keys of all recipes that change
 
 
 @dataclass(frozen=True)
@@ -27,12 +37,15 @@ class Figure:
     title: str
     source: str  # paper and figure
     about: str
-    page: Literal["columns", "radius", "methods"]
+    draws: list[str]  # what is on the page, in order: names in `pages.DRAWN`
+    shows: list[str]  # scores in its tables; one that ends in _ stands for all that start so
     metrics: list[str]  # for `axiswise evaluate`; figures that share runs take the same
     scores: list[str]  # that a run must have to be shown
     scales: dict[str, Scale]  # "fast": at most two hours of two cores; "paper": its own budget
+    measured: str = ""  # what its table of means is of
     # Score → model → radius → the paper's number.
     published: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
+    needs: str = ""  # what of a user's own it is made of, and how it is had
 
 
 def figure_names() -> list[str]:
@@ -46,5 +59,14 @@ def read_figure(name: str) -> Figure:
     if name not in figure_names():
         raise ValueError(f"FIGURE must be one of {', '.join(figure_names())}; got {name!r}")
     content = read_yaml(Path(str(_FOLDER / f"{name}.yaml")))
-    scales = {scale: Scale(**budget) for scale, budget in content.pop("scales").items()}
+    scales = {scale: _scale(**budget) for scale, budget in content.pop("scales").items()}
     return Figure(**content, scales=scales)
+
+
+def _scale(models: Mapping[str, Any], **budget: Any) -> Scale:
+    """A scale as it stands in a file, where a model may be the name of its recipe alone."""
+    named = {
+        name: Model(**model) if isinstance(model, Mapping) else Model(model)
+        for name, model in models.items()
+    }
+    return Scale(models=named, **budget)

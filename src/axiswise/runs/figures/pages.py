@@ -2,90 +2,86 @@
 
 import math
 import statistics
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
-
-from matplotlib.figure import Figure as Picture
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from axiswise import plots
 from axiswise.plots.report import Cell
 from axiswise.runs.compare import deviation_of
 from axiswise.runs.evaluation import flat_scores
+from axiswise.runs.figures.axes import (
+    activeness,
+    columns,
+    films,
+    heat_maps,
+    hessians,
+    traversals,
+)
 from axiswise.runs.figures.figure import Figure
+from axiswise.runs.figures.parts import Drawing, Evaluations, Page, Part
 from axiswise.runs.run import Run
-from axiswise.runs.show import columns_of
+from axiswise.support.progress import Progress, no_progress
 
-_IMAGES = 4  # rows in the pictures of Jacobian columns
+_INITIALS = ("mig", "vp", "ppl", "fid", "kid")
 _RADIUS = "0.1"  # at which methods are compared
 
-# Model → the evaluation of each of its runs, by seed.
-Evaluations: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
 
-
-@dataclass(frozen=True)
-class Drawing:
-    """A picture of the page: its file name, the picture, and a sentence about it."""
-
-    file: str
-    picture: Picture
-    caption: str
-
-
-Part: TypeAlias = Drawing | plots.Table
-
-
-def page_parts(figure: Figure, evaluations: Evaluations, pictured: Mapping[str, Run]) -> list[Part]:
-    """Draw a figure's page: pictures and tables, in order.
+def page_parts(
+    figure: Figure,
+    evaluations: Evaluations,
+    pictured: Mapping[str, Run],
+    progress: Progress = no_progress,
+) -> list[Part]:
+    """Draw a figure's page: pictures, films and tables, in order.
 
     Args:
         figure: The figure.
         evaluations: The evaluations of its runs; a model may have none yet.
-        pictured: A run of each model, for pages with Jacobian columns.
+        pictured: A run of each model, for what `needs_runs`.
+        progress: Called with the number of things drawn, and of all.
     """
     there = {model: found for model, found in evaluations.items() if found}
-    if not there:
-        return []
-    if figure.page == "columns":
-        return [*_columns(pictured), _measures(there), _runs(there, "column_")]
-    if figure.page == "radius":
-        return [_curves(figure, there), *_by_radius(figure, there), _runs(there, "local_")]
-    return [_strips(figure, there), *_tests(figure, there), _runs(there, "local_")]
+    page, parts = Page(figure, there, pictured), list[Part]()
+    for done, name in enumerate(figure.draws if there else [], start=1):
+        parts += DRAWN[name](page)
+        progress(done, len(figure.draws))
+    return parts
 
 
-def _columns(pictured: Mapping[str, Run]) -> list[Part]:
-    return [
-        Drawing(
-            f"columns-{number}.png",
-            _column_picture(run),
-            f"{model}, seed {run.recipe.seed}: four images, and what a small step along each axis "
-            "adds (red) and takes (blue).",
-        )
-        for number, (model, run) in enumerate(pictured.items())
-    ]
+def needs_runs(figure: Figure) -> bool:
+    """Whether its page needs trained models, beside scores."""
+    return not set(figure.draws) <= set(_OF_SCORES)
 
 
-def _column_picture(run: Run) -> Picture:
-    z = run.latents(_IMAGES)
-    columns, images = columns_of(run, z), run.generate(z).cpu()
-    return plots.jacobian_columns(columns, images, run.activity, active_above=run.threshold)
-
-
-def _measures(evaluations: Evaluations) -> plots.Table:
-    """Numbers about columns, a row for each model."""
-    names = _names(evaluations, "column_")
-    rows = [
+def _means(page: Page) -> list[Part]:
+    """The scores shown, a row for each model."""
+    names = _names(page)
+    rows: list[list[Cell]] = [
         [model, *(_cell(_values(found, name)) for name in names), len(found)]
-        for model, found in evaluations.items()
+        for model, found in page.evaluations.items()
     ]
-    return plots.Table(
-        ["model", *(_title(name.removeprefix("column_")) for name in names), "runs"],
-        rows,
-        "Columns of active axes at 500 images each, mean ± standard deviation over seeds.",
-    )
+    of = f"{page.figure.measured}, mean" if page.figure.measured else "Mean"
+    caption = f"{of} ± standard deviation over seeds."
+    return [plots.Table(["model", *map(_short, names), "runs"], rows, caption)]
 
 
-def _curves(figure: Figure, evaluations: Evaluations) -> Drawing:
+def _comparison(page: Page) -> list[Part]:
+    """The same as a picture."""
+    groups = {
+        model: {
+            _short(name): finite
+            for name in _names(page)
+            if (finite := list(filter(math.isfinite, _values(found, name))))
+        }
+        for model, found in page.evaluations.items()
+    }
+    caption = "A dot for each seed, mean and standard deviation."
+    drawn = plots.comparison(groups) if any(groups.values()) else None
+    return [Drawing("scores.png", drawn, caption)] if drawn else []
+
+
+def _curves(page: Page) -> list[Part]:
+    figure, evaluations = page.figure, page.evaluations
     curves: dict[str, dict[str, tuple[list[float], list[float], list[float]]]] = {}
     for model, found in evaluations.items():
         for score in figure.published:
@@ -102,14 +98,13 @@ def _curves(figure: Figure, evaluations: Evaluations) -> Drawing:
         }
         for model in evaluations
     }
-    return Drawing(
-        "radius.png",
-        plots.scores_against_radius(curves, references),
-        "Mean and standard deviation over seeds; dashed, the paper's medians.",
-    )
+    picture = plots.scores_against_radius(curves, references)
+    caption = "Mean and standard deviation over seeds; dashed, the paper's medians."
+    return [Drawing("radius.png", picture, caption)]
 
 
-def _by_radius(figure: Figure, evaluations: Evaluations) -> list[Part]:
+def _by_radius(page: Page) -> list[Part]:
+    figure, evaluations = page.figure, page.evaluations
     tables: list[Part] = []
     for score, known in figure.published.items():
         radii = list(next(iter(evaluations.values()))[0]["scores"][score])
@@ -124,7 +119,8 @@ def _by_radius(figure: Figure, evaluations: Evaluations) -> list[Part]:
     return tables
 
 
-def _strips(figure: Figure, evaluations: Evaluations) -> Drawing:
+def _strips(page: Page) -> list[Part]:
+    figure, evaluations = page.figure, page.evaluations
     groups = {
         model: {_title(score): _values(found, f"{score} {_RADIUS}") for score in figure.published}
         for model, found in evaluations.items()
@@ -137,18 +133,18 @@ def _strips(figure: Figure, evaluations: Evaluations) -> Drawing:
         }
         for model in groups
     }
-    return Drawing(
-        "methods.png",
-        plots.comparison(groups, references),
+    caption = (
         f"At radius {_RADIUS}: a dot for each seed, mean and standard deviation; the diamonds are "
-        "the paper's medians.",
+        "the paper's medians."
     )
+    return [Drawing("methods.png", plots.comparison(groups, references), caption)]
 
 
-def _tests(figure: Figure, evaluations: Evaluations) -> list[Part]:
+def _tests(page: Page) -> list[Part]:
     """Each model beside the paper's numbers, and a t-test of the first one against each other."""
     from scipy.stats import ttest_ind
 
+    figure, evaluations = page.figure, page.evaluations
     first = next(iter(figure.scales["fast"].models))
     tables: list[Part] = []
     for score, known in figure.published.items():
@@ -176,32 +172,43 @@ def _tests(figure: Figure, evaluations: Evaluations) -> list[Part]:
 
 def _title(score: str) -> str:
     """A score's name for people."""
-    return score.replace("_", " ").replace("mig", "MIG")
+    words = [word.upper() if word in _INITIALS else word for word in score.split("_")]
+    return " ".join(words)
 
 
-def _runs(evaluations: Evaluations, prefix: str) -> plots.Table:
+def _short(score: str) -> str:
+    """Its name in a table of its kind."""
+    return _title(score.removeprefix("column_").removeprefix("local_"))
+
+
+def _runs(page: Page) -> list[Part]:
     """Every run by itself."""
-    names = _names(evaluations, prefix)
+    names = _names(page)
     rows: list[list[Cell]] = []
-    for model, found in evaluations.items():
+    for model, found in page.evaluations.items():
         for evaluation in found:
             scores = flat_scores(evaluation["scores"])
             values = [_number(scores.get(name)) for name in names]
             rows.append([model, evaluation["seed"], scores["active_axes"], *values])
-    header = [_title(name.removeprefix(prefix)) for name in names]
-    return plots.Table(["model", "seed", "active axes", *header], rows, "Each run.")
+    header = ["model", "seed", "active axes", *map(_short, names)]
+    return [plots.Table(header, rows, "Each run.")]
 
 
-def _names(evaluations: Evaluations, prefix: str) -> list[str]:
-    """Scores that some run has, but for those over active axes alone."""
-    names = {
+def _names(page: Page) -> list[str]:
+    """Scores shown that some run has, in order, but for those over active axes alone."""
+    there = {
         name: None
-        for found in evaluations.values()
+        for found in page.evaluations.values()
         for evaluation in found
         for name in flat_scores(evaluation["scores"])
-        if name.startswith(prefix) and "_active" not in name and name != "column_length"
+        if "_active" not in name and name != "column_length"
     }
-    return list(names)
+    return [
+        name
+        for shown in page.figure.shows
+        for name in there
+        if name == shown or (shown.endswith("_") and name.startswith(shown))
+    ]
 
 
 def _values(found: Sequence[Mapping[str, Any]], name: str) -> list[float]:
@@ -218,3 +225,24 @@ def _cell(values: Sequence[float]) -> str | None:
 
 def _number(value: float | None) -> str | None:
     return None if value is None or math.isnan(value) else f"{value:.3f}"
+
+
+# Name in a figure's file → what draws it. Those of the first group need no model, but scores.
+_OF_SCORES: dict[str, Callable[[Page], list[Part]]] = {
+    "means": _means,
+    "comparison": _comparison,
+    "radius": _curves,
+    "by-radius": _by_radius,
+    "methods": _strips,
+    "tests": _tests,
+    "runs": _runs,
+    "activeness": activeness,
+}
+DRAWN: dict[str, Callable[[Page], list[Part]]] = {
+    **_OF_SCORES,
+    "columns": columns,
+    "traversals": traversals,
+    "heat-maps": heat_maps,
+    "hessians": hessians,
+    "films": films,
+}

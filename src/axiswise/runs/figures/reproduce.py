@@ -1,7 +1,8 @@
 """Reproduces a figure of a paper: trains its runs, and writes our numbers beside the paper's."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 from axiswise import plots
 from axiswise.runs.compare import markdown_table
 from axiswise.runs.evaluation import read_evaluation_file, stale
-from axiswise.runs.figures.figure import Figure, Scale, read_figure
-from axiswise.runs.figures.pages import Drawing, Part, page_parts
+from axiswise.runs.figures.figure import Figure, Model, Scale, read_figure
+from axiswise.runs.figures.pages import needs_runs, page_parts
+from axiswise.runs.figures.parts import Drawing, Films, Part
 from axiswise.runs.folder import RunFolder
 from axiswise.runs.run import load_run
 from axiswise.runs.sweeps import (
     Bars,
     OnProgress,
+    Outcome,
     PlannedRun,
     SweepProgress,
     no_sweep_bars,
@@ -24,6 +27,7 @@ from axiswise.runs.sweeps import (
 )
 from axiswise.support.files import UnreadableFileError, remove_unfinished, write_atomically
 from axiswise.support.locks import owning
+from axiswise.support.progress import StartBar, late_bar, no_bars
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,7 @@ class Reproduction:
 
     page: Path  # HTML
     missing: list[tuple[PlannedRun, str]]  # runs without scores, each with the reason
+    lacks: str = ""  # what of the user's own it needs, and was not given
 
 
 def reproduce(
@@ -40,9 +45,11 @@ def reproduce(
     out: Path = Path("runs/figures"),
     seeds: Sequence[int] | None = None,
     *,
+    data: str | Path | None = None,
     workers: int | None = None,
     train: bool = True,
     bars: Bars = no_sweep_bars,
+    drawing: Callable[[], AbstractContextManager[StartBar]] = lambda: nullcontext(no_bars),
 ) -> Reproduction:
     """Train and score the missing runs of a figure, and write its page.
 
@@ -52,9 +59,11 @@ def reproduce(
         out: Folder of the runs, which figures share, and of their scores, which stay when a run is
             deleted; the page goes to `out`/NAME-SCALE.
         seeds: Of each model; the figure's own if None.
+        data: A folder of the user's own with images to train on.
         workers: Number of runs at once; by the number of cores and GPUs if None.
         train: Whether to train and score what is missing.
         bars: Opens progress bars for a number of runs.
+        drawing: Opens progress bars for the page.
 
     Returns:
         The page, and the runs that it lacks.
@@ -70,18 +79,26 @@ def reproduce(
         if not seeds:
             raise ValueError("seeds must be at least one number, got none")
         budget = replace(budget, seeds=list(seeds))
-    models = planned_runs(figure, budget, out)
+    if data is not None:
+        budget = replace(
+            budget, settings={**budget.settings, "data.path": str(Path(data).resolve())}
+        )
+    lacks = figure.needs if data is None else ""
+    models = {} if lacks else planned_runs(figure, budget, out)
     runs = [run for of_model in models.values() for run in of_model]
-    drawn = {model: first for model, (first, *_) in models.items() if figure.page == "columns"}
+    drawn = {model: first for model, (first, *_) in models.items() if needs_runs(figure)}
 
     kept = _Kept(out / "scores", figure)
     untrained = [run for run in drawn.values() if not run.trained]
     wanted = [run for run in runs if not kept.has(run) or run in untrained]
     reasons: dict[Path, str] = {}
     if train and wanted:
+        sources = {run.after for run in wanted if not run.trained}
+        wanted = [
+            run for run in runs if run in wanted or (run.folder in sources and not run.trained)
+        ]
         with bars(len(wanted)) as on_progress:
-            outcomes = run_all(wanted, workers, on_progress=kept.watching(on_progress))
-        reasons = {outcome.run.folder: outcome.reason for outcome in outcomes}
+            reasons = _made(wanted, workers, kept.watching(on_progress))
     for run in runs:
         kept.take(run)
 
@@ -90,22 +107,46 @@ def reproduce(
         for model, of_model in models.items()
     }
     pictured = {model: load_run(run.folder) for model, run in drawn.items() if run.trained}
-    parts = page_parts(figure, evaluations, pictured)
     command = f"axiswise reproduce {name} --scale {scale}"
     folder = out / f"{name}-{scale}"
     with owning(folder, wait=True):
-        remove_unfinished(folder / "report.html", folder / "page.md", folder / "*.png")
-        page = _write(folder, figure, budget, parts, command)
+        old = [folder / f"*.{kind}" for kind in ("png", "mp4")]
+        remove_unfinished(folder / "report.html", folder / "page.md", *old)
+        with drawing() as start_bar:
+            parts = page_parts(figure, evaluations, pictured, late_bar(start_bar, "page"))
+        page = _write(folder, figure, budget, parts, command, lacks)
     missing = [run for run in runs if not kept.has(run)]
-    return Reproduction(
-        page, [(run, reasons.get(run.folder, "not trained yet")) for run in missing]
-    )
+    found = [(run, reasons.get(run.folder, "not trained yet")) for run in missing]
+    return Reproduction(page, found, lacks)
 
 
 def planned_runs(figure: Figure, scale: Scale, out: Path) -> dict[str, list[PlannedRun]]:
     """Model → its runs in the folder `out`, one for each seed."""
-    shared = {"settings": scale.settings, "seeds": scale.seeds, "metrics": figure.metrics}
-    return {model: plan({"recipe": name, **shared}, out) for model, name in scale.models.items()}
+    shared = {"seeds": scale.seeds, "metrics": figure.metrics}
+    planned: dict[str, list[PlannedRun]] = {}
+    for name, model in scale.models.items():
+        if model.sefa:
+            planned[name] = [run.turned_by_sefa() for run in planned[model.sefa]]
+        else:
+            settings = {**scale.settings, **model.settings}
+            planned[name] = plan({"recipe": model.recipe, "settings": settings, **shared}, out)
+        if model.init:
+            pairs = zip(planned[name], planned[model.init], strict=True)
+            planned[name] = [run.fine_tuned_from(first) for run, first in pairs]
+    return planned
+
+
+def _made(runs: Sequence[PlannedRun], workers: int | None, show: OnProgress) -> dict[Path, str]:
+    """Train and score runs, those last that are made of others'; folder → why it failed, if so."""
+    ended: tuple[Outcome, ...] = ()
+
+    def on_progress(progress: SweepProgress) -> None:
+        show(replace(progress, outcomes=ended + progress.outcomes))
+
+    for derived in (False, True):
+        wave = [run for run in runs if (run.after is not None) == derived]
+        ended += tuple(run_all(wave, workers, on_progress=on_progress)) if wave else ()
+    return {outcome.run.folder: outcome.reason for outcome in ended}
 
 
 class _Kept:
@@ -158,32 +199,50 @@ class _Kept:
         return watch
 
 
-def _write(folder: Path, figure: Figure, scale: Scale, parts: Sequence[Part], command: str) -> Path:
-    """Write report.html and page.md, and the pictures beside them."""
+def _write(
+    folder: Path, figure: Figure, scale: Scale, parts: Sequence[Part], command: str, lacks: str
+) -> Path:
+    """Write report.html and page.md, and the pictures and films beside them."""
     blocks: list[plots.Picture | plots.Table] = []
+    films = list[plots.Section]()
     lines = [f"# {figure.title}", f"{figure.source}. {figure.about}", f"Made by `{command}`."]
     for part in parts:
         if isinstance(part, Drawing):
             plots.save(part.picture, folder / part.file)
             blocks.append(plots.Picture((folder / part.file).read_bytes(), part.caption))
             lines.append(f"![{part.caption}]({part.file})")
+        elif isinstance(part, Films):
+            for file, video in part.files.items():
+                write_atomically(folder / file, video)
+            films.append(plots.Section(part.title, [part.gallery], part.caption))
+            links = ", ".join(f"[{file}]({file})" for file in part.files)
+            lines.append(f"{part.title}. {part.caption} {links}.")
         else:
             blocks.append(part)
             lines += [part.caption, _markdown(part)]
     recipes = "\n".join(
-        f"{model}: axiswise train {recipe}"
-        + "".join(f" --{key} {value}" for key, value in scale.settings.items())
-        for model, recipe in scale.models.items()
+        f"{name}: {_command(model, {**scale.settings, **model.settings})}"
+        for name, model in scale.models.items()
     )
-    lines += [f"```\n{recipes}\n```"]
+    lines += [*([lacks] if lacks else []), f"```\n{recipes}\n```"]
     sections = [
-        plots.Section("Figure", blocks, figure.about),
+        plots.Section("Figure", blocks, " ".join(filter(None, (figure.about, lacks)))),
+        *films,
         plots.Section("Runs", [plots.Preformatted(f"{command}\n\n{recipes}")]),
     ]
     page = RunFolder(folder).report
     write_atomically(folder / "page.md", ("\n\n".join(lines) + "\n").encode())
     write_atomically(page, plots.report(figure.title, sections, f"{figure.source}.").encode())
     return page
+
+
+def _command(model: Model, settings: Mapping[str, Any]) -> str:
+    """How a run of a model is made by hand."""
+    if model.sefa:
+        return f"axiswise sefa, on each run of {model.sefa}"
+    words = [f"axiswise train {model.recipe}"]
+    words += [f"--init, each run of {model.init},"] if model.init else []
+    return " ".join([*words, *(f"--{key} {value}" for key, value in settings.items())])
 
 
 def _markdown(table: plots.Table) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
@@ -30,6 +30,8 @@ class PlannedRun:
     folder: Path  # OUT/NAME-DIGEST-seedS
     config: str  # resolved, YAML
     trust: bool = False  # whether code that is not ours may be run, if the config names any
+    after: Path | None = None  # the run that it is made of, which is finished before
+    by_sefa: bool = False  # whether it is that run with the axes of SeFa, and nothing is trained
 
     @cached_property
     def settings(self) -> dict[str, Any]:
@@ -112,7 +114,7 @@ class PlannedRun:
 
     def to_json(self) -> str:
         """A line of JSON that `from_json` reads."""
-        return json.dumps({**asdict(self), "folder": str(self.folder)})
+        return json.dumps(asdict(self), default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "PlannedRun":
@@ -120,7 +122,21 @@ class PlannedRun:
         values = json.loads(text)
         metrics = None if values["metrics"] is None else tuple(values["metrics"])
         overrides, folder = tuple(values["overrides"]), Path(values["folder"])
-        return cls(**{**values, "overrides": overrides, "folder": folder, "metrics": metrics})
+        after = None if values["after"] is None else Path(values["after"])
+        changed = {"overrides": overrides, "folder": folder, "metrics": metrics, "after": after}
+        return cls(**{**values, **changed})
+
+    def turned_by_sefa(self) -> "PlannedRun":
+        """The run that `axiswise.runs.sefa.sefa_run` makes of this one."""
+        name, folder = f"{self.name}-sefa", self.folder.with_name(f"{self.folder.name}-sefa")
+        return replace(self, name=name, folder=folder, after=self.folder, by_sefa=True)
+
+    def fine_tuned_from(self, first: "PlannedRun") -> "PlannedRun":
+        """This run, but for its first weights, which are those that another run ends with."""
+        name = self.folder.name.removesuffix(f"-seed{self.seed}")
+        folder = self.folder.with_name(f"{name}-from-{first.folder.name}")
+        config = f"{self.config}\ninit: {json.dumps(str(first.folder.resolve()))}\n"
+        return replace(self, folder=folder, config=config, after=first.folder)
 
     @property
     def _wanted(self) -> list[str]:

@@ -40,9 +40,15 @@ def perform(run: PlannedRun, stopping: Callable[[], bool] = lambda: False) -> No
 
 
 def _train(run: PlannedRun) -> None:
+    from axiswise.runs.sefa import sefa_run
     from axiswise.runs.train import resume_run, train_recipe
     from axiswise.support.files import write_atomically
 
+    if run.by_sefa:
+        for left in (run.files.config, run.files.weights, run.files.about):  # by one cut short
+            left.unlink(missing_ok=True)
+        sefa_run(str(run.after), str(run.folder), trust=run.trust)
+        return
     if run.files.config.is_file():
         resume_run(str(run.folder), trust=run.trust)
         return
