@@ -158,8 +158,8 @@ def test_the_shadow_falls_away_from_the_key_lamp_and_is_soft(shape: int) -> None
         before = near & (from_body @ away < -0.8 * distance)
         assert lost[behind].max() > 0.15
         assert lost[behind].max() > 2 * lost[before].max()
-        deepest = lost[near].max()
-        assert ((lost[near] > 0.3 * deepest) & (lost[near] < 0.7 * deepest)).sum() > 4
+        rim = lost[(distance < 3) & (from_body @ away > 0)] / lost[behind].max()
+        assert ((rim > 0.25) & (rim < 0.75)).sum() > 12
         assert lost.min() > -1e-6
 
 
