@@ -115,11 +115,29 @@ def test_the_published_file_is_preferred_and_can_be_demanded_or_declined(folder:
     assert len(NaturalPatches(5, folder, "photographs")) > 100_000
 
 
+def test_published_patches_are_fixed_and_share_one_range(folder: Path, stack: Stack) -> None:
+    """As many of each picture, edges too; the smallest value of all is 0, the largest 1."""
+    data = NaturalPatches(5, folder, "published")
+    each = 100_000 // 3
+    assert len(data) == 3 * each
+    whole = ((stack - stack.min()) / (stack.max() - stack.min())).astype(np.float32)
+    places = np.lib.stride_tricks.sliding_window_view(whole, (5, 5), (0, 1))
+    known = [{patch.tobytes() for patch in places[:, :, p].reshape(-1, 5, 5)} for p in range(3)]
+    images = data.render(torch.arange(len(data)))[:, 0].numpy()
+    for p in range(3):
+        found = {image.tobytes() for image in images[p * each : (p + 1) * each]}
+        assert found == known[p]  # all 256 places are met in 33,333 draws
+    assert (images.min(), images.max()) == (0, 1)
+    again = NaturalPatches(5, folder, "published").render(torch.tensor([7, 99_998]))
+    np.testing.assert_array_equal(again[:, 0], images[[7, 99_998]])
+
+
 def test_a_missing_file_is_named_with_two_ways_to_go_on(tmp_path: Path) -> None:
-    data = NaturalPatches(data_dir=tmp_path, pictures="olshausen")
-    assert not data.is_here()
-    with pytest.raises(FileNotFoundError, match=r"IMAGES\.mat is missing\. Two ways"):
-        data.draw(1)
+    for pictures in ("olshausen", "published"):
+        data = NaturalPatches(data_dir=tmp_path, pictures=pictures)  # type: ignore[arg-type]
+        assert not data.is_here()
+        with pytest.raises(FileNotFoundError, match=r"IMAGES\.mat is missing\. Two ways"):
+            data.draw(1)
 
 
 @pytest.mark.parametrize("content", ["rubbish", "another", "flat", "nan"])

@@ -33,6 +33,7 @@ from axiswise.data import (
     FactorData,
     Grid,
     ImageSource,
+    MPI3DMulti,
     Shapes3D,
     SmallNORB,
 )
@@ -352,14 +353,34 @@ def test_of_mpi3d_complex_no_address_is_known(tmp_path: Path) -> None:
         MPI3D("fake", tmp_path)  # type: ignore[arg-type]
 
 
-def test_mpi3d_multi_is_a_grid_of_the_real_one(tmp_path: Path) -> None:
-    make_mpi3d(tmp_path)
-    data = Grid(MPI3D("real", tmp_path), cell_size=32)
+def test_mpi3d_multi_is_the_authors_composition(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Factors 0 to 4 at 3, 1, 1, 0, 2; every second pixel; cells column by column."""
+    monkeypatch.setattr(MPI3D, "_sizes", (4, 2, 2, 1, 3, 3, 2))
+    published = make_mpi3d(tmp_path)[3, 1, 1, 0, 2].astype(np.float32) / 255
+    data = MPI3DMulti(data_dir=tmp_path)
+    assert isinstance(data, FactorData)
+    assert isinstance(data, Grid)
+    assert (data.shape, data.factor_sizes) == ((3, 64, 64), (3, 2) * 4)
     factors = data.draw(3, torch.Generator().manual_seed(0))
-    images = data.render(factors)
-    assert images.shape == (3, 3, 64, 64)
-    last = MPI3D("real", tmp_path, size=32).render(factors[:, -7:])
-    torch.testing.assert_close(images[:, :, 32:, 32:], last, rtol=0, atol=1e-6)
+    cells = [published[tuple(factors[:, 2 * i : 2 * i + 2].T)][:, ::2, ::2] for i in range(4)]
+    left, right = np.concatenate(cells[:2], axis=1), np.concatenate(cells[2:], axis=1)
+    expected = np.concatenate([left, right], axis=2).transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(data.render(factors), expected, atol=1e-7)
+    assert data.factor_names[2:5] == (
+        *("cell 1,0: horizontal axis", "cell 1,0: vertical axis", "cell 0,1: horizontal axis"),
+    )
+    assert repr(data) == f"MPI3DMulti('real', {str(tmp_path)!r})"
+
+
+def test_mpi3d_multi_is_loaded_and_missed_as_the_set_in_its_cells(tmp_path: Path) -> None:
+    data = MPI3DMulti("complex", data_dir=tmp_path)
+    assert data.is_here() is False
+    with pytest.raises(DownloadError, match="no address is known"):
+        data.draw(1)
+    with pytest.raises(ValueError, match="version must be one of toy, realistic, real, complex"):
+        MPI3DMulti("fake")  # type: ignore[arg-type]
 
 
 def test_published_numbers_are_as_published(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from axiswise.data.grid import Grid
 from axiswise.data.hugging_face import HuggingFaceImages
 from axiswise.data.image_folder import ImageFolder
 from axiswise.data.mpi3d import MPI3D
+from axiswise.data.mpi3d_multi import MPI3DMulti
 from axiswise.data.natural_patches import NaturalPatches
 from axiswise.data.npz_images import NpzFactorData, NpzImages
 from axiswise.data.shapes3d import Shapes3D
@@ -30,6 +31,7 @@ __all__ = [
     "HuggingFaceImages",
     "ImageFolder",
     "ImageSource",
+    "MPI3DMulti",
     "NaturalPatches",
     "NpzFactorData",
     "NpzImages",

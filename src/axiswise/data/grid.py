@@ -24,8 +24,7 @@ class Grid(KnownFactors):
     """Images put together from independent ones of any data set with known factors.
 
     The factors are those of all cells: first all of the cell at the upper left, then all of its
-    neighbour to the right, row by row. `Grid(MPI3D("real"), cell_size=32)` is the paper's
-    MPI3D-Multi: four images of 64 × 64 pixels, averaged down to 32 × 32, in one of 64 × 64.
+    neighbour to the right, row by row. JL1-VAE's own composition is `MPI3DMulti`.
 
     Factor x of the cell in row 0 and column 1 is called "cell 0,1: x".
 
@@ -41,6 +40,8 @@ class Grid(KnownFactors):
         ValueError: `rows` or `columns` is below 1, or `cell_size` is larger than the images of
             `dataset`, or these are not square.
     """
+
+    _by_columns = False  # whether cells are counted downwards first
 
     def __init__(
         self, dataset: FactorData, rows: int = 2, columns: int = 2, cell_size: int | None = None
@@ -66,11 +67,11 @@ class Grid(KnownFactors):
         self.cell_size = cell_size
         self.shape = (channels, rows * height, columns * width)
         self.factor_sizes = tuple(dataset.factor_sizes) * (rows * columns)
+        cells = [(row, column) for row in range(rows) for column in range(columns)]
+        if self._by_columns:
+            cells.sort(key=lambda cell: cell[1])
         self.factor_names = tuple(
-            f"cell {row},{column}: {name}"
-            for row in range(rows)
-            for column in range(columns)
-            for name in dataset.factor_names
+            f"cell {row},{column}: {name}" for row, column in cells for name in dataset.factor_names
         )
 
     def __repr__(self) -> str:
@@ -107,7 +108,9 @@ class Grid(KnownFactors):
         cells = self.dataset.render(factors.reshape(-1, each))
         if self.cell_size is not None:
             cells = shrink(cells, self.cell_size)
+        shape = (self.columns, self.rows) if self._by_columns else (self.rows, self.columns)
+        cells = cells.view(-1, *shape, channels, *cell)
         tiles = images.view(-1, channels, self.rows, cell[0], self.columns, cell[1])
         tiles.copy_(
-            cells.view(-1, self.rows, self.columns, channels, *cell).permute(0, 3, 1, 4, 2, 5)
+            (cells.transpose(1, 2) if self._by_columns else cells).permute(0, 3, 1, 4, 2, 5)
         )

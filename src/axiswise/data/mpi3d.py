@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 
 from axiswise.data.family import data_set
-from axiswise.data.grid import Grid
 from axiswise.data.stored import (
     Pixels,
     PublishedFile,
@@ -53,7 +52,6 @@ _MANY, _FEW = (6, 6, 2, 3, 3, 40, 40), (4, 4, 2, 3, 3, 40, 40)
         "MPI3D-realistic": lambda: MPI3D("realistic"),
         "MPI3D-real": lambda: MPI3D("real"),
         "MPI3D-complex": lambda: MPI3D("complex"),
-        "MPI3D-Multi": lambda: Grid(MPI3D("real"), cell_size=32),  # of JL1-VAE
     },
 )
 class MPI3D(Stored):

@@ -7,6 +7,7 @@ natural images, Nature 381, 1996; JL1-VAE (Rhodes & Lee 2021, arXiv 2106.02923) 
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ _PUBLISHED = "IMAGES.mat"
 _CUTOFF = 200 / 512  # f₀ in cycles per pixel
 _MARGIN = 4  # pixels at the edges of a picture, where the filter wraps around
 _REACH = 5  # standard deviations from grey to black or white
+_FIXED = 100_000  # patches, as many of each picture
 
 # The photographs of the papers' kind that come inside the packages, with nothing to download.
 _PHOTOGRAPHS = {
@@ -62,7 +64,7 @@ class NaturalPatches(Numbered):
         data_dir: The folder that may contain `IMAGES.mat`; None is the one that the environment
             variable AXISWISE_DATA names, or ~/.cache/axiswise.
         pictures: "olshausen" asks for `IMAGES.mat`, "photographs" for the others; "auto" takes the
-            former where it is.
+            former where it is; "published" takes it as JL1-VAE's authors did.
 
     Raises:
         ValueError: `size` is below 1, or `pictures` is none of these. When the pictures are read:
@@ -75,18 +77,20 @@ class NaturalPatches(Numbered):
         self,
         size: int = 16,
         data_dir: str | Path | None = None,
-        pictures: Literal["auto", "olshausen", "photographs"] = "auto",
+        pictures: Literal["auto", "olshausen", "photographs", "published"] = "auto",
     ) -> None:
         check_size(size)
-        if pictures not in ("auto", "olshausen", "photographs"):
+        if pictures not in ("auto", "olshausen", "photographs", "published"):
             raise ValueError(
-                f"pictures must be 'auto', 'olshausen' or 'photographs', got {pictures!r}"
+                "pictures must be 'auto', 'olshausen', 'photographs' or 'published', "
+                f"got {pictures!r}"
             )
         self.size = size
         self.data_dir = default_data_dir() if data_dir is None else Path(data_dir).expanduser()
         self.pictures = pictures
         self.shape = (1, size, size)
         self._album: _Album | None = None
+        self._fixed: Tensor | None = None  # numbers of the patches that there are; None: all
 
     def __repr__(self) -> str:
         return (
@@ -95,7 +99,7 @@ class NaturalPatches(Numbered):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_album": None}
+        return {**self.__dict__, "_album": None, "_fixed": None}
 
     def __len__(self) -> int:
         """How many different patches there are."""
@@ -104,18 +108,31 @@ class NaturalPatches(Numbered):
     def is_here(self) -> bool:
         """Whether the pictures are there."""
         packages = all(importlib.util.find_spec(package) for package, _ in _PHOTOGRAPHS)
-        return self._takes_published() or (self.pictures != "olshausen" and packages)
+        return self._takes_published() or (not self._asks_for_published and packages)
+
+    @property
+    def _asks_for_published(self) -> bool:
+        return self.pictures in ("olshausen", "published")
 
     def load(self, progress: Progress = no_progress) -> None:
         """Read and whiten the pictures, if that has not been done."""
         if self._album is None:
-            self._album = _make_album(self._whitened(progress), self.size)
+            whitened = self._whitened(progress)
+            if self.pictures == "published":
+                self._album = _make_album(whitened, self.size, _stretched)
+                self._fixed = _draw_fixed(self._album.ends)
+            else:
+                inner = [picture[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] for picture in whitened]
+                self._album = _make_album(inner, self.size, _scaled)
 
     def _choices(self) -> int:
-        return int(self._loaded().ends[-1])
+        album = self._loaded()
+        return int(album.ends[-1]) if self._fixed is None else len(self._fixed)
 
     def _look_up(self, rows: Tensor, device: torch.device) -> Tensor:
-        return self._loaded().patches(rows, self.size).to(device)
+        album = self._loaded()
+        rows = rows if self._fixed is None else self._fixed[rows]
+        return album.patches(rows, self.size).to(device)
 
     def _loaded(self) -> _Album:
         self.load()
@@ -126,7 +143,7 @@ class NaturalPatches(Numbered):
         return self.pictures != "photographs" and (self.data_dir / _PUBLISHED).is_file()
 
     def _whitened(self, progress: Progress) -> list[_Picture]:
-        if self._takes_published() or self.pictures == "olshausen":
+        if self._takes_published() or self._asks_for_published:
             return _read_published(self.data_dir / _PUBLISHED)
         files = _photographs()
         whitened = []
@@ -169,17 +186,17 @@ class _Album:
         return self.pixels[corner.view(-1, 1, 1, 1) + down + steps]
 
 
-def _make_album(pictures: list[_Picture], size: int) -> _Album:
-    inner = [picture[_MARGIN:-_MARGIN, _MARGIN:-_MARGIN] for picture in pictures]
-    shapes = torch.tensor([picture.shape for picture in inner], device="cpu")
+def _make_album(
+    whitened: list[_Picture], size: int, grey: Callable[[list[_Picture]], list[_Picture]]
+) -> _Album:
+    shapes = torch.tensor([picture.shape for picture in whitened], device="cpu")
     fitting = shapes - (size - 1)
     if fitting.min() < 1:
         raise ValueError(
             f"size must be at most {int(shapes.min())}, the shortest side of the pictures without "
             f"their margins, got {size}"
         )
-    grey = [np.clip(0.5 + picture / (2 * _REACH * picture.std()), 0, 1) for picture in inner]
-    pixels = np.concatenate([picture.ravel() for picture in grey]).astype(np.float32)
+    pixels = np.concatenate([picture.ravel() for picture in grey(whitened)]).astype(np.float32)
     areas = shapes.prod(1)
     return _Album(
         pixels=torch.from_numpy(pixels),
@@ -188,6 +205,25 @@ def _make_album(pictures: list[_Picture], size: int) -> _Album:
         across=fitting[:, 1],
         ends=fitting.prod(1).cumsum(0),
     )
+
+
+def _scaled(whitened: list[_Picture]) -> list[_Picture]:
+    """Grey values, each picture's by its own variance."""
+    return [np.clip(0.5 + picture / (2 * _REACH * picture.std()), 0, 1) for picture in whitened]
+
+
+def _stretched(whitened: list[_Picture]) -> list[_Picture]:
+    """Grey values, black and white the extremes of all pictures."""
+    low, high = (of([of(picture) for picture in whitened]) for of in (np.min, np.max))
+    return [(picture - low) / (high - low) for picture in whitened]
+
+
+def _draw_fixed(ends: Tensor) -> Tensor:
+    """Numbers of the published number of patches, as many of each picture."""
+    rng = torch.Generator().manual_seed(0)
+    starts = torch.cat((ends.new_zeros(1), ends[:-1]))
+    share = torch.rand(_FIXED // len(ends), len(ends), generator=rng, dtype=torch.float64)
+    return (starts + (share * (ends - starts)).long()).T.flatten()
 
 
 def _read_published(path: Path) -> list[_Picture]:
