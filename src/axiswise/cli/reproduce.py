@@ -25,6 +25,7 @@ def add(commands: Commands) -> None:
         help="of pages, scores and runs, which figures share (runs/figures)",
     )
     parser.add_argument("--data", metavar="FOLDER", help="of your own images, to train on them")
+    parser.add_argument("--generator", metavar="SPEC", help="that a figure of directions is about")
     parser.add_argument("--workers", type=int, metavar="N", help="runs at once; all that fit")
     parser.add_argument(
         "--draw-only", action="store_true", help="train nothing: draw what is there"
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> None:
         options.out,
         options.seeds,
         data=options.data,
+        generator=options.generator,
         workers=options.workers,
         train=not options.draw_only,
         bars=sweep_bars,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from axiswise.runs.discover import method_settings
 from axiswise.runs.figures.figure import figure_names, read_figure
 from axiswise.runs.figures.pages import DRAWN
 from axiswise.runs.figures.reproduce import planned_runs
@@ -14,8 +15,10 @@ ALL = [
     "jl1-figure4",
     "jl1-figure5",
     "jl1-natural",
+    "orojar-biggan",
     "orojar-sprites",
 ]
+OF_RUNS = [name for name in ALL if not read_figure(name).needs]
 
 
 def test_all_are_listed():
@@ -25,7 +28,7 @@ def test_all_are_listed():
 @pytest.mark.parametrize("scale", ["fast", pytest.param("paper", marks=pytest.mark.slow)])
 def test_every_run_of_every_figure_can_be_planned(scale, tmp_path):
     """Each recipe and setting is known, and no two models of a figure are the same run."""
-    for name in ALL:
+    for name in OF_RUNS:
         figure = read_figure(name)
         models = planned_runs(figure, figure.scales[scale], tmp_path)
         folders = [run.folder for runs in models.values() for run in runs]
@@ -61,6 +64,13 @@ def test_all_that_is_drawn_is_known_and_scores_are_among_those_taken():
         figure = read_figure(name)
         assert set(figure.draws) <= set(DRAWN)
         assert figure.shows
+
+
+def test_searches_have_settings_that_their_methods_know():
+    for scale in read_figure("orojar-biggan").scales.values():
+        for model in scale.models.values():
+            words = [f"--{key}={value}" for key, value in model.settings.items()]
+            assert method_settings(model.discover, words) == model.settings
 
 
 def test_a_row_made_by_sefa_stands_beside_the_row_it_is_made_of(tmp_path):

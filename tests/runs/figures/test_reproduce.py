@@ -16,9 +16,11 @@ from axiswise.plots import Table
 from axiswise.runs.figures import reproduce as module
 from axiswise.runs.figures.figure import Figure, Model, Scale
 from axiswise.runs.figures.pages import page_parts
+from axiswise.runs.figures.parts import Page
 from axiswise.runs.figures.reproduce import reproduce
 from axiswise.runs.sweeps import worker
 
+OWN = "It is made of your own pictures."
 PAGES = {
     "columns": ["columns", "means", "runs"],
     "radius": ["radius", "by-radius", "runs"],
@@ -173,6 +175,35 @@ def test_a_page_of_gans_has_all_pictures_and_films(gan_figure, tmp_path):
     assert turned.trained
 
 
+@pytest.mark.slow
+def test_a_page_of_searches_has_a_sheet_films_and_a_table(trained_gan, tmp_path, monkeypatch):
+    short = Model(discover="orojar", settings={"samples": 2}, extent=1.5)
+    made = Figure(
+        title="Directions",
+        source="Nobody 1999",
+        about="They point.",
+        draws=["directions", "means", "runs"],
+        shows=["mean_cosine", "mean_cosine_coordinates"],
+        metrics=[],
+        scores=[],
+        needs={"generator": "Give one by --generator."},
+        scales={"fast": Scale([3], {"short": short})},
+    )
+    monkeypatch.setattr(module, "read_figure", lambda _: made)
+    assert reproduce("found", out=tmp_path).lacks == "Give one by --generator."
+    found = reproduce("found", out=tmp_path, generator=str(trained_gan))
+    assert (found.lacks, found.missing) == ("", [])
+    folder = found.page.parent
+    assert (folder / "directions-0.png").read_bytes().startswith(b"\x89PNG")
+    assert len(list(folder.glob("film-0-*.mp4"))) == 4
+    text = (folder / "page.md").read_text()
+    assert "| short | 3 | – | 0." in text
+    assert "short: axiswise discover GENERATOR --method orojar --samples 2" in text
+    before = modified(tmp_path)
+    reproduce("found", out=tmp_path, generator=str(trained_gan), train=False)
+    assert modified(tmp_path) == before
+
+
 def test_a_sefa_run_that_was_cut_short_is_made_again(gan_figure):
     _, runs = gan_figure
     (turned,) = runs["SeFa"]
@@ -187,19 +218,19 @@ def test_a_sefa_run_that_was_cut_short_is_made_again(gan_figure):
 
 def test_a_figure_of_the_users_own_data_says_what_it_lacks(tiny_figure, tmp_path, monkeypatch):
     tiny_figure("methods")
-    lacking = replace(module.read_figure(""), needs="It is made of your own pictures.")
+    lacking = replace(module.read_figure(""), needs={"data": OWN})
     monkeypatch.setattr(module, "read_figure", lambda _: lacking)
     made = reproduce("own", out=tmp_path / "out")
-    assert made.lacks == lacking.needs
-    assert (made.page.parent / "page.md").read_text().count(lacking.needs) == 1
-    assert lacking.needs in made.page.read_text()
+    assert made.lacks == OWN
+    assert (made.page.parent / "page.md").read_text().count(OWN) == 1
+    assert OWN in made.page.read_text()
     with pytest.raises(ValueError, match=r"data\.path"):  # three-dots have no folder
         reproduce("own", out=tmp_path / "out", data=tmp_path, train=False)
 
 
 def test_the_command_says_what_a_figure_lacks(tiny_figure, tmp_path, monkeypatch, capsys):
     tiny_figure("methods")
-    lacking = replace(module.read_figure(""), needs="It is made of your own pictures.")
+    lacking = replace(module.read_figure(""), needs={"data": OWN})
     monkeypatch.setattr(module, "read_figure", lambda _: lacking)
     assert main(["reproduce", "own", "--out", str(tmp_path)]) == 1
     assert (
@@ -212,6 +243,11 @@ def evaluation(seed, mig):
     return {"seed": seed, "scores": {"active_axes": 10, "local_mig": rows}}
 
 
+def page_of(name, models, found):
+    shown = figure(name, models)
+    return page_parts(Page(shown, found, {}, {}, shown.scales["fast"]))
+
+
 def test_methods_are_tested_against_the_first_by_welch():
     first, second = [0.10, 0.12, 0.11], [0.05, 0.02, 0.06]
     found = {
@@ -220,7 +256,7 @@ def test_methods_are_tested_against_the_first_by_welch():
         "third": [],
     }
     models = {"first": "a", "second": "b", "third": "c"}
-    parts = page_parts(figure("methods", models), found, {})
+    parts = page_of("methods", models, found)
     table = next(part for part in parts if isinstance(part, Table))
     expected = ttest_ind(first, second, equal_var=False)
     assert table.rows == [
@@ -233,7 +269,7 @@ def test_methods_are_tested_against_the_first_by_welch():
 def test_scores_by_radius_stand_beside_the_papers():
     found = {"first": [evaluation(0, 0.1), evaluation(1, 0.2)], "second": [evaluation(0, 0.04)]}
     models = {"first": "a", "second": "b"}
-    _, table, runs = page_parts(figure("radius", models), found, {})
+    _, table, runs = page_of("radius", models, found)
     assert table.rows == [
         ["first", 2, "0.150 ± 0.071", "0.075 ± 0.035"],
         ["first, paper", None, 0.123, 0.005],

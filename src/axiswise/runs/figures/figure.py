@@ -13,12 +13,19 @@ _FOLDER = resources.files("axiswise") / "figures"
 
 @dataclass(frozen=True)
 class Model:
-    """A row of a figure: runs of a recipe, or what is made of another row's runs, seed by seed."""
+    """A row of a figure: runs of a recipe, or what is made of another row's runs, seed by seed.
+
+    Or searches for directions, where a figure is about a generator that is trained already.
+    """
 
     recipe: str = ""
-    settings: Mapping[str, Any] = field(default_factory=dict)  # keys of the recipe that change
+    settings: Mapping[str, Any] = field(default_factory=dict)  # of the recipe or the search
     init: str = ""  # row whose runs' weights training starts from
     sefa: str = ""  # row whose GANs' axes SeFa finds anew, in place of a recipe
+    discover: str = ""  # method of a search, in place of a recipe
+    subspace: str | None = None  # latents that are searched; all if None
+    classes: list[int] | None = None  # that the generator draws from; all if None
+    extent: float | None = None  # of its pictures; see `axiswise show`
 
 
 @dataclass(frozen=True)
@@ -40,12 +47,13 @@ class Figure:
     draws: list[str]  # what is on the page, in order: names in `pages.DRAWN`
     shows: list[str]  # scores in its tables; one that ends in _ stands for all that start so
     metrics: list[str]  # for `axiswise evaluate`; figures that share runs take the same
-    scores: list[str]  # that a run must have to be shown
+    scores: list[str]  # that a run must have to be shown; none of searches
     scales: dict[str, Scale]  # "fast": at most two hours of two cores; "paper": its own budget
     measured: str = ""  # what its table of means is of
     # Score → model → radius → the paper's number.
     published: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
-    needs: str = ""  # what of a user's own it is made of, and how it is had
+    # "data" or "generator", an option of the command → what it is made of, and how that is had.
+    needs: Mapping[str, str] = field(default_factory=dict)
 
 
 def figure_names() -> list[str]:

@@ -3,6 +3,7 @@
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from axiswise import plots
@@ -18,33 +19,22 @@ from axiswise.runs.figures.axes import (
     traversals,
 )
 from axiswise.runs.figures.figure import Figure
-from axiswise.runs.figures.parts import Drawing, Evaluations, Page, Part
-from axiswise.runs.run import Run
-from axiswise.support.progress import Progress, no_progress
+from axiswise.runs.figures.parts import Drawing, Page, Part
+from axiswise.runs.figures.searches import directions
+from axiswise.support.progress import late_bar
 
 _INITIALS = ("mig", "vp", "ppl", "fid", "kid")
 _RADIUS = "0.1"  # at which methods are compared
 
 
-def page_parts(
-    figure: Figure,
-    evaluations: Evaluations,
-    pictured: Mapping[str, Run],
-    progress: Progress = no_progress,
-) -> list[Part]:
-    """Draw a figure's page: pictures, films and tables, in order.
-
-    Args:
-        figure: The figure.
-        evaluations: The evaluations of its runs; a model may have none yet.
-        pictured: A run of each model, for what `needs_runs`.
-        progress: Called with the number of things drawn, and of all.
-    """
-    there = {model: found for model, found in evaluations.items() if found}
-    page, parts = Page(figure, there, pictured), list[Part]()
-    for done, name in enumerate(figure.draws if there else [], start=1):
+def page_parts(page: Page) -> list[Part]:
+    """Draw a figure's page: pictures, films and tables, in order; nothing without any scores."""
+    there = {model: found for model, found in page.evaluations.items() if found}
+    page, draws = replace(page, evaluations=there), page.figure.draws if there else []
+    progress, parts = late_bar(page.start_bar, "page"), list[Part]()
+    for done, name in enumerate(draws, start=1):
         parts += DRAWN[name](page)
-        progress(done, len(figure.draws))
+        progress(done, len(draws))
     return parts
 
 
@@ -189,7 +179,7 @@ def _runs(page: Page) -> list[Part]:
         for evaluation in found:
             scores = flat_scores(evaluation["scores"])
             values = [_number(scores.get(name)) for name in names]
-            rows.append([model, evaluation["seed"], scores["active_axes"], *values])
+            rows.append([model, evaluation["seed"], scores.get("active_axes"), *values])
     header = ["model", "seed", "active axes", *map(_short, names)]
     return [plots.Table(header, rows, "Each run.")]
 
@@ -237,6 +227,7 @@ _OF_SCORES: dict[str, Callable[[Page], list[Part]]] = {
     "tests": _tests,
     "runs": _runs,
     "activeness": activeness,
+    "directions": directions,
 }
 DRAWN: dict[str, Callable[[Page], list[Part]]] = {
     **_OF_SCORES,

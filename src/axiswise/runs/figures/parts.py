@@ -7,8 +7,10 @@ from typing import Any, TypeAlias
 from matplotlib.figure import Figure as Picture
 
 from axiswise import plots
-from axiswise.runs.figures.figure import Figure
+from axiswise.runs.directions_folder import DirectionsFolder
+from axiswise.runs.figures.figure import Figure, Scale
 from axiswise.runs.run import Run
+from axiswise.support.progress import StartBar, no_bars
 
 # Model → the evaluation of each of its runs, by seed.
 Evaluations: TypeAlias = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -19,7 +21,7 @@ class Drawing:
     """A picture of the page: its file name, the picture, and a sentence about it."""
 
     file: str
-    picture: Picture
+    picture: Picture | bytes  # a PNG file's
     caption: str
 
 
@@ -41,5 +43,8 @@ class Page:
     """What a page is made of."""
 
     figure: Figure
-    evaluations: Evaluations  # of the models that have any
+    evaluations: Evaluations  # a model may have none yet
     pictured: Mapping[str, Run]  # a run of each model, where what is drawn needs runs
+    searches: Mapping[str, list[DirectionsFolder]]  # of models that are searches
+    scale: Scale
+    start_bar: StartBar = no_bars

@@ -3,18 +3,20 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from axiswise import plots
 from axiswise.runs.compare import markdown_table
+from axiswise.runs.directions_folder import DirectionsFolder
 from axiswise.runs.evaluation import read_evaluation_file, stale
 from axiswise.runs.figures.figure import Figure, Model, Scale, read_figure
 from axiswise.runs.figures.pages import needs_runs, page_parts
-from axiswise.runs.figures.parts import Drawing, Films, Part
+from axiswise.runs.figures.parts import Drawing, Evaluations, Films, Page, Part
+from axiswise.runs.figures.searches import evaluations_of, searched
 from axiswise.runs.folder import RunFolder
-from axiswise.runs.run import load_run
+from axiswise.runs.run import Run, load_run
 from axiswise.runs.sweeps import (
     Bars,
     OnProgress,
@@ -27,7 +29,7 @@ from axiswise.runs.sweeps import (
 )
 from axiswise.support.files import UnreadableFileError, remove_unfinished, write_atomically
 from axiswise.support.locks import owning
-from axiswise.support.progress import StartBar, late_bar, no_bars
+from axiswise.support.progress import StartBar, no_bars
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,7 @@ def reproduce(
     seeds: Sequence[int] | None = None,
     *,
     data: str | Path | None = None,
+    generator: str | None = None,
     workers: int | None = None,
     train: bool = True,
     bars: Bars = no_sweep_bars,
@@ -60,6 +63,7 @@ def reproduce(
             deleted; the page goes to `out`/NAME-SCALE.
         seeds: Of each model; the figure's own if None.
         data: A folder of the user's own with images to train on.
+        generator: What a figure of directions is about, by any name that `discover` takes.
         workers: Number of runs at once; by the number of cores and GPUs if None.
         train: Whether to train and score what is missing.
         bars: Opens progress bars for a number of runs.
@@ -79,12 +83,47 @@ def reproduce(
         if not seeds:
             raise ValueError("seeds must be at least one number, got none")
         budget = replace(budget, seeds=list(seeds))
+    given = {"data": data, "generator": generator}
+    lacks = next((why for key, why in figure.needs.items() if given[key] is None), "")
     if data is not None:
-        budget = replace(
-            budget, settings={**budget.settings, "data.path": str(Path(data).resolve())}
-        )
-    lacks = figure.needs if data is None else ""
-    models = {} if lacks else planned_runs(figure, budget, out)
+        own = {"data.path": str(Path(data).resolve())}
+        budget = replace(budget, settings={**budget.settings, **own})
+    shown = _Shown()
+    if generator is not None:
+        with drawing() as start_bar:
+            folders = searched(budget, generator, out, start_bar, search=train)
+        shown = _Shown(evaluations_of(folders), searches=folders)
+    elif not lacks:
+        shown = _of_runs(figure, budget, out, workers, bars if train else None)
+    command = f"axiswise reproduce {name} --scale {scale}"
+    folder = out / f"{name}-{scale}"
+    with owning(folder, wait=True):
+        old = [folder / f"*.{kind}" for kind in ("png", "mp4")]
+        remove_unfinished(folder / "report.html", folder / "page.md", *old)
+        with drawing() as start_bar:
+            page = Page(
+                figure, shown.evaluations, shown.pictured, shown.searches, budget, start_bar
+            )
+            parts = page_parts(page)
+        written = _write(folder, figure, budget, parts, command, lacks)
+    return Reproduction(written, shown.missing, lacks)
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What a page is made of, and the runs that it lacks, each with the reason."""
+
+    evaluations: Evaluations = field(default_factory=dict)
+    pictured: Mapping[str, Run] = field(default_factory=dict)
+    searches: Mapping[str, list[DirectionsFolder]] = field(default_factory=dict)
+    missing: list[tuple[PlannedRun, str]] = field(default_factory=list)
+
+
+def _of_runs(
+    figure: Figure, scale: Scale, out: Path, workers: int | None, bars: Bars | None
+) -> _Shown:
+    """Train and score the missing runs, unless `bars` is None, and take what is there."""
+    models = planned_runs(figure, scale, out)
     runs = [run for of_model in models.values() for run in of_model]
     drawn = {model: first for model, (first, *_) in models.items() if needs_runs(figure)}
 
@@ -92,7 +131,7 @@ def reproduce(
     untrained = [run for run in drawn.values() if not run.trained]
     wanted = [run for run in runs if not kept.has(run) or run in untrained]
     reasons: dict[Path, str] = {}
-    if train and wanted:
+    if bars is not None and wanted:
         sources = {run.after for run in wanted if not run.trained}
         wanted = [
             run for run in runs if run in wanted or (run.folder in sources and not run.trained)
@@ -101,23 +140,13 @@ def reproduce(
             reasons = _made(wanted, workers, kept.watching(on_progress))
     for run in runs:
         kept.take(run)
-
-    evaluations = {
-        model: [kept.read(run) for run in of_model if kept.has(run)]
-        for model, of_model in models.items()
-    }
-    pictured = {model: load_run(run.folder) for model, run in drawn.items() if run.trained}
-    command = f"axiswise reproduce {name} --scale {scale}"
-    folder = out / f"{name}-{scale}"
-    with owning(folder, wait=True):
-        old = [folder / f"*.{kind}" for kind in ("png", "mp4")]
-        remove_unfinished(folder / "report.html", folder / "page.md", *old)
-        with drawing() as start_bar:
-            parts = page_parts(figure, evaluations, pictured, late_bar(start_bar, "page"))
-        page = _write(folder, figure, budget, parts, command, lacks)
+    there = {model: [run for run in of if kept.has(run)] for model, of in models.items()}
     missing = [run for run in runs if not kept.has(run)]
-    found = [(run, reasons.get(run.folder, "not trained yet")) for run in missing]
-    return Reproduction(page, found, lacks)
+    return _Shown(
+        {model: [kept.read(run) for run in of] for model, of in there.items()},
+        {model: load_run(run.folder) for model, run in drawn.items() if run.trained},
+        missing=[(run, reasons.get(run.folder, "not trained yet")) for run in missing],
+    )
 
 
 def planned_runs(figure: Figure, scale: Scale, out: Path) -> dict[str, list[PlannedRun]]:
@@ -208,7 +237,10 @@ def _write(
     lines = [f"# {figure.title}", f"{figure.source}. {figure.about}", f"Made by `{command}`."]
     for part in parts:
         if isinstance(part, Drawing):
-            plots.save(part.picture, folder / part.file)
+            if isinstance(part.picture, bytes):
+                write_atomically(folder / part.file, part.picture)
+            else:
+                plots.save(part.picture, folder / part.file)
             blocks.append(plots.Picture((folder / part.file).read_bytes(), part.caption))
             lines.append(f"![{part.caption}]({part.file})")
         elif isinstance(part, Films):
@@ -238,6 +270,14 @@ def _write(
 
 def _command(model: Model, settings: Mapping[str, Any]) -> str:
     """How a run of a model is made by hand."""
+    if model.discover:
+        own = {
+            "subspace": model.subspace,
+            "classes": model.classes and model.classes[0],
+            **settings,
+        }
+        words = [f"--{key} {value}" for key, value in own.items() if value is not None]
+        return " ".join([f"axiswise discover GENERATOR --method {model.discover}", *words])
     if model.sefa:
         return f"axiswise sefa, on each run of {model.sefa}"
     words = [f"axiswise train {model.recipe}"]
