@@ -215,9 +215,9 @@ def test_what_is_nothing_is_refused_with_the_ways_there_are(
 def test_a_folder_of_something_else_and_a_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=f"{tmp_path} has no config.json"):
         load_generator(str(tmp_path))
-    (tmp_path / "weights.pth").write_bytes(b"x")
-    with pytest.raises(ValueError, match=r"biggan:FILE; .*weights\.pth is a file"):
-        load_generator(str(tmp_path / "weights.pth"))
+    (tmp_path / "weights.pkl").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"\.npz, .*; .*weights\.pkl is a file"):
+        load_generator(str(tmp_path / "weights.pkl"))
 
 
 # ---------------------------------------------------------------- the Hub

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from torch import Tensor
 from axiswise import metrics
 from axiswise.cli import main
 from axiswise.directions import METHODS, Directions
-from axiswise.nets import BigGAN, SimpleGenerator
+from axiswise.nets import BigGAN, ProgressiveGenerator, SimpleGenerator
 from axiswise.nets.biggan import _published_names
 from axiswise.runs.directions_folder import open_directions
 from axiswise.runs.discover import discover, method_settings
@@ -247,6 +248,35 @@ def test_a_published_checkpoint_is_searched_in_a_third_and_some_classes(
     assert generator.folded
     assert list(generator.classes_searched) == [1, 3]
     assert main(["evaluate", str(folder), "--metrics", "jacobian"]) == 0
+
+
+def test_show_and_evaluate_of_a_file_of_published_weights_take_its_own_axes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    network = ProgressiveGenerator(16, latent_dim=3, width=1 / 64)
+    arrays = {}
+    for name, value in network.state_dict().items():
+        orders = {1: (0,), 2: (1, 0), 4: (2, 3, 0, 1) if "Conv0_up" in name else (2, 3, 1, 0)}
+        arrays[name.replace(".", "/")] = value.permute(orders[value.dim()])
+    np.savez("progan.npz", normalize_latents=0, **arrays)
+    assert run("evaluate progan.npz --metrics jacobian") == 0
+    folder = Path("runs/progan-coordinates-seed0")
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / "evaluation.json")
+    made = (folder / "directions.json").stat().st_mtime_ns
+    assert run("show progan.npz --samples 1 --only 0") == 0
+    assert (folder / "report.html").is_file()
+    assert (folder / "directions.json").stat().st_mtime_ns == made
+    found, generator, name = open_directions(folder)
+    assert (len(found), name) == (3, "progan.npz")
+    z = torch.randn(2, 3)
+    torch.testing.assert_close(generator(z), network(z))
+    np.savez("progan.npz", normalize_latents=1, **arrays)
+    assert run("discover progan.npz --method random --out other") == 0
+    np.savez("progan.npz", **{"a/b": np.ones(3)})
+    assert run("evaluate progan.npz --metrics jacobian") == 1
+    assert "its names must be those of the progressive GAN" in capsys.readouterr().err
 
 
 def test_agreement_of_searches_stands_beside_that_of_random_directions(

@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from axiswise import nets
 from axiswise.cli import main
+from axiswise.nets.simple_gan import _published_names
 from axiswise.runs.compare import compare_runs
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.folder import RunFolder
@@ -167,7 +169,7 @@ def test_a_critic_s_head_is_fresh_where_the_other_run_guesses_no_codes(
         torch.testing.assert_close(after[name][: len(value)], value)
 
 
-@pytest.mark.parametrize("kind", ["run", "network"])
+@pytest.mark.parametrize("kind", ["run", "network", "file"])
 def test_of_a_generator_alone_the_average_starts_too_and_the_critic_is_fresh(
     tiny_gan_recipe: Path,
     trained_gan: Path,
@@ -180,11 +182,15 @@ def test_of_a_generator_alone_the_average_starts_too_and_the_critic_is_fresh(
         shutil.copytree(trained_gan, other, ignore=shutil.ignore_patterns("checkpoints"))
     else:
         load_run(trained_gan).model.save_pretrained(other)
+    model = nets.load(other).state_dict()
+    if kind == "file":
+        other = tmp_path / "other.npz"
+        names = _published_names(4)
+        np.savez(other, **{theirs: model[ours].numpy() for theirs, ours in names.items()})
     words = [*_STILL, "--init", str(other)]
     run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
     assert "has no critic and no terms.vp: fresh weights" in capsys.readouterr().err
     after, fresh = _networks(run.path), tmp_path / "fresh"
-    model = nets.load(other).state_dict()
     assert _same(after["generator"], model)
     for name, value in model.items():
         torch.testing.assert_close(after["average"][f"module.{name}"], value)
@@ -223,9 +229,13 @@ def test_a_network_of_another_class_or_arguments_is_refused(
     tiny_gan_recipe: Path, tmp_path: Path
 ) -> None:
     for network, message in (
-        (nets.BigGAN(12, [8, 8, 8], classes=2, embedding=2, attention=8), "class_path is .*BigGAN"),
-        (nets.SimpleGenerator(16, 4, width=0.2), "width is 0.2 there and 0.1"),
-        (nets.SimpleGenerator(32, 4, width=0.1), "is not in the recipe|there and"),
+        (
+            nets.BigGAN(12, [8, 8, 8], classes=2, embedding=2, attention=8),
+            "it is a BigGAN, the recipe's is a Simple",
+        ),
+        (nets.SimpleGenerator(16, 5, width=0.1), "its latent_dim is 5, the recipe's is 4"),
+        (nets.SimpleGenerator(16, 4, width=0.2), "0.1.weight of the generator is .* there"),
+        (nets.SimpleGenerator(32, 4, width=0.1), "its size is 32, the recipe's is 16"),
     ):
         network.save_pretrained(tmp_path / "other")
         with pytest.raises(ValueError, match=message):
@@ -278,7 +288,7 @@ def _foreign(run: Path) -> None:
         (_damaged, "is damaged"),
         (_infinite, "is not finite"),
         (_other_settings, "does not belong to the recipe"),
-        (_foreign, "must be a run folder, or a folder with a network"),
+        (_foreign, "must be a run folder, a folder with a network"),
     ],
 )
 def test_a_run_that_cannot_be_started_from_is_refused_and_stays_as_it_is(

@@ -18,7 +18,8 @@ def add(commands: Commands) -> None:
         usage=_USAGE,
         help="find directions in the latents of a generator",
         description="Find directions in the latents of a generator: a run folder, a folder or Hub "
-        "repository in our format, an import path (module:name), or biggan:FILE. Below are the "
+        "repository in our format, an import path (module:name), or a file of published weights "
+        "(see docs/published.md). Below are the "
         "settings of all methods; --method NAME --help lists those of one.",
         add_help=False,
         allow_abbrev=False,

@@ -15,7 +15,11 @@ def add(commands: Commands) -> None:
         help="score a run, or directions",
         epilog=f"Metrics of runs: {', '.join(names)}; those of codes also as local_NAME.",
     )
-    parser.add_argument("folder", metavar="FOLDER", help="of the run or the directions")
+    parser.add_argument(
+        "folder",
+        metavar="FOLDER",
+        help="of the run or the directions; or a file of published weights",
+    )
     parser.add_argument(
         "--metrics",
         nargs="+",
@@ -35,10 +39,12 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Score, and print the scores and where they are."""
     from axiswise.cli.progress import bars
+    from axiswise.runs.discover import folder_of
     from axiswise.runs.dispatch import evaluate
 
     own = {name: getattr(options, name) for name in ("radius", "features", "generator", "trust")}
     with bars() as start_bar:
-        rows = evaluate(options.folder, options.metrics, options.seed, start_bar, **own)
+        folder = folder_of(options.folder, start_bar)
+        rows = evaluate(folder, options.metrics, options.seed, start_bar, **own)
     print_table(rows)
-    print(Path(options.folder) / "evaluation.json")
+    print(Path(folder) / "evaluation.json")

@@ -14,13 +14,13 @@ import torch
 from torch import Tensor
 
 from axiswise.data import indexed
-from axiswise.data.arrays import Layout, array_layouts, read_rows
 from axiswise.data.factors import KnownFactors, check_factors
 from axiswise.data.family import YOURS, data_set
 from axiswise.data.indexed import Indexed, check_memory, check_size
 from axiswise.data.levels import kind_of
 from axiswise.data.pictures import name_some, to_square, to_tensor
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.npz import Layout, array_layouts, read_rows
 from axiswise.support.progress import Progress
 
 # Names of arrays of images in files of others: of training images where there are others too.

@@ -15,12 +15,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from axiswise.data.arrays import array_layout
 from axiswise.data.download import MOST, DownloadError, default_data_dir, fetch
 from axiswise.data.drawn import Drawn
 from axiswise.data.resizing import shrink
 from axiswise.support.checks import check_count
 from axiswise.support.files import UnreadableFileError, naming
+from axiswise.support.npz import array_layout
 from axiswise.support.progress import Progress, no_progress
 
 _UNPACKED = 4096  # images that are unpacked in one go

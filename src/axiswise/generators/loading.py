@@ -13,18 +13,17 @@ from torch import nn
 from axiswise import nets
 from axiswise.generators.protocol import ImageGenerator, latent_dim_of
 from axiswise.nets import Autoencoder, BigGAN, CodeStatistics, Model, Pretrained
-from axiswise.nets.loading import ARCHITECTURES
+from axiswise.nets.loading import ARCHITECTURES, FILES, load_published
 from axiswise.nets.pretrained import CONFIG, read_config
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import failure_in, import_object, is_import_path
-from axiswise.support.tensors import load_tensors
 
 BIGGAN = "biggan:"
 CODE_STATISTICS = "code_statistics"  # attribute of a VAE, and of its decoder as a generator
 Latents = Literal["codes", "prior"]
 _WAYS = (
     "a run folder, a folder or Hub repository (user/name) in our format, an import path "
-    f"(module:name), or {BIGGAN}FILE"
+    f"(module:name), or a file of published weights ({', '.join(FILES)})"
 )
 
 
@@ -46,11 +45,12 @@ def load_generator(
     on are distributed, which may be far from the prior, where it was saved with their statistics:
     `code_statistics` of the generator. An import path names a
     callable or module, or a class or function without arguments that makes one; the current folder
-    can be imported from. `biggan:FILE` is a published PyTorch checkpoint of BigGAN. Runs that are
-    not finished, or of a user's own network, are opened by `axiswise.runs.generator`.
+    can be imported from. A file of published weights is opened by `axiswise.nets.load_published`;
+    `biggan:FILE` is one of BigGAN whatever its ending. Runs that are not finished, or of a user's
+    own network, are opened by `axiswise.runs.generator`.
 
     Args:
-        spec: A folder or Hub repository in our format, an import path, or `biggan:FILE`.
+        spec: A folder or Hub repository in our format, an import path, a file, or `biggan:FILE`.
         latent_dim: Its number of latents, where it has no attribute of this name.
         classes: Classes to draw from, of a generator that has `classes_searched`; all if None.
         latents: Of a VAE: "codes" as above, or "prior" for standard normal ones; "codes" where
@@ -110,7 +110,8 @@ def prepared(
 
 def names_code(spec: str) -> bool:
     """Whether a spec is an import path."""
-    return not spec.startswith(BIGGAN) and not Path(spec).exists() and is_import_path(spec)
+    file = spec.startswith(BIGGAN) or Path(spec).suffix in FILES
+    return not file and not Path(spec).exists() and is_import_path(spec)
 
 
 def is_ours(folder: Path) -> bool:
@@ -143,13 +144,21 @@ def network_generator(network: Pretrained, source: str) -> ImageGenerator:
 def _find(spec: str, may_import: bool) -> ImageGenerator:
     path = Path(spec)
     if spec.startswith(BIGGAN):
-        return network_generator(_biggan(Path(spec.removeprefix(BIGGAN))), spec)
+        path = Path(spec.removeprefix(BIGGAN))
+        if not path.exists():
+            raise FileNotFoundError(f"GENERATOR {BIGGAN}FILE must name a file; there is no {path}")
+        network = load_published(path)
+        if not isinstance(network, BigGAN):
+            raise UnreadableFileError(f"{path} is no BigGAN, but a {type(network).__name__}")
+        return network_generator(network, spec)
     if path.is_dir():
         if not (path / CONFIG).is_file():
             raise FileNotFoundError(f"GENERATOR must be {_WAYS}; {path} has no {CONFIG}")
         return network_generator(nets.load(path), spec)
     if path.exists():
-        raise ValueError(f"GENERATOR must be {_WAYS}; {spec} is a file")
+        if path.suffix not in FILES:
+            raise ValueError(f"GENERATOR must be {_WAYS}; {spec} is a file")
+        return network_generator(load_published(path), spec)
     if names_code(spec):
         if not may_import:
             raise CodeNeededError(spec)
@@ -163,18 +172,6 @@ def _find(spec: str, may_import: bool) -> ImageGenerator:
                 f"there is no folder or Hub repository {spec} in our format: {error}"
             ) from error
     raise FileNotFoundError(f"GENERATOR must be {_WAYS}; there is no {spec}")
-
-
-def _biggan(path: Path) -> BigGAN:
-    if not path.exists():
-        raise FileNotFoundError(f"GENERATOR {BIGGAN}FILE must name a file; there is no {path}")
-    weights = load_tensors(path)
-    if not isinstance(weights, dict) or not all(map(torch.is_tensor, weights.values())):
-        raise UnreadableFileError(f"{path} must be a state dict: names and tensors")
-    try:
-        return BigGAN.from_published(weights)
-    except ValueError as error:
-        raise UnreadableFileError(f"{path} is no checkpoint of BigGAN: {error}") from error
 
 
 def _built(found: Any, spec: str) -> ImageGenerator:

@@ -4,7 +4,7 @@ from axiswise.nets.biggan import BigGAN
 from axiswise.nets.code_discriminator import CodeDiscriminator
 from axiswise.nets.codes import CodeStatistics
 from axiswise.nets.conv_vae import ConvVAE
-from axiswise.nets.loading import load
+from axiswise.nets.loading import load, load_published
 from axiswise.nets.model import Autoencoder, Generator, Model
 from axiswise.nets.patch_vae import PatchVAE
 from axiswise.nets.pretrained import Pretrained
@@ -32,4 +32,5 @@ __all__ = [
     "SimpleGenerator",
     "StudyVAE",
     "load",
+    "load_published",
 ]

@@ -12,7 +12,8 @@ from torch import Tensor
 from axiswise.directions import METHODS, Directions, find_directions
 from axiswise.generators import BIGGAN, ImageGenerator
 from axiswise.generators.loading import CODE_STATISTICS
-from axiswise.runs.directions_folder import DirectionsFolder
+from axiswise.nets.loading import FILES
+from axiswise.runs.directions_folder import DirectionsFolder, is_directions
 from axiswise.runs.generator import GeneratorSource, weights_of
 from axiswise.support.files import remove_unfinished
 from axiswise.support.locks import is_free, owning
@@ -59,11 +60,8 @@ def discover(
         OSError: If something cannot be read or written.
     """
     settings = method_settings(method, words)
-    parts = [_slug(source.generator), _slug(method.replace(":", "-"))]
-    if subspace is not None:
-        parts.append(_slug(subspace.replace(":", "to")))
-    name = "-".join([*parts, f"seed{search.get('seed', 0)}"])
-    with _new_folder(Path(out) if out is not None else Path("runs") / name) as folder:
+    usual = _usual_folder(source.generator, method, subspace, search.get("seed", 0))
+    with _new_folder(Path(out) if out is not None else usual) as folder:
         generator = source.load(trust=trust)
         source = replace(source, weights=weights_of(generator))
         found = find_directions(
@@ -78,6 +76,28 @@ def discover(
             found = replace(found, settings={**found.settings, "latents": "codes of its data"})
         folder.save(found, source)
     return folder.path, found
+
+
+def folder_of(spec: str, start_bar: StartBar = no_bars) -> str:
+    """The folder that `show` and `evaluate` work on: of a file of published weights, its own axes.
+
+    These are found as by `discover FILE --method coordinates`, if they are not there already. Any
+    other name stays as it is.
+    """
+    path = Path(spec.removeprefix(BIGGAN))
+    if not path.is_file() or not (spec.startswith(BIGGAN) or path.suffix in FILES):
+        return spec
+    folder = _usual_folder(spec, "coordinates")
+    if not is_directions(folder):
+        discover(GeneratorSource(spec), "coordinates", start_bar=start_bar)
+    return str(folder)
+
+
+def _usual_folder(generator: str, method: str, subspace: str | None = None, seed: int = 0) -> Path:
+    parts = [_slug(generator), _slug(method.replace(":", "-"))]
+    if subspace is not None:
+        parts.append(_slug(subspace.replace(":", "to")))
+    return Path("runs") / "-".join([*parts, f"seed{seed}"])
 
 
 def method_parser(method: str) -> "ArgumentParser":
@@ -138,7 +158,7 @@ def _slug(name: str) -> str:
     """The part of a generator's or a subspace's name that a folder is named after."""
     last = Path(name.removeprefix(BIGGAN))
     last = last.resolve() if last.exists() else last
-    stem = last.stem if last.suffix in (".pth", ".pt") else last.name
+    stem = last.stem if last.suffix in FILES else last.name
     return re.sub(r"[^\w.+]+", "-", stem).strip("-")
 
 

@@ -1,5 +1,6 @@
 """Fine-tuning: the weights of another run, which a training starts from."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,10 +32,12 @@ class Initial:
         init: What the config says of them.
         states: The states of all networks by their names in a checkpoint, or that of the model
             alone, by the name "".
+        model: A saved or published network, if they are of one.
     """
 
     init: Init
     states: _States
+    model: Pretrained | None = None
 
     def give(self, trainer: Trainer, *, quiet: bool = False) -> None:
         """Have a trainer start from them; unless `quiet`, a line says which networks are fresh.
@@ -43,6 +46,8 @@ class Initial:
             ValueError: Its networks are others.
         """
         try:
+            if self.model is not None:
+                _check_model(self.model, trainer.model)
             model = self.states.get("")
             fresh = trainer.take_over(self.states if model is None else trainer.weights_of(model))
         except ValueError as error:
@@ -90,12 +95,13 @@ def read_initial(init: Init, keys: Mapping[str, Any]) -> Initial:
     path = Path(init.run)
     if RunFolder(path).config.is_file():
         found = _of_run(RunFolder(path), keys)
-    elif (path / CONFIG).is_file():
-        found = _of_network(nets.load(path), keys, init.run)
+    elif path.is_file() or (path / CONFIG).is_file():
+        model = nets.load_published(path) if path.is_file() else nets.load(path)
+        found = _initial({"": model.state_dict()}, type(model).__name__, 0, model)
     else:
         raise FileNotFoundError(
-            "--init must be a run folder, or a folder with a network of ours; "
-            f"there is none at {init.run!r}"
+            "--init must be a run folder, a folder with a network of ours or a file of published "
+            f"weights; there is none at {init.run!r}"
         )
     for part, state in found.states.items():
         for name, value in state.items():
@@ -135,11 +141,15 @@ def _of_run(run: RunFolder, keys: Mapping[str, Any]) -> Initial:
         ) from error
 
 
-def _of_network(network: Pretrained, keys: Mapping[str, Any], where: str) -> Initial:
-    name = type(network).__name__
-    spec = {"class_path": f"axiswise.nets.{name}", "init_args": network.arguments}
-    _check_networks(where, {"model": spec, "generator": spec}, keys)
-    return _initial({"": network.state_dict()}, name, 0)
+def _check_model(there: Pretrained, here: Pretrained) -> None:
+    """Refuse a network of another class or arguments; shapes of weights are compared elsewhere."""
+    classes, arguments = (type(there), type(here)), (there.arguments, here.arguments)
+    if classes[0] is not classes[1]:
+        raise ValueError(f"it is a {classes[0].__name__}, the recipe's is a {classes[1].__name__}")
+    for name, value in arguments[0].items():
+        # Either of these gives the widths of a published network.
+        if name not in ("width", "hidden") and json.dumps(value) != json.dumps(arguments[1][name]):
+            raise ValueError(f"its {name} is {value}, the recipe's is {arguments[1][name]}")
 
 
 def _check_networks(where: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
@@ -166,6 +176,6 @@ def _networks_of(keys: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _initial(states: _States, recipe: str, step: int) -> Initial:
+def _initial(states: _States, recipe: str, step: int, model: Pretrained | None = None) -> Initial:
     named = {f"{part}/{key}": value for part in states for key, value in states[part].items()}
-    return Initial(Init("", recipe, step, digest_of(named)), states)
+    return Initial(Init("", recipe, step, digest_of(named)), states, model)

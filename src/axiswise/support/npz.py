@@ -104,6 +104,16 @@ def read_rows(path: Path, name: str, layout: Layout) -> Iterator[npt.NDArray[Any
             yield _numbers(file, layout, (count, *layout.shape[1:]))
 
 
+def read_array(path: Path, name: str) -> npt.NDArray[Any]:
+    """Read an array whole, of any shape.
+
+    Raises:
+        UnreadableFileError: The array is damaged, or of pickled objects, which are never loaded.
+    """
+    with _reading(path, f"has an array {name!r} that cannot be read"), _opened(path, name) as file:
+        return np.lib.format.read_array(file, allow_pickle=False)
+
+
 def _numbers(file: IO[bytes], layout: Layout, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     """The next numbers of a stream."""
     needed = math.prod(shape) * layout.dtype.itemsize

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from axiswise.data.arrays import array_layouts, read_rows
 from axiswise.support.files import UnreadableFileError
+from axiswise.support.npz import array_layouts, read_rows
 
 IMAGES = np.arange(5 * 4 * 3, dtype=np.uint8).reshape(5, 4, 3)
 
