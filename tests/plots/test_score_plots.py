@@ -153,6 +153,18 @@ def test_a_reference_is_a_diamond_in_its_recipes_row():
     assert all(line.get_marker() != "D" for line in sap.lines)
 
 
+def test_boxes_span_the_quartiles_with_the_median_and_leave_the_seeds():
+    values = [0.1, 0.2, 0.4, 0.5, 1.5]  # the last lies beyond 1.5 boxes
+    axes = comparison({"a": {"MIG": [0.3]}, "b": {"MIG": values}}, boxes=True).axes[0]
+    spans = [sorted(set(line.get_xdata())) for line in axes.lines if max(line.get_ydata()) >= 1]
+    assert [0.2, 0.5] in spans  # the box
+    assert [0.4] in spans  # the median
+    assert [0.1, 0.2] in spans  # the whisker
+    assert values in spans  # the seeds themselves
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == ["a", "b"]
+    assert axes.texts[1].get_text() == "0.54 ± 0.56  (n = 5)"
+
+
 def test_equal_seeds_still_count_as_seeds():
     axes = comparison({"a": {"MIG": [0.5, 0.5]}}).axes[0]
     assert axes.texts[0].get_text() == "0.5 ± 0  (n = 2)"

@@ -105,8 +105,13 @@ def loss_curves(history: Mapping[str, ArrayLike]) -> Figure:
 def comparison(
     groups: Mapping[str, Mapping[str, ArrayLike]],
     references: Mapping[str, Mapping[str, float]] | None = None,
+    *,
+    boxes: bool = False,
 ) -> Figure:
     """Draw each score of each recipe: every seed a dot, the mean a line, ± std a bar.
+
+    With `boxes`, a box from the first to the third quartile takes the place of the bar: its line is
+    the median, and its whiskers end at the farthest seeds within 1.5 times its length.
 
     One panel for each score, a row for each recipe; in the row are mean, standard deviation
     (of a sample: n − 1) and number of seeds. A recipe that lacks a score has an empty row there.
@@ -114,6 +119,7 @@ def comparison(
     Args:
         groups: Recipe → score → values, (seed,).
         references: Recipe → score → a value to compare with, as the paper's: a diamond.
+        boxes: Whether box plots are drawn.
 
     Raises:
         TypeError, ValueError: No recipes or no scores, or values not as described.
@@ -134,7 +140,7 @@ def comparison(
     ):
         for row, (recipe, scores) in enumerate(values.items()):
             if score in scores:
-                _seeds(axes, row, scores[score], SERIES[row % len(SERIES)])
+                _seeds(axes, row, scores[score], SERIES[row % len(SERIES)], boxes=boxes)
             if score in known.get(recipe, {}):
                 _reference(axes, row, known[recipe][score])
         axes.set_title(score, fontsize=11, loc="left")
@@ -226,14 +232,20 @@ def _history(axes: Axes, name: str, steps: Floats, values: Floats) -> None:
         axes.set_yscale("log")
 
 
-def _seeds(axes: Axes, row: int, values: Floats, colour: str) -> None:
-    """Draw one recipe's seeds, their mean and standard deviation, and write the numbers above."""
+def _seeds(axes: Axes, row: int, values: Floats, colour: str, *, boxes: bool) -> None:
+    """Draw one recipe's seeds with bar or box, and write mean and standard deviation above."""
     mean = float(values.mean())
     several = len(values) > 1
     std = float(values.std(ddof=1)) if several else 0.0
-    axes.plot([mean - std, mean + std], [row, row], color=colour, linewidth=7, alpha=0.25,
-              solid_capstyle="butt")  # fmt: skip
-    axes.plot([mean, mean], [row - 0.2, row + 0.2], color=colour, linewidth=2)
+    if boxes:
+        line = {"color": colour, "linewidth": 1.2}
+        axes.boxplot([values], positions=[row], widths=0.34, orientation="horizontal",
+                     manage_ticks=False, showfliers=False, boxprops=line, whiskerprops=line,
+                     capprops=line, medianprops={**line, "linewidth": 2})  # fmt: skip
+    else:
+        axes.plot([mean - std, mean + std], [row, row], color=colour, linewidth=7, alpha=0.25,
+                  solid_capstyle="butt")  # fmt: skip
+        axes.plot([mean, mean], [row - 0.2, row + 0.2], color=colour, linewidth=2)
     axes.plot(values, np.full(len(values), row), "o", color=colour, markersize=5, alpha=0.8,
               markeredgecolor="white", markeredgewidth=0.5)  # fmt: skip
     text = f"{mean:.4g} ± {std:.2g}  (n = {len(values)})" if several else f"{mean:.4g}  (n = 1)"

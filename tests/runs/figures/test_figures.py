@@ -1,11 +1,13 @@
 """The figures' definitions fit the recipes, each other and the paper."""
 
 import pytest
+import yaml
 
 from axiswise.runs.discover import method_settings
 from axiswise.runs.figures.figure import figure_names, read_figure
 from axiswise.runs.figures.pages import DRAWN
 from axiswise.runs.figures.reproduce import planned_runs
+from axiswise.training.recipe import recipe_path
 
 ALL = [
     "hessian-diagonal",
@@ -86,11 +88,39 @@ def test_published_numbers_are_of_the_models_shown():
     for name in ALL:
         figure = read_figure(name)
         for known in figure.published.values():
-            assert set(known) <= set(figure.scales["fast"].models)
+            assert set(known) <= {row for scale in figure.scales.values() for row in scale.models}
     five = read_figure("jl1-figure5").published
     assert [five["local_mig"][model][0.1] for model in five["local_mig"]] == [
         0.123, 0.062, 0.037, 0.081, 0.052, 0.058, 0.022,
     ]  # fmt: skip
+
+
+def test_the_appendix_sweep_and_the_seeds_are_the_paper_s():
+    appendix = read_figure("jl1-appendix-l2")
+    gammas = ("0.05", "0.1", "0.2", "0.4")
+    paper = appendix.scales["paper"].models
+    assert set(paper) == {
+        "β-VAE",
+        *(f"{kind}-VAE, γ {g}" for kind in ("JL1", "JL2") for g in gammas),
+    }
+    for name, model in paper.items():
+        if name != "β-VAE":
+            kind, gamma = name.split("-VAE, γ ")
+            recipe = yaml.safe_load(recipe_path(model.recipe).read_text())
+            weight = recipe["terms"][kind.lower()]["weight"]
+            assert model.settings.get(f"terms.{kind.lower()}.weight", weight) == float(gamma)
+    known = appendix.published["local_mig"]
+    assert [known[f"JL1-VAE, γ {gamma}"][0.1] for gamma in gammas] == [0.112, 0.125, 0.13, 0.13]
+    assert all(0.05 <= known[f"JL2-VAE, γ {gamma}"][0.1] <= 0.055 for gamma in gammas)
+    assert known["β-VAE"][0.1] == 0.054
+    assert appendix.published["local_modularity"]["β-VAE"][0.1] == 0.889
+    assert appendix.statistic == "mean"
+    for name in ("jl1-appendix-l2", "jl1-figure4", "jl1-figure5"):
+        assert read_figure(name).scales["paper"].seeds == list(range(11, 21))
+    assert read_figure("jl1-figure3").scales["paper"].seeds == list(range(11, 16))
+    assert read_figure("jl1-figure5").scales["paper"].models["β-VAE"].recipe == (
+        "three-dots-beta-study"
+    )
 
 
 def test_an_unknown_figure_is_refused_with_the_known_ones():

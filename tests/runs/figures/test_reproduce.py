@@ -3,12 +3,13 @@
 import json
 import re
 import shutil
+import statistics
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from scipy.stats import ttest_ind
+from scipy.stats import t
 
 from axiswise.cli import main
 from axiswise.nets import ConvVAE
@@ -243,33 +244,53 @@ def evaluation(seed, mig):
     return {"seed": seed, "scores": {"active_axes": 10, "local_mig": rows}}
 
 
-def page_of(name, models, found):
-    shown = figure(name, models)
+def page_of(shown, found):
     return page_parts(Page(shown, found, {}, {}, shown.scales["fast"]))
 
 
-def test_methods_are_tested_against_the_first_by_welch():
-    first, second = [0.10, 0.12, 0.11], [0.05, 0.02, 0.06]
+def test_methods_are_tested_against_the_first_by_welch_and_by_student_as_the_paper_did():
+    first, second = [0.10, 0.12, 0.11], [0.05, 0.02, 0.06, 0.01]
     found = {
         "first": [evaluation(seed, mig) for seed, mig in enumerate(first)],
         "second": [evaluation(seed, mig) for seed, mig in enumerate(second)],
         "third": [],
     }
     models = {"first": "a", "second": "b", "third": "c"}
-    parts = page_of("methods", models, found)
+    parts = page_of(figure("methods", models), found)
     table = next(part for part in parts if isinstance(part, Table))
-    expected = ttest_ind(first, second, equal_var=False)
+    gap = statistics.mean(first) - statistics.mean(second)
+    shares = statistics.variance(first) / 3, statistics.variance(second) / 4
+    pooled = (2 * statistics.variance(first) + 3 * statistics.variance(second)) / 5
+    welch, student = gap / sum(shares) ** 0.5, gap / (pooled * (1 / 3 + 1 / 4)) ** 0.5
+    freedom = sum(shares) ** 2 / (shares[0] ** 2 / 2 + shares[1] ** 2 / 3)
     assert table.rows == [
-        ["first", 3, "0.110 ± 0.010", "0.110", 0.123, None, None],
-        ["second", 3, "0.043 ± 0.021", "0.050", None,
-         f"{expected.statistic:.2f}", f"{expected.pvalue:.2g}"],
+        ["first", 3, "0.110 ± 0.010", "0.110", 0.123, None, None, None, None],
+        ["second", 4, "0.035 ± 0.024", "0.035", None,
+         f"{welch:.2f}", f"{2 * t.sf(welch, freedom):.2g}",
+         f"{student:.2f}", f"{2 * t.sf(student, 5):.2g}"],
     ]  # fmt: skip
+    assert "paper's median" in table.header
+
+
+def test_others_are_compared_with_the_first_of_their_own_scale():
+    made = replace(figure("methods", {"first": "a", "b": "b"}), statistic="mean")
+    elsewhere = Scale([0], {"other": Model("c")})
+    made = replace(made, scales={"slow": elsewhere, **made.scales})
+    found = {
+        "first": [evaluation(s, 0.1 + s) for s in range(2)],
+        "b": [evaluation(s, 0.2 + s) for s in range(2)],
+    }
+    drawn, table, _ = page_of(made, found)
+    assert "first against each" in table.caption
+    assert table.header[4] == "paper's mean"
+    assert "the paper's means" in drawn.caption
+    assert [row[5] is None for row in table.rows] == [True, False]
 
 
 def test_scores_by_radius_stand_beside_the_papers():
     found = {"first": [evaluation(0, 0.1), evaluation(1, 0.2)], "second": [evaluation(0, 0.04)]}
     models = {"first": "a", "second": "b"}
-    _, table, runs = page_of("radius", models, found)
+    _, table, runs = page_of(figure("radius", models), found)
     assert table.rows == [
         ["first", 2, "0.150 ± 0.071", "0.075 ± 0.035"],
         ["first, paper", None, 0.123, 0.005],

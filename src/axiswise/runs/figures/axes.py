@@ -1,8 +1,13 @@
 """What a figure's page shows of models' axes: columns, traversals, films, activeness, Hessians."""
 
+from collections.abc import Sequence
+
+import torch
 from matplotlib.figure import Figure as Picture
+from torch import Tensor
 
 from axiswise import plots
+from axiswise.data import ThreeDots
 from axiswise.metrics import activeness_maps, hessian_diagnostics
 from axiswise.runs.figures.parts import Drawing, Films, Page, Part
 from axiswise.runs.run import Run
@@ -17,19 +22,33 @@ _FPS = 12
 
 def columns(page: Page) -> list[Part]:
     """Jacobian columns of a run of each model."""
+    scene = page.figure.scene
+    first = "the paper's scene and three images" if scene else "four images"
     return [
         Drawing(
             f"columns-{number}.png",
-            _column_picture(run),
-            f"{_of(model, run)}: four images, and what a small step along each axis adds (red) and "
+            _column_picture(run, scene),
+            f"{_of(model, run)}: {first}, and what a small step along each axis adds (red) and "
             "takes (blue).",
         )
         for number, (model, run) in enumerate(page.pictured.items())
     ]
 
 
-def _column_picture(run: Run) -> Picture:
+def scene_of(dots: Sequence[Sequence[int]]) -> Tensor:
+    """An image of dots at places of their own, (1, 1, 64, 64), drawn as three-dots' images are.
+
+    `dots` are x and y of their centres in pixels, to whole ones. A radius of .08 of the side, drawn
+    by the authors' program, is that of `ThreeDots`.
+    """
+    source = ThreeDots(dots=len(dots), values=65)  # 64 steps of a pixel
+    return source.render(torch.tensor(dots, device="cpu").view(1, -1))
+
+
+def _column_picture(run: Run, scene: Sequence[Sequence[int]]) -> Picture:
     z = run.latents(_IMAGES)
+    if scene:
+        z = torch.cat((run.encode(scene_of(scene).to(z.device)), z[:-1]))
     drawn, images = columns_of(run, z), run.generate(z).cpu()
     return plots.jacobian_columns(drawn, images, run.activity, active_above=run.threshold)
 

@@ -50,8 +50,10 @@ class Figure:
     scores: list[str]  # that a run must have to be shown; none of searches
     scales: dict[str, Scale]  # "fast": at most two hours of two cores; "paper": its own budget
     measured: str = ""  # what its table of means is of
-    # Score → model → radius → the paper's number.
+    # Score → model → radius → the paper's number; and what of its seeds that is.
     published: Mapping[str, Mapping[str, Mapping[float, float]]] = field(default_factory=dict)
+    statistic: str = "median"
+    scene: list[list[int]] = field(default_factory=list)  # dots of its first image, x and y of 64
     # "data" or "generator", an option of the command → what it is made of, and how that is had.
     needs: Mapping[str, str] = field(default_factory=dict)
 

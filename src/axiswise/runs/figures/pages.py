@@ -19,6 +19,7 @@ from axiswise.runs.figures.axes import (
     traversals,
 )
 from axiswise.runs.figures.figure import Figure
+from axiswise.runs.figures.linear import linear
 from axiswise.runs.figures.parts import Drawing, Page, Part
 from axiswise.runs.figures.searches import directions
 from axiswise.support.progress import late_bar
@@ -89,7 +90,7 @@ def _curves(page: Page) -> list[Part]:
         for model in evaluations
     }
     picture = plots.scores_against_radius(curves, references)
-    caption = "Mean and standard deviation over seeds; dashed, the paper's medians."
+    caption = f"Mean and standard deviation over seeds; dashed, the paper's {figure.statistic}s."
     return [Drawing("radius.png", picture, caption)]
 
 
@@ -124,40 +125,44 @@ def _strips(page: Page) -> list[Part]:
         for model in groups
     }
     caption = (
-        f"At radius {_RADIUS}: a dot for each seed, mean and standard deviation; the diamonds are "
-        "the paper's medians."
+        f"At radius {_RADIUS}: a dot for each seed, and a box from their first to their third "
+        f"quartile with a line at the median; the diamonds are the paper's {figure.statistic}s."
     )
-    return [Drawing("methods.png", plots.comparison(groups, references), caption)]
+    picture = plots.comparison(groups, references, boxes=True)
+    return [Drawing("methods.png", picture, caption)]
 
 
 def _tests(page: Page) -> list[Part]:
-    """Each model beside the paper's numbers, and a t-test of the first one against each other."""
+    """Each model beside the paper's numbers, and t-tests of the first one against each other."""
     from scipy.stats import ttest_ind
 
-    figure, evaluations = page.figure, page.evaluations
-    first = next(iter(figure.scales["fast"].models))
+    figure, evaluations, first = page.figure, page.evaluations, next(iter(page.scale.models))
     tables: list[Part] = []
     for score, known in figure.published.items():
         rows: list[list[Cell]] = []
         own = _values(evaluations.get(first, []), f"{score} {_RADIUS}")
         for model, found in evaluations.items():
             values = _values(found, f"{score} {_RADIUS}")
-            test: list[Cell] = [None, None]
+            tests: list[Cell] = [None] * 4
             if model != first and min(len(own), len(values)) > 1:
-                result = ttest_ind(own, values, equal_var=False)
-                test = [f"{result.statistic:.2f}", f"{result.pvalue:.2g}"]
+                both = [ttest_ind(own, values, equal_var=equal) for equal in (False, True)]
+                tests = [text for test in both for text in _result(test)]
             paper = known.get(model, {}).get(float(_RADIUS))
             median = f"{statistics.median(values):.3f}"
-            rows.append([model, len(found), _cell(values), median, paper, *test])
+            rows.append([model, len(found), _cell(values), median, paper, *tests])
         title = _title(score)
-        tables.append(
-            plots.Table(
-                [title, "runs", "mean", "median", "paper's median", "t", "p"],
-                rows,
-                f"{title} at radius {_RADIUS}; t and p of Welch's test, {first} against each.",
-            )
+        known_as = ["mean", "median", f"paper's {figure.statistic}"]
+        header = [title, "runs", *known_as, "t", "p", "Student's t", "Student's p"]
+        caption = (
+            f"{title} at radius {_RADIUS}; {first} against each: t and p of Welch's test, and of "
+            "Student's, which the paper took."
         )
+        tables.append(plots.Table(header, rows, caption))
     return tables
+
+
+def _result(test: Any) -> list[str]:
+    return [f"{test.statistic:.2f}", f"{test.pvalue:.2g}"]
 
 
 def _title(score: str) -> str:
@@ -231,6 +236,7 @@ _OF_SCORES: dict[str, Callable[[Page], list[Part]]] = {
 }
 DRAWN: dict[str, Callable[[Page], list[Part]]] = {
     **_OF_SCORES,
+    "linear": linear,
     "columns": columns,
     "traversals": traversals,
     "heat-maps": heat_maps,
