@@ -12,6 +12,7 @@ from axiswise.metrics import (
     local_scores,
     mig,
     modularity,
+    varies_locally,
     with_active,
 )
 
@@ -40,6 +41,27 @@ def drawn(sizes, radius, centre, samples=20_000, **options):
 
 
 # What is drawn.
+
+
+def test_held_factors_stay_at_the_centre_and_others_are_drawn_as_without():
+    """As the authors' Cars3D: the model has 183 values in no order."""
+    cars, centre = (4, 24, 183), [2, 20, 100]
+    held, free = (drawn(cars, 0.1, centre, held=which) for which in ((2,), ()))
+    assert held.unique(dim=0)[:, [0, 2]].unique(dim=0).tolist() == [[2, 100]]
+    assert held[:, 1].unique().tolist() == [18, 19, 20, 21, 22]
+    assert torch.equal(held[:, 1], free[:, 1])
+    assert free[:, 2].unique().tolist() == list(range(82, 119))
+    assert not varies_locally((4, 183), 0.1, held=(1,))
+    seen = []
+    local_scores(
+        lambda factors: seen.append(factors) or factors,
+        cars, 0.1, samples=50, centres=3, held=[2], rng=seeded(),
+    )  # fmt: skip
+    assert len(torch.cat(seen)[:, 2].unique()) <= 3
+    with pytest.raises(ValueError, match=r"held must be indices .* in 0 ... 2, got \[3\]"):
+        drawn(cars, 0.1, centre, held=[3])
+    with pytest.raises(ValueError, match=r"but for held \[1\]"):
+        local_scores(identity, (4, 183), 0.1, held=[1])
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from sklearn.metrics import mutual_info_score
 from torch import Tensor
 
 import axiswise as aw
-from axiswise.data import ImageFolder, ThreeDots
+from axiswise.data import Cars3D, Grid, ImageFolder, NaturalPatches, ThreeDots
 from axiswise.metrics import JACOBIAN_SAMPLES, METRICS
 from axiswise.nets import ConvVAE
 from axiswise.objectives import BetaVAE
@@ -126,6 +126,7 @@ def test_local_scores_follow_the_recipe_s_protocol(trained_copy: Path) -> None:
         "centres": 2,
         "samples": 200,
         "bins": 5,
+        "held": None,
         "vp": "dsprites",
         "vp_latents": None,
         "images": 2000,
@@ -199,6 +200,35 @@ def test_radii_of_one_s_own_replace_the_recipe_s(run: Run) -> None:
     result = evaluate_run(run, ["local"], radius=[0.5])
     assert list(result["scores"]["local_mig"]) == ["0.5"]
     assert result["protocol"]["radius"] == [0.5]
+
+
+def test_named_factors_are_held_by_local_scores(run: Run) -> None:
+    held = [name for name in run.data.factor_names if name != "y1"]  # type: ignore[attr-defined]
+    result = evaluate_run(run, ["local"], radius=[0.5], held=held)
+    assert result["protocol"]["held"] == held
+    expected = aw.metrics.local_scores(
+        partial(_codes, run), (16,) * 6, 0.5, samples=200, centres=2, held=[0, 1, 2, 4, 5],
+        rng=torch.Generator().manual_seed(0),
+    )["mig"]  # fmt: skip
+    values = result["scores"]["local_mig"]["0.5"]["values"]
+    assert values == pytest.approx(expected.values.tolist(), rel=1e-6)
+    free = evaluate_run(run, ["local"], radius=[0.5])  # another protocol: not added to the former
+    assert free["scores"]["local_mig"]["0.5"]["values"] != values
+    with pytest.raises(ValueError, match=r"evaluation\.held must be out of x0, .*; got 'model'"):
+        evaluate_run(run, ["local"], held=["model"])
+    with pytest.raises(ValueError, match="varies no factor"):
+        evaluate_run(run, ["local"], radius=[0.5], held=run.data.factor_names)  # type: ignore[attr-defined]
+
+
+def test_factors_without_an_order_are_held_unless_a_recipe_says_otherwise(run: Run) -> None:
+    cars, protocol = Cars3D(), run.protocol
+    assert protocol.held_of(cars) == (2,)
+    assert protocol.held_of(Grid(cars, 1, 2)) == (2, 5)
+    assert protocol.held_of(ThreeDots()) == protocol.held_of(run.data) == ()
+    assert replace(protocol, held=[]).held_of(cars) == ()
+    assert replace(protocol, held=["azimuth"]).held_of(cars) == (1,)
+    with pytest.raises(ValueError, match=r"must be none, as no factors are known; got 'model'"):
+        replace(protocol, held=["model"]).held_of(NaturalPatches())
 
 
 def test_another_seed_scores_other_samples(run: Run) -> None:

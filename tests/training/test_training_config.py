@@ -177,4 +177,4 @@ def test_layers_that_are_not_there_are_refused_before_anything_starts() -> None:
 
 def test_more_latents_than_there_are_are_refused_for_vp() -> None:
     with pytest.raises(ValueError, match=r"evaluation\.vp_latents must be at most the 4 latents"):
-        EvaluationProtocol(vp_latents=5).check(4)
+        EvaluationProtocol(vp_latents=5).check(4, ThreeDots())

@@ -28,6 +28,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--radius", nargs="+", type=float, metavar="R", help="of local scores")
     parser.add_argument(
+        "--held", nargs="+", metavar="FACTOR", help="that local scores leave at each centre"
+    )
+    parser.add_argument(
         "--features", metavar="NAME", help="of FID, KID, PPL: efficientnet-lite0, inception, lpips"
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
@@ -42,7 +45,8 @@ def run(options: argparse.Namespace) -> None:
     from axiswise.runs.discover import folder_of
     from axiswise.runs.dispatch import evaluate
 
-    own = {name: getattr(options, name) for name in ("radius", "features", "generator", "trust")}
+    names = ("radius", "held", "features", "generator", "trust")
+    own = {name: getattr(options, name) for name in names}
     with bars() as start_bar:
         folder = folder_of(options.folder, start_bar)
         rows = evaluate(folder, options.metrics, options.seed, start_bar, **own)

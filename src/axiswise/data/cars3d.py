@@ -41,6 +41,7 @@ class Cars3D(Stored):
     The published archive is `nips2015-analogy-data.tar.gz`, verified by MD5; unpacked: 0.9 GB.
     """
 
+    unordered = ("model",)
     _names: ClassVar = ("elevation", "azimuth", "model")
     _sizes: ClassVar = (4, 24, 183)
     _side: ClassVar = 128

@@ -139,6 +139,7 @@ class KnownFactors(Source):
 
     factor_sizes: tuple[int, ...]
     factor_names: tuple[str, ...]
+    unordered: tuple[str, ...] = ()  # names of factors whose many values have no order
 
     def sample_factors(self, n: int, rng: torch.Generator | None = None) -> Tensor:
         """Draw `n` rows of factors: :func:`uniform_factors` of `factor_sizes`."""

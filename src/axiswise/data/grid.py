@@ -73,6 +73,11 @@ class Grid(KnownFactors):
         self.factor_names = tuple(
             f"cell {row},{column}: {name}" for row, column in cells for name in dataset.factor_names
         )
+        self.unordered = tuple(
+            f"cell {row},{column}: {name}"
+            for row, column in cells
+            for name in getattr(dataset, "unordered", ())
+        )
 
     def __repr__(self) -> str:
         smaller = "" if self.cell_size is None else f", cell_size={self.cell_size}"

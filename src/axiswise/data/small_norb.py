@@ -55,6 +55,7 @@ class SmallNORB(Stored):
     The six published files (`smallnorb-…mat.gz`) are verified by MD5; unpacked: 448 MB.
     """
 
+    unordered = ("instance",)
     _names: ClassVar = ("category", "instance", "elevation", "azimuth", "lighting")
     _sizes: ClassVar = (5, 10, 9, 18, 6)
     _channels: ClassVar = 1

@@ -40,11 +40,13 @@ def local_factors(
     centre: Tensor | Sequence[int],
     continuity_cutoff: int = 10,
     rng: torch.Generator | None = None,
+    held: Sequence[int] = (),
 ) -> Tensor:
     """Draws factors around a centre.
 
     A factor with at least `continuity_cutoff` values is drawn uniformly from its values within
-    ±floor(radius · values) of the centre that exist; all others stay at the centre.
+    ±floor(radius · values) of the centre that exist; all others, and those of `held`, stay at the
+    centre.
 
     Source: Rhodes & Lee, NeurIPS 2021, arXiv 2106.02923.
 
@@ -55,12 +57,14 @@ def local_factors(
         samples: How many to draw, at least 1.
         centre: (factor,), integers, 0 ≤ centre < factor_sizes.
         continuity_cutoff: The least number of values of a factor that is drawn.
+        held: Indices of factors that are not drawn however many values they have, because these
+            have no order.
 
     Returns:
         The factors (samples, factor), int64, on the device of `rng` (the CPU if None).
     """
     sizes = check_sizes(factor_sizes)
-    reaches = _reaches(sizes, radius, continuity_cutoff)
+    reaches = _reaches(sizes, radius, continuity_cutoff, held)
     samples = check_count("samples", samples, 1)
     middle = _check_centre(centre, sizes)
     ranges = [
@@ -70,9 +74,14 @@ def local_factors(
     return torch.stack([_uniform(low, high, samples, rng) for low, high in ranges], dim=1)
 
 
-def varies_locally(factor_sizes: Sequence[int], radius: float, continuity_cutoff: int = 10) -> bool:
+def varies_locally(
+    factor_sizes: Sequence[int],
+    radius: float,
+    continuity_cutoff: int = 10,
+    held: Sequence[int] = (),
+) -> bool:
     """Whether `local_factors` would draw any factor from more than the centre's value."""
-    return max(_reaches(check_sizes(factor_sizes), radius, continuity_cutoff)) > 0
+    return max(_reaches(check_sizes(factor_sizes), radius, continuity_cutoff, held)) > 0
 
 
 def local_scores(
@@ -85,6 +94,7 @@ def local_scores(
     centres: int = 20,
     continuity_cutoff: int = 10,
     batch_size: int = 1_000,
+    held: Sequence[int] = (),
     rng: torch.Generator | None = None,
     progress: Progress = no_progress,
 ) -> dict[str, LocalScore]:
@@ -108,6 +118,8 @@ def local_scores(
         centres: The number of centres.
         continuity_cutoff: The least number of values of a factor that is drawn around the centre.
         batch_size: The most rows for `encode` at once.
+        held: Indices of factors that stay at the centre however many values they have: the authors
+            hold the model of Cars3D.
 
     Returns:
         For each metric, its value around each centre, with mean and standard deviation.
@@ -122,10 +134,11 @@ def local_scores(
         (['mig', 'modularity'], True)
     """
     sizes = check_sizes(factor_sizes)
-    if not varies_locally(sizes, radius, continuity_cutoff):
+    if not varies_locally(sizes, radius, continuity_cutoff, held):
         raise ValueError(
             f"radius {radius} varies no factor: factor_sizes {sizes}, of which those of at least "
-            f"{continuity_cutoff} values (continuity_cutoff) vary by floor(radius · values)"
+            f"{continuity_cutoff} values (continuity_cutoff) vary by floor(radius · values), but "
+            f"for held {list(held)}"
         )
     metrics = _PUBLISHED if metrics is None else metrics
     if not metrics:
@@ -134,7 +147,7 @@ def local_scores(
     middles = torch.stack([_uniform(0, size - 1, centres, rng) for size in sizes], dim=1)
     values: dict[str, list[float]] = {}
     for done, middle in enumerate(middles):
-        factors = local_factors(sizes, radius, samples, middle, continuity_cutoff, rng)
+        factors = local_factors(sizes, radius, samples, middle, continuity_cutoff, rng, held)
         codes = encode_factors(encode, factors, batch_size)
         truth = factors.cpu().numpy()
         for name, metric in metrics.items():
@@ -154,12 +167,21 @@ def _uniform(low: int, high: int, samples: int, rng: torch.Generator | None) -> 
     return torch.randint(low, high + 1, (samples,), generator=rng, device=device)
 
 
-def _reaches(sizes: Sequence[int], radius: float, continuity_cutoff: int) -> list[int]:
+def _reaches(
+    sizes: Sequence[int], radius: float, continuity_cutoff: int, held: Sequence[int]
+) -> list[int]:
     """Returns the largest distance of each factor from the centre, in values."""
     if not (math.isfinite(radius) and radius >= 0):
         raise ValueError(f"radius must be finite and at least 0, got {radius}")
-    # The margin makes 0.29 · 100, which rounds to 28.999…, reach 29.
-    return [math.floor(radius * size + 1e-9) if size >= continuity_cutoff else 0 for size in sizes]
+    if not set(held) <= set(range(len(sizes))):
+        raise ValueError(
+            f"held must be indices of factors in 0 ... {len(sizes) - 1}, got {list(held)}"
+        )
+    return [
+        # The margin makes 0.29 · 100, which rounds to 28.999…, reach 29.
+        math.floor(radius * size + 1e-9) if size >= continuity_cutoff and i not in held else 0
+        for i, size in enumerate(sizes)
+    ]
 
 
 def _check_centre(centre: Tensor | Sequence[int], sizes: Sequence[int]) -> list[int]:

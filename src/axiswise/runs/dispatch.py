@@ -19,19 +19,20 @@ def evaluate(
     start_bar: StartBar = no_bars,
     *,
     radius: Sequence[float] | None = None,
+    held: Sequence[str] | None = None,
     features: str | None = None,
     generator: str | None = None,
     trust: bool = False,
 ) -> Rows:
     """Score a folder, and return the scores as a table of text, a header first.
 
-    `radius` and `features` are options for runs, `generator` is one for directions. With `trust`,
-    code that the folder names is run.
+    `radius`, `held` and `features` are options for runs, `generator` is one for directions. With
+    `trust`, code that the folder names is run.
     """
     if is_directions(folder):
         from axiswise.runs.evaluate_directions import evaluate_directions, score_table
 
-        _refuse("runs", radius=radius, features=features)
+        _refuse("runs", radius=radius, held=held, features=features)
         found = evaluate_directions(folder, generator, metrics, seed, start_bar, trust=trust)
         return score_table(found["scores"])
     from axiswise.runs.evaluate import evaluate_run
@@ -40,7 +41,8 @@ def evaluate(
 
     _refuse("directions", generator=generator)
     run = load_run(folder, trust=trust)
-    return score_rows(evaluate_run(run, metrics, radius, seed, start_bar, features)["scores"])
+    found = evaluate_run(run, metrics, radius, seed, start_bar, features, held)
+    return score_rows(found["scores"])
 
 
 def show(

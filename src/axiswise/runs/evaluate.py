@@ -22,6 +22,7 @@ def evaluate_run(
     seed: int = 0,
     start_bar: StartBar = no_bars,
     features: str | None = None,
+    held: Sequence[str] | None = None,
 ) -> dict[str, Any]:
     """Score a run and write evaluation.json into its folder.
 
@@ -35,6 +36,7 @@ def evaluate_run(
         seed: Seed of the samples.
         start_bar: Starts a progress bar.
         features: Features of perceptual scores; the recipe's if None.
+        held: Names of factors that local scores leave at each centre; the recipe's if None.
 
     Returns:
         What was written: the run's name, seed and step, the protocol, and the scores.
@@ -53,8 +55,13 @@ def evaluate_run(
         protocol = replace(protocol, features=features)  # type: ignore[arg-type]
     if radius is not None:
         protocol = replace(protocol, radius=list(radius))
+    if held is not None:
+        protocol = replace(protocol, held=list(held))
+        protocol.check(run.latent_dim, run.data)
     run = replace(run, protocol=protocol, seed=seed, start_bar=start_bar)
-    if radius is not None:  # the usual scores leave out local ones where the recipe's has no use
+    if (
+        radius is not None or held is not None
+    ):  # the usual scores leave out local ones where the recipe's has no use
         check_radius(run)
     chosen = choose(run, names)
     load(run.data, late_bar(start_bar, "data"))

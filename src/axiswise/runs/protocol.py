@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from axiswise.data.factors import FactorData, ImageSource
 from axiswise.support.imports import Trust, UntrustedCodeError
 from axiswise.training.recipe import Settings, read_recipe
 
@@ -20,6 +21,8 @@ class EvaluationProtocol:
         centres: Centres that a local score is averaged over, ≥ 1.
         samples: Samples around each centre, and for each global score, ≥ 2.
         bins: Equal-width bins of a code, ≥ 2, for local scores; global ones have 20.
+        held: Names of factors that local scores leave at each centre; if null, those whose values
+            have no order, as the data set says: the model of Cars3D.
         vp: Protocol of the Variation Predictability score, "dsprites" or "clevr".
         vp_latents: How many latents it is about, the most active ones, ≥ 2; all if null.
         images: Real images, and generated ones, of FID and KID, ≥ 2.
@@ -36,6 +39,7 @@ class EvaluationProtocol:
     centres: int = 20
     samples: int = 10_000
     bins: int = 5
+    held: list[str] | None = None
     vp: Literal["dsprites", "clevr"] = "dsprites"
     vp_latents: int | None = None
     images: int = 2000
@@ -54,8 +58,22 @@ class EvaluationProtocol:
         if not all(radius > 0 for radius in self.radius):
             raise ValueError(f"radius must be above 0, got {self.radius}")
 
-    def check(self, latent_dim: int) -> None:
-        """Refuse more latents than a model has."""
+    def held_of(self, data: ImageSource) -> tuple[int, ...]:
+        """Indices of the factors that local scores leave at each centre.
+
+        Raises:
+            ValueError: A name is no factor's.
+        """
+        names = data.factor_names if isinstance(data, FactorData) else ()
+        held = getattr(data, "unordered", ()) if self.held is None else self.held
+        if unknown := [name for name in held if name not in names]:
+            known = f"out of {', '.join(names)}" if names else "none, as no factors are known"
+            raise ValueError(f"evaluation.held must be {known}; got {unknown[0]!r}")
+        return tuple(index for index, name in enumerate(names) if name in held)
+
+    def check(self, latent_dim: int, data: ImageSource) -> None:
+        """Refuse more latents than a model has, and names that are no factor's."""
+        self.held_of(data)
         if self.vp_latents is not None and self.vp_latents > latent_dim:
             raise ValueError(
                 f"evaluation.vp_latents must be at most the {latent_dim} latents, "

@@ -71,6 +71,11 @@ class Run:
         return self.data.factor_sizes if isinstance(self.data, FactorData) else None
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """Indices of the factors that local scores leave at each centre."""
+        return self.protocol.held_of(self.data)
+
+    @property
     def grid(self) -> tuple[int, int] | None:
         """Rows and columns of independent images that its data are composed of, if any."""
         return (self.data.rows, self.data.columns) if isinstance(self.data, Grid) else None

@@ -35,6 +35,11 @@ class Scorable(Protocol):
         ...
 
     @property
+    def held(self) -> tuple[int, ...]:
+        """Indices of the factors that local scores leave at each centre."""
+        ...
+
+    @property
     def protocol(self) -> EvaluationProtocol:
         """How it is scored."""
         ...
@@ -166,7 +171,8 @@ def check_radius(run: Scorable) -> None:
 
 
 def _varies_locally(run: Scorable) -> bool:
-    return metrics.varies_locally(run.factor_sizes or (), min(run.protocol.radius))
+    radius = min(run.protocol.radius)
+    return metrics.varies_locally(run.factor_sizes or (), radius, held=run.held)
 
 
 def _refuse(run: Scorable, chosen: Chosen) -> None:
@@ -313,6 +319,7 @@ class Scoring:
                 samples=protocol.samples,
                 centres=protocol.centres,
                 batch_size=protocol.samples,
+                held=run.held,
                 rng=torch.Generator().manual_seed(run.seed),
                 progress=run.start_bar(f"local scores, radius {value:g}"),
             )

@@ -128,7 +128,7 @@ def _prepared(
         load(recipe.data, late_bar(start_bar, "data"))
     recipe.data.draw(0)
     trainer = start(recipe)
-    protocol.check(trainer.model.latent_dim)
+    protocol.check(trainer.model.latent_dim, recipe.data)
     if initial is not None:
         initial.give(trainer, quiet=is_helper())
     return trainer

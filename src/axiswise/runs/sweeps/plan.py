@@ -173,6 +173,7 @@ class _Expected:
 
     autoencodes: bool
     factor_sizes: tuple[int, ...] | None
+    held: tuple[int, ...]
     protocol: EvaluationProtocol
 
 
@@ -185,9 +186,13 @@ def _check(
     model = trainer.model
     if initial is not None:
         initial.give(trainer, quiet=True)
-    protocol.check(model.latent_dim)
+    protocol.check(model.latent_dim, data)
     sizes = data.factor_sizes if isinstance(data, FactorData) else None
-    check_names(_Expected(isinstance(model, Autoencoder), sizes, protocol), metrics, trust)
+    check_names(
+        _Expected(isinstance(model, Autoencoder), sizes, protocol.held_of(data), protocol),
+        metrics,
+        trust,
+    )
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
