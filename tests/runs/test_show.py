@@ -17,7 +17,13 @@ from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.evaluation import read_evaluation_file
 from axiswise.runs.folder import alone_showing
 from axiswise.runs.run import Run, load_run
-from axiswise.runs.show import _traversals, local_curves, pictures_of_axes, score_rows, show_run
+from axiswise.runs.show import (
+    local_curves,
+    pictures_of_axes,
+    score_rows,
+    show_run,
+    traversals_of,
+)
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.locks import owning
 
@@ -267,7 +273,7 @@ def test_traversals_cover_the_codes_of_the_data_and_of_the_images_shown(wide: Ru
 def test_the_mark_of_an_image_is_where_the_strip_shows_the_image_itself(wide: Run) -> None:
     z = wide.latents(2)
     z[1, 0] = z[0, 0] = wide.ranges(z)[0][0] + 0.25 * (wide.ranges(z)[1] - wide.ranges(z)[0])[0]
-    values, frames = _traversals(wide, z)
+    values, frames = traversals_of(wide, z)
     step = int((values[0] - z[0, 0]).abs().argmin())
     assert step == 5  # a quarter of 20
     torch.testing.assert_close(frames[0, 0, step], wide.generate(z)[0].cpu(), rtol=0, atol=1e-4)
