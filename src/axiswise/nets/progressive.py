@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -475,10 +476,17 @@ def _names(network: nn.Module) -> dict[str, str]:
 
 def _read(variables: Mapping[str, Any], counted: str) -> tuple[dict[str, Tensor], int]:
     """Weights as tensors, and how many sides have a layer of images."""
-    weights = {name: torch.as_tensor(value) for name, value in variables.items()}
-    for name, value in weights.items():
-        if not value.is_floating_point():
-            raise TypeError(f"the weights {name!r} must be floating-point, got {value.dtype}")
+    weights = {}
+    for name, value in variables.items():
+        array = value if isinstance(value, Tensor) else np.asarray(value)
+        floating = (
+            array.is_floating_point() if isinstance(array, Tensor) else array.dtype.kind == "f"
+        )
+        if not floating:
+            raise TypeError(f"the weights {name!r} must be floating-point, got {array.dtype}")
+        if not isinstance(array, Tensor):  # writable, in the order of bytes that torch has
+            array = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
+        weights[name] = array
     counts = [re.fullmatch(rf"{counted}_lod(\d+)/weight", name) for name in weights]
     return weights, sum(count is not None for count in counts)
 
