@@ -1,10 +1,14 @@
 """Activeness: its value in closed form, and what it must not depend on."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from axiswise.metrics import activeness, activeness_maps
+from axiswise.metrics.activeness import published_activeness_scores
+from axiswise.nets import ProgressiveGenerator, SimpleGenerator
 
 
 def seeded(seed=0):
@@ -65,6 +69,38 @@ def test_progress_counts_axes_of_batches():
         linear(torch.ones(2, 2)), 2, samples=3, batch_size=2, progress=lambda *at: seen.append(at)
     )
     assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_published_score_is_of_images_from_minus_one_to_one():
+    generator = SimpleGenerator(8, latent_dim=3, width=0.1).requires_grad_(False)
+    found = published_activeness_scores(subject(generator))
+    ours = activeness(generator.generate, 3, rng=seeded())
+    assert found["activeness_published"] == pytest.approx(4 * float(ours.mean()), rel=1e-5)
+    assert torch.allclose(found["activeness_published_per_axis"], 4 * ours)
+
+
+@pytest.mark.parametrize("normalize_latents", [False, True])
+def test_of_progressive_generators_the_published_latents_have_mean_square_one(normalize_latents):
+    """They are brought there before one is set, and the network does not bring them there again."""
+    generator = ProgressiveGenerator(
+        4, latent_dim=3, width=1 / 64, normalize_latents=normalize_latents
+    ).requires_grad_(False)
+    layers, to_image = generator.get_submodule("4x4"), generator.get_submodule("ToRGB_lod0")
+    found = published_activeness_scores(subject(generator))["activeness_published_per_axis"]
+    z = torch.randn(300, 3, generator=seeded())
+    z = z / z.square().mean(1, keepdim=True).sqrt()
+    for axis in range(3):
+        images = []
+        for value in (-2.0, 0.0, 2.0):
+            changed = z.clone()
+            changed[:, axis] = value
+            images.append(to_image(layers(changed)).numpy())
+        assert found[axis].item() == pytest.approx(np.var(images, axis=0, ddof=1).mean(), rel=1e-4)
+    assert generator.normalize_latents == normalize_latents
+
+
+def subject(generator):
+    return SimpleNamespace(generator=generator, latent_dim=generator.latent_dim, rng=seeded)
 
 
 @pytest.mark.parametrize(

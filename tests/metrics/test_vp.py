@@ -1,9 +1,11 @@
 """Variation Predictability: what pairs are made, and what oracle generators score."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from axiswise.metrics import VP_PROTOCOLS, VPProtocol, vp_pairs, vp_score
+from axiswise.metrics import VP_PROTOCOLS, VPProtocol, vp, vp_pairs, vp_score
 
 LATENTS = 4
 QUICK = VPProtocol("difference", 0.05, epochs=30, width=0.125)
@@ -160,6 +162,38 @@ def test_the_published_protocols():
     assert {(p.batch_size, p.learning_rate) for p in (dsprites, clevr)} == {(32, 5e-4)}
 
 
+@pytest.mark.parametrize(
+    ("name", "combination", "share"),
+    [("dsprites_published", "difference", 0.01), ("clevr_published", "concatenation", 0.1)],
+)
+def test_the_published_forms_are_whole(name, combination, share):
+    assert VP_PROTOCOLS[name] == VPProtocol(
+        combination,
+        share,
+        batch_size=32,
+        learning_rate=5e-4,
+        epochs=300,
+        width=1.0,
+        best_epoch=True,
+        coloured=True,
+    )
+    pairs = torch.zeros(2, 2, 1, 16, 16, dtype=torch.uint8)
+    inputs = vp._combined(pairs, VP_PROTOCOLS[name])
+    assert inputs.shape[1] == {"difference": 3, "concatenation": 6}[combination]
+    network = vp._classifier(inputs.shape[1], 1.0, 12)
+    shapes = [tuple(value.shape) for value in network.parameters() if value.dim() > 1]
+    first = (64, inputs.shape[1], 7, 7)
+    assert shapes == [first, (64, 64, 3, 3), (128, 64, 3, 3), (256, 128, 3, 3), (12, 256)]
+
+
+def test_the_best_epoch_is_the_best_of_trainings_that_end_after_each():
+    once = replace(QUICK, epochs=1)
+    after = [float(score(rotated, protocol=replace(once, epochs=n))) for n in range(1, 9)]
+    best = float(score(rotated, protocol=replace(once, epochs=8, best_epoch=True)))
+    assert best == max(after)
+    assert len(set(after)) > 1
+
+
 def test_progress_counts_epochs_of_all_repeats():
     seen = []
     short = VPProtocol("difference", 0.05, epochs=2, width=0.125)
@@ -175,7 +209,7 @@ def test_progress_counts_epochs_of_all_repeats():
         ({"labels": torch.zeros(3, dtype=torch.int64)}, ValueError, r"labels must be \(pair,\)"),
         ({"labels": torch.zeros(4)}, TypeError, "labels must be int64"),
         ({"labels": torch.full((4,), -1)}, ValueError, "labels must be at least 0, got -1"),
-        ({"protocol": "faces"}, ValueError, r"protocol must be one of \['clevr', 'dsprites'\]"),
+        ({"protocol": "faces"}, ValueError, r"protocol must be one of \['clevr', 'clevr_"),
         ({"protocol": "dsprites"}, ValueError, "protocol must leave pairs to learn from"),
         ({"protocol": VPProtocol("sum", 0.5)}, ValueError, "combination of the protocol"),
         ({"repeats": 0}, ValueError, "repeats must be at least 1"),

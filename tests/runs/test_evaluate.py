@@ -563,6 +563,15 @@ def test_all_are_all_scores_that_can_be_had(
     assert _all(run) == OF_CODES | OF_RUNS | perceptual | {"local_mig", "local_modularity"}
 
 
+def test_all_leaves_out_protocols_of_hours(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = {"fid_published", "ppl_published", "vp_published", "activeness_published"}
+    assert published == {name for name in METRICS.names() if METRICS.find(name).usual == "by name"}
+    monkeypatch.setattr(aw.metrics, "features", lambda *_: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: True)
+    assert not published & _all(run)
+    assert {one.name for one in choose(run, sorted(published))} == published
+
+
 def test_all_of_images_without_factors_are_those_that_need_none(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ from torch import Tensor
 from axiswise import metrics, plots
 from axiswise.metrics import JACOBIAN_SAMPLES, METRICS
 from axiswise.nets import SimpleGenerator
+from axiswise.nets.inception import Inception
 from axiswise.runs import show
 from axiswise.runs.evaluate import evaluate_run
 from axiswise.runs.run import Run, load_run
@@ -155,6 +156,23 @@ def test_scores_of_other_features_stand_beside_each_other(run: Run) -> None:
     run.folder.evaluation.write_text(json.dumps(written))
     result = evaluate_run(run, ["activeness"], seed=SEED, features="lpips")
     assert result["scores"]["kid_inception"] == 0.25
+
+
+def test_scores_of_a_file_of_weights_are_named_after_them(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torchmetrics")
+    file = tmp_path / "inception.pth"
+    torch.save(Inception().state_dict(), file)
+    name = metrics.features(str(file)).name
+
+    monkeypatch.setattr(Inception, "forward", lambda _, x: x[:, 0, ::10, ::10].flatten(1))
+    scores = evaluate_run(run, ["kid"], seed=SEED, features=str(file))["scores"]
+    assert scores.keys() == {"active_axes", f"kid_{name}"}
+    result = evaluate_run(run, ["activeness"], seed=SEED)
+    assert result["scores"][f"kid_{name}"] == scores[f"kid_{name}"]
+    with pytest.raises(ValueError, match=f"features must be others for ppl, got '{name}'"):
+        evaluate_run(run, ["ppl"], features=str(file))
 
 
 def test_other_weights_do_not_keep_scores(run: Run) -> None:

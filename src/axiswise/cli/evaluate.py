@@ -31,7 +31,9 @@ def add(commands: Commands) -> None:
         "--held", nargs="+", metavar="FACTOR", help="that local scores leave at each centre"
     )
     parser.add_argument(
-        "--features", metavar="NAME", help="of FID, KID, PPL: efficientnet-lite0, inception, lpips"
+        "--features",
+        metavar="NAME",
+        help="of FID, KID, PPL: efficientnet-lite0, inception, lpips, or a file of weights",
     )
     parser.add_argument("--seed", type=int, default=0, help="of what is sampled (0)")
     parser.add_argument("--generator", metavar="SPEC", help="of directions: where it is")

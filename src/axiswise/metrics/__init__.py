@@ -56,6 +56,7 @@ from axiswise.metrics.factor_vae_score import factor_vae_score as factor_vae_sco
 from axiswise.metrics.features import FEATURES as FEATURES
 from axiswise.metrics.features import Features as Features
 from axiswise.metrics.features import features as features
+from axiswise.metrics.features import features_kind as features_kind
 from axiswise.metrics.generated_codes import InverseEncoder as InverseEncoder
 from axiswise.metrics.generated_codes import train_inverse as train_inverse
 from axiswise.metrics.hessian_diagnostics import HessianDiagnostics as HessianDiagnostics

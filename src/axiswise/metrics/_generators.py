@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from axiswise.jacobian import described
+from axiswise.metrics.declaration import Subject
+from axiswise.nets import Generator, ProgressiveGenerator
 
 ImageGenerator = Callable[[Tensor], Tensor]
 Network = TypeVar("Network", bound=nn.Module)
@@ -35,6 +38,20 @@ def seeded_network(
         network = build()
     # Channels last makes the convolutions of both kinds of device faster.
     return network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def published_images(run: Subject) -> ImageGenerator:
+    """Images in [-1, 1] of a run's latents, as OroJaR's scores of them take them.
+
+    They are not clipped, and a progressive generator does not bring its latents to mean square 1.
+    """
+    generator = run.generator
+    if isinstance(generator, ProgressiveGenerator) and generator.normalize_latents:
+        generator = copy(generator)  # with the same weights
+        generator.normalize_latents = False
+    if isinstance(generator, Generator):
+        return lambda z: generator(z).float()
+    return lambda z: 2 * run.generate(z) - 1
 
 
 def checked_images(images: Tensor, rows: int) -> Tensor:

@@ -2,14 +2,23 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
+from axiswise.metrics._generators import (
+    ImageGenerator,
+    checked_images,
+    device_of,
+    published_images,
+)
 from axiswise.metrics.declaration import Subject, metric
+from axiswise.nets import ProgressiveGenerator
 from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
+
+_EPSILON = 1e-8  # of the published mean square
 
 
 def activeness(
@@ -18,6 +27,7 @@ def activeness(
     *,
     samples: int = 300,
     values: Sequence[float] = (-2.0, 0.0, 2.0),
+    normalize: bool = False,
     rng: torch.Generator | None = None,
     batch_size: int = 64,
     progress: Progress = no_progress,
@@ -36,6 +46,8 @@ def activeness(
         latent_dim: The number of latents.
         samples: How many latents are drawn.
         values: Two or more values of the latent; -2, 0 and 2 as published.
+        normalize: Whether latents are brought to mean square 1 before one is set, as published for
+            progressive GANs.
         batch_size: The most rows of latents, each with an image for each value, at once.
 
     Returns:
@@ -52,6 +64,7 @@ def activeness(
         latent_dim,
         samples=samples,
         values=values,
+        normalize=normalize,
         rng=rng,
         batch_size=batch_size,
         progress=progress,
@@ -65,6 +78,7 @@ def activeness_maps(
     *,
     samples: int = 300,
     values: Sequence[float] = (-2.0, 0.0, 2.0),
+    normalize: bool = False,
     rng: torch.Generator | None = None,
     batch_size: int = 64,
     progress: Progress = no_progress,
@@ -76,6 +90,7 @@ def activeness_maps(
         latent_dim: The number of latents.
         samples: How many latents are drawn.
         values: Two or more values of the latent.
+        normalize: Whether latents are brought to mean square 1 first.
         batch_size: The most rows of latents at once.
 
     Returns:
@@ -89,6 +104,8 @@ def activeness_maps(
     if not all(map(math.isfinite, values)):
         raise ValueError(f"values must be finite, got {list(values)}")
     z = torch.randn(samples, latent_dim, generator=rng, device=device_of(rng))
+    if normalize:
+        z = z / (z.square().mean(1, keepdim=True) + _EPSILON).sqrt()
     settings = torch.tensor(values, dtype=z.dtype, device=z.device)
     totals = [torch.zeros((), dtype=torch.float64, device=z.device)] * latent_dim
     with torch.no_grad():
@@ -114,3 +131,19 @@ def activeness_scores(run: Subject) -> dict[str, float]:
     if run.activity_name != "activeness":
         found = activeness(run.generate, run.latent_dim, rng=run.rng())
     return {"activeness": float(found.mean()), "activeness_max": float(found.max())}
+
+
+@metric("activeness_published", usual="by name")
+def published_activeness_scores(run: Subject) -> dict[str, Any]:
+    """Measures activeness as OroJaR's authors do, of images in [-1, 1]; per latent, too.
+
+    Of progressive GANs, at latents of mean square 1, by a network that does not normalise them.
+    """
+    found = activeness(
+        published_images(run),
+        run.latent_dim,
+        normalize=isinstance(run.generator, ProgressiveGenerator),
+        rng=run.rng(),
+    )
+    scores = {"activeness_published": float(found.mean())}
+    return {**scores, "activeness_published_per_axis": found}

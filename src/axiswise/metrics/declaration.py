@@ -2,7 +2,7 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol, SupportsFloat, TypeVar
@@ -16,8 +16,9 @@ from axiswise.support.arrays import ArrayLike, as_numpy
 from axiswise.support.family import Family
 from axiswise.support.progress import Progress
 
-# Which runs get a metric unasked: by whether their model autoencodes.
-Usual = Literal["always", "autoencoder", "generator", "never"]
+# Which runs get a metric unasked: by whether their model autoencodes. "all" leaves out those that
+# are taken "by name" only: protocols of hours.
+Usual = Literal["always", "autoencoder", "generator", "never", "by name"]
 # What a run, its data or its features must have for a metric.
 Need = Literal["two factors", "autoencoder", "descriptions", "distances"]
 F = TypeVar("F", bound=Callable[..., Any])
@@ -67,6 +68,9 @@ class Subject(Protocol):
 
     def images(self, count: int, /) -> Tensor:
         """Images of the data, (count, channel, height, width), in [0, 1]."""
+
+    def image_batches(self, count: int, /) -> Iterator[Tensor]:
+        """The same in batches, for more than fit into memory."""
 
     def latents(self, count: int, /) -> Tensor:
         """Latents as the generator has seen them, (count, latent)."""

@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from axiswise.support.progress import Progress, no_progress
 
 Images = Tensor | Iterable[Tensor]
 
+_PUBLISHED = 50_000  # images of each kind
 _SUBSET = 500  # the most images in a subset, where no other number is given
 
 
@@ -110,8 +111,15 @@ def kernel_distance(
 @metric("fid", needs=["descriptions"], packages=["torchmetrics"], settings={"count": "images"})
 def fid_of_run(run: Subject, count: int) -> dict[str, float]:
     """Measures the Fréchet distance of generated images from the data; named after the features."""
-    found = frechet_distance(*_two_sets(run, count), run.features, progress=run.start_bar("FID"))
+    found = frechet_distance(*_two_sets(run, count, "FID"), run.features)
     return {f"fid_{run.features.name}": found}
+
+
+@metric("fid_published", usual="by name", needs=["descriptions"], packages=["torchmetrics"])
+def published_fid_of_run(run: Subject) -> dict[str, float]:
+    """Measures the Fréchet distance over 50,000 images of each kind; named after the features."""
+    found = frechet_distance(*_two_sets(run, _PUBLISHED, "FID"), run.features)
+    return {f"fid_published_{run.features.name}": found}
 
 
 @metric(
@@ -123,16 +131,22 @@ def fid_of_run(run: Subject, count: int) -> dict[str, float]:
 )
 def kid_of_run(run: Subject, count: int) -> dict[str, float]:
     """Measures the kernel distance of generated images from the data; named after the features."""
-    real, fake = _two_sets(run, count)
-    bar = run.start_bar("KID")
-    found = kernel_distance(real, fake, run.features, rng=run.rng(), progress=bar)
+    found = kernel_distance(*_two_sets(run, count, "KID"), run.features, rng=run.rng())
     return {f"kid_{run.features.name}": found.mean}
 
 
-def _two_sets(run: Subject, count: int) -> tuple[Tensor, Tensor]:
-    """Real images and generated ones."""
-    parts = run.prior(count).split(run.batch_size)
-    return run.images(count), torch.cat([run.generate(part) for part in parts])
+def _two_sets(run: Subject, count: int, name: str) -> tuple[Iterator[Tensor], Iterator[Tensor]]:
+    """Real images and generated ones in batches, which a bar of this name counts."""
+    bar = run.start_bar(name)
+
+    def counted(batches: Iterable[Tensor], done: int) -> Iterator[Tensor]:
+        for batch in batches:
+            yield batch
+            done += len(batch)
+            bar(done, 2 * count)
+
+    fakes = (run.generate(part) for part in run.prior(count).split(run.batch_size))
+    return counted(run.image_batches(count), 0), counted(fakes, count)
 
 
 def _filled(

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,11 +10,14 @@ from torch.nn import functional as F
 
 from axiswise.metrics._generators import ImageGenerator, checked_images, device_of
 from axiswise.metrics.declaration import Subject, metric
+from axiswise.metrics.features import resized_as_published
 from axiswise.support.checks import check_count
 from axiswise.support.precision import equal_up_to_rounding, exact_convolutions
 from axiswise.support.progress import Progress, no_progress
 
 Distance = Callable[[Tensor, Tensor], Tensor]
+
+_PUBLISHED = 100_000  # paths
 
 
 def perceptual_path_length(
@@ -24,6 +28,7 @@ def perceptual_path_length(
     samples: int = 10_000,
     epsilon: float = 1e-4,
     discard: float = 0.01,
+    published: bool = False,
     rng: torch.Generator | None = None,
     batch_size: int = 16,
     progress: Progress = no_progress,
@@ -45,6 +50,8 @@ def perceptual_path_length(
         samples: The number of paths, each with one place.
         epsilon: The step along the path, whose length is 1, above 0.
         discard: The share that is left out at each end, from 0 to below 0.5.
+        published: Whether paths are those of OroJaR's and the Hessian Penalty's code: between the
+            latents scaled to unit length, and each at its place 0.
 
     Returns:
         The length, at least 0.
@@ -67,6 +74,8 @@ def perceptual_path_length(
     shape, device = (2, samples, latent_dim), device_of(rng)
     start, end = torch.randn(shape, generator=rng, device=device, dtype=torch.float64)
     at = torch.rand(samples, 1, generator=rng, device=device, dtype=torch.float64)
+    if published:
+        start, end, at = F.normalize(start, dim=1), F.normalize(end, dim=1), torch.zeros_like(at)
     steps = torch.stack([_on_path(start, end, t) for t in (at, at + epsilon)]).float()
     lengths = []
     with torch.no_grad(), exact_convolutions():
@@ -91,21 +100,47 @@ def perceptual_path_length(
             progress(min(done + batch_size, samples), samples)
     ordered = torch.cat(lengths).sort().values
     low, high = math.floor(discard * (samples - 1)), math.ceil((1 - discard) * (samples - 1))
-    return float(ordered[low : high + 1].mean())
+    kept = (ordered >= ordered[low]) & (ordered <= ordered[high])  # with all that are equal
+    return float(ordered[kept].mean())
 
 
 @metric("ppl", usual="generator", needs=["distances"], settings={"samples": "paths"})
 def ppl_of_run(run: Subject, samples: int) -> dict[str, float]:
     """Measures how fast images change along paths between latents; named after the features."""
-    length = perceptual_path_length(
+    return {f"ppl_{run.features.name}": _of_run(run, run.features.distance, samples)}
+
+
+@metric("ppl_published", usual="by name", needs=["distances"])
+def published_ppl_of_run(run: Subject) -> dict[str, float]:
+    """Measures path lengths as OroJaR's authors do: 100,000 steps from latents of unit length.
+
+    Images are brought to 256 pixels: smaller ones by bilinear interpolation, larger ones by means.
+    """
+
+    def distance(first: Tensor, second: Tensor) -> Tensor:
+        found: Tensor = run.features.distance(brought_to_256(first), brought_to_256(second))
+        return found
+
+    length = _of_run(run, distance, _PUBLISHED, published=True)
+    return {f"ppl_published_{run.features.name}": length}
+
+
+def brought_to_256(images: Tensor) -> Tensor:
+    """Images as the authors show them to VGG: smaller ones enlarged, larger ones averaged."""
+    side = images.shape[-1]
+    return resized_as_published(images, 256) if side < 256 else F.avg_pool2d(images, side // 256)
+
+
+def _of_run(run: Subject, distance: Distance, samples: int, **options: Any) -> float:
+    return perceptual_path_length(
         run.generate,
         run.latent_dim,
-        run.features.distance,
+        distance,
         samples=samples,
         rng=run.rng(),
         progress=run.start_bar("perceptual path length"),
+        **options,
     )
-    return {f"ppl_{run.features.name}": length}
 
 
 def _on_path(start: Tensor, end: Tensor, at: Tensor) -> Tensor:

@@ -249,16 +249,19 @@ def _check_protocols(evaluations: Sequence[dict[str, Any]]) -> None:
             values = {
                 str(evaluation.get("protocol", {}).get(key))
                 for evaluation in evaluations
-                if any(
-                    name.removeprefix("local_").split("_")[0] == score
-                    for name in evaluation["scores"]
-                )
+                if any(_metric_of(name) == score for name in evaluation["scores"])
             }
             if len(values) > 1:
                 raise ValueError(
                     f"FOLDER … must have scores by one protocol, but {score} was taken with "
                     f"evaluation.{key} {' and '.join(sorted(values))}"
                 )
+
+
+def _metric_of(score: str) -> str:
+    """The metric that a score is of, such as vp of vp_std; "" if of none of ours."""
+    name = f"{score.removeprefix('local_')}_"
+    return max((own for own in METRICS.names() if name.startswith(f"{own}_")), key=len, default="")
 
 
 def choose_scores(

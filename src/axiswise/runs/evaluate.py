@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
+from axiswise import metrics
 from axiswise.data.factors import load
-from axiswise.metrics import FEATURES
+from axiswise.metrics import FEATURES, Features
 from axiswise.runs.evaluation import write_evaluation
 from axiswise.runs.run import Run
 from axiswise.runs.scores import Scoring, check_radius, choose
@@ -35,7 +38,8 @@ def evaluate_run(
         radius: Radii of the local scores; the recipe's if None.
         seed: Seed of the samples.
         start_bar: Starts a progress bar.
-        features: Features of perceptual scores; the recipe's if None.
+        features: Features of perceptual scores, or a file of their weights, as
+            `axiswise.metrics.features` takes it; the recipe's if None.
         held: Names of factors that local scores leave at each centre; the recipe's if None.
 
     Returns:
@@ -50,18 +54,18 @@ def evaluate_run(
     """
     protocol = run.protocol
     if features is not None:
-        if features not in FEATURES:
-            raise ValueError(f"features must be one of {', '.join(FEATURES)}, got {features!r}")
-        protocol = replace(protocol, features=features)  # type: ignore[arg-type]
+        own = None if features in FEATURES else _of_file(features, run.device)
+        run = replace(run, own_features=own)
+        name = features if own is None else own.name
+        protocol = replace(protocol, features=name)  # type: ignore[arg-type]
     if radius is not None:
         protocol = replace(protocol, radius=list(radius))
     if held is not None:
         protocol = replace(protocol, held=list(held))
         protocol.check(run.latent_dim, run.data)
     run = replace(run, protocol=protocol, seed=seed, start_bar=start_bar)
-    if (
-        radius is not None or held is not None
-    ):  # the usual scores leave out local ones where the recipe's has no use
+    # The usual scores leave out local ones where the recipe's have no use.
+    if radius is not None or held is not None:
         check_radius(run)
     chosen = choose(run, names)
     load(run.data, late_bar(start_bar, "data"))
@@ -86,6 +90,14 @@ def evaluate_run(
         # At once: minutes of scores are not lost to an error in the next.
         result = write_evaluation(run.folder.evaluation, result)
     return result
+
+
+def _of_file(path: str, device: torch.device) -> Features:
+    if not Path(path).is_file():
+        raise ValueError(
+            f"features must be one of {', '.join(FEATURES)}, or a file of weights; got {path!r}"
+        )
+    return metrics.features(path, device)
 
 
 def _rounded(values: Tensor) -> list[float]:

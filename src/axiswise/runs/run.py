@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -46,6 +46,7 @@ class Run:
         protocol: The protocol of its scores.
         seed: The seed of its samples.
         start_bar: Starts a progress bar.
+        own_features: What perceptual scores look at, if not those that the protocol names.
     """
 
     folder: RunFolder
@@ -57,6 +58,7 @@ class Run:
     protocol: EvaluationProtocol
     seed: int = 0
     start_bar: StartBar = no_bars
+    own_features: metrics.Features | None = None
 
     # ------------------------------------------------ what it can do
 
@@ -134,6 +136,11 @@ class Run:
     def images(self, count: int) -> Tensor:
         """Images drawn at random, (count, channel, height, width), in [0, 1], on its device."""
         return self.data.render(self.data.draw(count, self.rng()))
+
+    def image_batches(self, count: int) -> Iterator[Tensor]:
+        """The same in batches, for more than fit into memory."""
+        for draws in self.data.draw(count, self.rng()).split(self.batch_size):
+            yield self.data.render(draws)
 
     @torch.no_grad()
     def latents(self, count: int) -> Tensor:
@@ -245,7 +252,7 @@ class Run:
     @cached_property
     def features(self) -> metrics.Features:
         """The features of perceptual scores."""
-        return metrics.features(self.protocol.features, self.device)
+        return self.own_features or metrics.features(self.protocol.features, self.device)
 
 
 def read_config(run: RunFolder, *, trust: bool = False) -> tuple[Recipe, EvaluationProtocol]:

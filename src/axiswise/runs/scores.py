@@ -132,7 +132,9 @@ def _possible(run: Run) -> list[str]:
     names = [
         metric.name
         for metric in _declared()
-        if _fits(run, Chosen(metric)) and _not_installed(run, metric) is None
+        if metric.usual != "by name"
+        and _fits(run, Chosen(metric))
+        and _not_installed(run, metric) is None
     ]
     return [LOCAL, *names] if _all_local_fit(run) else names
 
@@ -157,7 +159,7 @@ def _missing(run: Scorable, chosen: Chosen) -> str:
         return "autoencoder"
     if chosen.local and not _varies_locally(run):
         return "radius"
-    gives = metrics.FEATURES[run.protocol.features].gives
+    gives = metrics.features_kind(run.protocol.features).gives
     seen = {"descriptions", "distances"}.intersection(metric.needs)
     return "" if seen <= set(gives) else "features"
 
@@ -216,6 +218,7 @@ def _shown(run: Scorable) -> str:
 def score_table() -> list[list[str]]:
     """The declared metrics as a table of text, a header first: name, needs, usual, what it is."""
     runs = {"always": "every run", "autoencoder": "VAEs", "generator": "GANs", "never": ""}
+    runs["by name"] = "no, nor by all"
     rows = [["metric", "needs", "unasked", "what"]]
     for metric in _declared():
         factors = not metric.of_run and "two factors" not in metric.needs
