@@ -98,10 +98,7 @@ def perceptual_path_length(
                 raise ValueError("distance must give finite real numbers, got others")
             lengths.append(squares.double() / epsilon**2)
             progress(min(done + batch_size, samples), samples)
-    ordered = torch.cat(lengths).sort().values
-    low, high = math.floor(discard * (samples - 1)), math.ceil((1 - discard) * (samples - 1))
-    kept = (ordered >= ordered[low]) & (ordered <= ordered[high])  # with all that are equal
-    return float(ordered[kept].mean())
+    return _mean_without_ends(torch.cat(lengths), discard)
 
 
 @metric("ppl", usual="generator", needs=["distances"], settings={"samples": "paths"})
@@ -141,6 +138,13 @@ def _of_run(run: Subject, distance: Distance, samples: int, **options: Any) -> f
         progress=run.start_bar("perceptual path length"),
         **options,
     )
+
+
+def _mean_without_ends(values: Tensor, discard: float) -> float:
+    """The mean of what is between two percentiles, these and all that is equal included."""
+    ordered, last = values.sort().values, len(values) - 1
+    low, high = math.floor(discard * last), math.ceil((1 - discard) * last)
+    return float(ordered[(ordered >= ordered[low]) & (ordered <= ordered[high])].mean())
 
 
 def _on_path(start: Tensor, end: Tensor, at: Tensor) -> Tensor:
