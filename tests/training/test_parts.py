@@ -9,7 +9,7 @@ from axiswise.training.parts import annealing, learning_rate
     ("step", "expected"), [(0, 0.0), (1, 0.01), (50, 0.5), (99, 0.99), (100, 1.0), (299, 1.0)]
 )
 def test_annealing_rises_linearly_over_its_share_then_stays(step: int, expected: float) -> None:
-    assert annealing(step, steps=300, anneal=1 / 3) == pytest.approx(expected, abs=1e-12)
+    assert annealing(step, whole=300, anneal=1 / 3) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_without_annealing_the_full_weight_counts_from_the_first_step(step: int)
     ("step", "expected"), [(0, 2.0), (60, 2.0), (61, 1.95), (80, 1.0), (90, 0.5), (99, 0.05)]
 )
 def test_the_rate_stays_then_falls_to_zero_just_after_the_end(step: int, expected: float) -> None:
-    found = learning_rate(step, steps=100, peak=2.0, decay_start=0.6)
+    found = learning_rate(step, whole=100, peak=2.0, decay_start=0.6)
     assert found == pytest.approx(expected, rel=1e-12)
 
 

@@ -1,5 +1,6 @@
 """Refusal of what cannot be differentiated, with the argument's name."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, get_args
 
@@ -62,6 +63,14 @@ def checked_columns(
             f"got {int(index.min())} to {int(index.max())}"
         )
     return index.long()
+
+
+def checked_weights(layers: Mapping[str, float]) -> tuple[float, ...]:
+    """How much each layer counts, in order."""
+    weights = tuple(float(weight) for weight in layers.values())
+    if not all(0 <= weight < math.inf for weight in weights):
+        raise ValueError(f"weights of layers must be finite and ≥ 0, got {dict(layers)}")
+    return weights
 
 
 def checked_activations(output: object, batch: int) -> tuple[Tensor, ...]:

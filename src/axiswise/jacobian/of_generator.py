@@ -13,6 +13,7 @@ from axiswise.jacobian.checks import (
     check_latents,
     check_rows,
     check_settings,
+    checked_weights,
 )
 from axiswise.jacobian.failures import explained
 from axiswise.jacobian.kernels import Kernels
@@ -40,7 +41,7 @@ class JacobianOptions(TypedDict, total=False):
     epsilon: float | None
     detach: bool
     chunk_size: int | None
-    layers: Sequence[str]
+    layers: Sequence[str] | Mapping[str, float]
     then: Callable[..., Outputs] | None
     conditioning: Mapping[str, Any] | None
 
@@ -73,7 +74,8 @@ class Jacobian(JacobianOperator):
         layers: Names of layers, as in `generator.named_modules()`, if their outputs are to be
             differentiated instead, a tuple of tensors in this order, also for one name. Each must
             be called once in a pass and return a tensor. OroJaR's GANs penalise their convolutions'
-            outputs in this way.
+            outputs in this way. A mapping from names to numbers ≥ 0 says how much each counts in a
+            penalty's sum over them.
         then: A function of what the generator returns, if the Jacobian is to be taken through it
             while `output` stays what comes before: the sigmoid after a decoder's logits, say.
         conditioning: Keyword arguments for the generator. A tensor with a row for each sample is
@@ -109,7 +111,7 @@ class Jacobian(JacobianOperator):
         epsilon: float | None = None,
         detach: bool = True,
         chunk_size: int | None = None,
-        layers: Sequence[str] = (),
+        layers: Sequence[str] | Mapping[str, float] = (),
         then: Callable[..., Outputs] | None = None,
         conditioning: Mapping[str, Any] | None = None,
     ) -> None:
@@ -117,6 +119,8 @@ class Jacobian(JacobianOperator):
         check_settings(method, epsilon, chunk_size)
         self.generator, self.z = generator, z
         self.shape, self.dtype, self.device = z.shape, z.dtype, z.device
+        if isinstance(layers, Mapping):
+            self.weights, layers = checked_weights(layers), list(layers)
         self._pass = Pass(generator, then, layers)
         self._method, self._epsilon = method, epsilon
         self._detach, self._chunk_size = detach, chunk_size

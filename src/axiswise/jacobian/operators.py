@@ -30,11 +30,13 @@ class JacobianOperator(ABC):
         shape: (batch, *latent).
         dtype: Of the latents.
         device: Of the latents.
+        weights: How much each of several tensors counts in a penalty's sum; None for all alike.
     """
 
     shape: torch.Size
     dtype: torch.dtype
     device: torch.device
+    weights: tuple[float, ...] | None = None
 
     @property
     def batch(self) -> int:
@@ -111,6 +113,7 @@ class Along(JacobianOperator):
         self.directions = directions.to(jacobian.device, jacobian.dtype)
         self.shape = torch.Size((jacobian.batch, len(directions)))
         self.dtype, self.device = jacobian.dtype, jacobian.device
+        self.weights = jacobian.weights
 
     def products(self, probes: Probes, *, step: float = 1e-3) -> Products:
         """See `JacobianOperator.products`."""

@@ -1,7 +1,7 @@
 """What all models of images have in common."""
 
-from collections.abc import Iterable
-from typing import Protocol, Unpack, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol, Unpack, runtime_checkable
 
 from torch import Tensor, nn
 
@@ -34,6 +34,13 @@ class Model(Pretrained):
     def jacobian(self, z: Tensor, **options: Unpack[JacobianOptions]) -> Jacobian:
         """The Jacobian of its generator, or of hidden layers of that."""
         return Jacobian(self.generator, z, **options)
+
+    def layers_at(self, names: Sequence[str], **_: Any) -> Sequence[str] | Mapping[str, float]:
+        """Those of some layers that count under some conditioning, and how much if not all alike.
+
+        A generator that grows leaves out layers that it does not run yet.
+        """
+        return names
 
     def output(self, of: Tensor | Jacobian) -> Tensor:
         """The input of a loss, at latents or from the pass of their Jacobian."""

@@ -166,9 +166,15 @@ class ProgressiveGenerator(Generator):
             images = images.lerp(F.interpolate(old, scale_factor=2.0), share)
         return F.interpolate(images, scale_factor=2.0**level) if level else images
 
-    def generate(self, z: Tensor) -> Tensor:
+    def generate(self, z: Tensor, lod: float = 0.0) -> Tensor:
         """Images (batch, channels, size, size) in [0, 1] of latents (batch, latent), clipped."""
-        return super().generate(z).clamp(0, 1)
+        return (self(z, lod) + 1).div(2).clamp(0, 1)
+
+    def layers_at(self, names: Sequence[str], lod: float = 0.0) -> dict[str, float]:
+        """Those of some layers that a lod runs, with their `shares`, those of other modules 1."""
+        shares = self.shares(lod)
+        known = dict(zip(self.convolutions + self.norms, shares + shares, strict=True))
+        return {name: share for name in names if (share := known.get(name, 1.0)) > 0}
 
     def shares(self, lod: float = 0.0) -> list[float]:
         """How far each of the `convolutions` is faded in: clip(its lod + 1 − lod, 0, 1).

@@ -23,7 +23,7 @@ from axiswise.objectives.variation_predictability import (
     PublishedVariationPredictability,
     VariationPredictability,
 )
-from axiswise.objectives.wgan_gp import WGANGP
+from axiswise.objectives.wgan_gp import WGANGP, ProgressiveWGANGP
 
 __all__ = [
     "DIPVAE",
@@ -37,6 +37,7 @@ __all__ = [
     "InfoGAN",
     "NonSaturating",
     "PenaltyTerm",
+    "ProgressiveWGANGP",
     "PublishedInfoGAN",
     "PublishedVariationPredictability",
     "Term",

@@ -122,11 +122,14 @@ class PenaltyTerm(Term):
     ) -> Tensor:
         """The penalty, unweighted; see `Term`."""
         options = {name: getattr(self, name) for name in self.options if name not in _DRAWN}
-        jacobian = made.jacobian(method=self.method, epsilon=self.epsilon, layers=self.layers)
+        layers = made.layers(self.layers)
+        if self.layers and not layers:
+            return made.z.new_zeros(())
+        jacobian = made.jacobian(method=self.method, epsilon=self.epsilon, layers=layers)
         value: Tensor = type(self).penalty(jacobian, **options, **drawn)
         return value
 
-    def figures(self, name: str, generator: nn.Module, z: Tensor) -> dict[str, Tensor]:
+    def figures(self, name: str, made: GeneratorPass) -> dict[str, Tensor]:
         """The penalty in its other form, scale-free or not, exactly.
 
         If the plain form falls and the scale-free one does not, the Jacobian has only shrunk.
@@ -136,7 +139,10 @@ class PenaltyTerm(Term):
         normalize = not self.normalize  # type: ignore[attr-defined]
         other = type(self)(layers=self.layers, normalize=normalize)  # type: ignore[call-arg]
         with torch.no_grad():
-            jacobian = Jacobian(generator, z, layers=self.layers)
+            layers, given = made.layers(self.layers), made.conditioning
+            if self.layers and not layers:
+                return {other.label(name): made.z.new_zeros(())}
+            jacobian = Jacobian(made.model.generator, made.z, layers=layers, conditioning=given)
             return {other.label(name): type(self).penalty(jacobian, normalize=normalize)}
 
 

@@ -1,9 +1,10 @@
 """Terms that a recipe adds to a loss: what they have in common."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import torch
@@ -21,15 +22,30 @@ class GeneratorPass:
     Args:
         model: The model whose generator it is.
         z: Latents, (batch, latent).
+        conditioning: Keyword arguments of the generator, such as a progressive one's `lod`; of the
+            critic too.
         critic: Of a GAN: images → scores, and perhaps guesses, as `objectives.gan.judged` takes it.
     """
 
-    def __init__(self, model: Model, z: Tensor, *, critic: nn.Module | None = None) -> None:
-        self.model, self.z, self.critic = model, z, critic
+    def __init__(
+        self,
+        model: Model,
+        z: Tensor,
+        conditioning: Mapping[str, Any] = MappingProxyType({}),
+        *,
+        critic: nn.Module | None = None,
+    ) -> None:
+        self.model, self.z, self.conditioning, self.critic = model, z, conditioning, critic
         self._first: Jacobian | None = None
+
+    def layers(self, names: Sequence[str]) -> Sequence[str] | Mapping[str, float]:
+        """Those of some layers that count now, as the model says; see `Model.layers_at`."""
+        return self.model.layers_at(names, **self.conditioning)
 
     def jacobian(self, **options: Unpack[JacobianOptions]) -> Jacobian:
         """The Jacobian of the generator, or of some of its layers; the first one gives `output`."""
+        if self.conditioning:
+            options["conditioning"] = self.conditioning
         made = self.model.jacobian(self.z, **options)
         self._first = made if self._first is None else self._first
         return made
@@ -37,6 +53,8 @@ class GeneratorPass:
     @cached_property
     def output(self) -> Tensor:
         """What a loss is taken of: a VAE's logits, a GAN's images in [−1, 1]."""
+        if self._first is None and self.conditioning:
+            self.jacobian()
         return self.model.output(self.z if self._first is None else self._first)
 
     @property
@@ -48,11 +66,11 @@ class GeneratorPass:
     def judged(self) -> tuple[Tensor, Tensor]:
         """Of a GAN: scores of the images, and latents as the critic guesses them."""
         assert self.critic is not None
-        return judged(self.critic, self.images)
+        return judged(self.critic, self.images, **self.conditioning)
 
     def at(self, z: Tensor) -> "GeneratorPass":
         """The same generator at other latents."""
-        return GeneratorPass(self.model, z, critic=self.critic)
+        return GeneratorPass(self.model, z, self.conditioning, critic=self.critic)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +172,7 @@ class Term(ABC):
     def figures(
         self,
         name: str,  # noqa: ARG002
-        generator: nn.Module,  # noqa: ARG002
-        z: Tensor,  # noqa: ARG002
+        made: GeneratorPass,  # noqa: ARG002
     ) -> dict[str, Tensor]:
         """More numbers for a row of the log, by name, given its name in the recipe."""
         return {}

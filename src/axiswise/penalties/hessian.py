@@ -72,9 +72,8 @@ def hessian_penalty(
     check_one_of(probes=probes, groups=groups)
     if (own := probes_of(jacobian, probes, correction, rng)) is not None:
         curvatures = jacobian.curvatures(own)
-        return _reduced(
-            curvatures, lambda c: full_precision(c).var(0, correction=correction), reduction
-        )
+        variance = partial(torch.var, dim=0, correction=correction)
+        return _reduced(jacobian, curvatures, lambda c: variance(full_precision(c)), reduction)
 
     # uᵀHw from curvatures along u + w and u − w, so that both methods need one primitive only.
     if jacobian.latent == 1:
@@ -89,4 +88,4 @@ def hessian_penalty(
         plus, minus = full_precision(curvature).chunk(2)
         return 4 / split * ((plus - minus) / 4).square().sum(0)
 
-    return _reduced(jacobian.curvatures(pairs), mixed, reduction)
+    return _reduced(jacobian, jacobian.curvatures(pairs), mixed, reduction)

@@ -70,7 +70,7 @@ def ima_contrast(
             )
         return cosine_contrast(column_cosines(products))
 
-    return reduced("ima_contrast", jacobian.columns(), contrast, reduction)
+    return reduced("ima_contrast", jacobian, jacobian.columns(), contrast, reduction)
 
 
 def cosine_contrast(cosines: Float[Tensor, "*batch k k"]) -> Float[Tensor, "*batch"]:

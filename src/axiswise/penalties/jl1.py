@@ -103,4 +103,4 @@ def _summed(
         products = column.transpose(0, 1)  # as they lie in memory
         return jacobian.latent / len(products) * lengths(products).sum(0)
 
-    return reduced(name, found, total, reduction)
+    return reduced(name, jacobian, found, total, reduction)

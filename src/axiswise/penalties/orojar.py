@@ -106,12 +106,14 @@ def orojar_penalty(
         return _all_pairs(jacobian, columns, rng, reduction)
     if own is not None:
         products = jacobian.products(own, step=_EPSILON)
-        return _reduced(products, lambda p: variance_of_squares(p, correction), reduction)
+        return _reduced(jacobian, products, lambda p: variance_of_squares(p, correction), reduction)
     if groups is not None:
         drawn = groups_of(jacobian, groups, rng)
         split = split_chance(drawn.shape[0], jacobian.latent)
         products = jacobian.products(drawn, step=_EPSILON)
-        return _reduced(products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction)
+        return _reduced(
+            jacobian, products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction
+        )
     return _of_columns(jacobian, columns, normalize, rng, reduction)
 
 
@@ -130,7 +132,9 @@ def _of_columns(
             raise ValueError(f"columns must be at least 2, of which pairs are made, got {count}")
         scale = latent * (latent - 1) / (count * (count - 1))
     found = jacobian.columns_at(index, step=_EPSILON)
-    return _reduced(found, lambda column: scale * orthogonality(column, normalize), reduction)
+    return _reduced(
+        jacobian, found, lambda column: scale * orthogonality(column, normalize), reduction
+    )
 
 
 def _all_pairs(
@@ -156,4 +160,5 @@ def _all_pairs(
     products = pulled.flatten(2) @ matrix.flatten(1).T  # (k, batch, direction)
     others, power = power_scaled(products.scatter(2, index.T[..., None], 0), (0, 2))
     value = 2 * len(matrix) / len(some) * others.square().sum((0, 2)) * power[0, :, 0].square()
-    return _reduced(value, lambda each: 2 * each - each.detach(), reduction)  # twice its gradient
+    # twice its gradient
+    return _reduced(jacobian, value, lambda each: 2 * each - each.detach(), reduction)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from axiswise.jacobian import Derivatives, flat_outputs, gram
+from axiswise.jacobian import Derivatives, JacobianOperator, flat_outputs, gram
 from axiswise.support.precision import full_precision, power_scaled
 
 Reduction = Literal["mean", "max"] | None
@@ -81,11 +81,12 @@ def safe_ratio(
 
 def reduced(
     name: str,
+    jacobian: JacobianOperator,
     derivatives: Derivatives,
     per_sample: Callable[[Tensor], Tensor],
     reduction: Reduction,
 ) -> Tensor:
-    """Score each activation's samples, reduce over the batch, sum the activations.
+    """Score each activation's samples, reduce over the batch, sum the activations by their weights.
 
     Warns where a value overflows or vanishes only because its type holds no such number.
     """
@@ -100,6 +101,8 @@ def reduced(
     if isinstance(derivatives, Tensor):
         return _over_batch(scored(derivatives), reduction)
     values = torch.stack([scored(activation) for activation in derivatives])
+    if jacobian.weights is not None:
+        values = values * values.new_tensor(jacobian.weights)[:, None]
     return values if reduction is None else _over_batch(values.T, reduction).sum()
 
 
@@ -132,6 +135,7 @@ def _warn_of_scale(
 
 def reduced_with_outputs(
     name: str,
+    jacobian: JacobianOperator,
     derivatives: Derivatives,
     per_output: Callable[[Tensor], Tensor],
     reduction: Reduction,
@@ -142,7 +146,7 @@ def reduced_with_outputs(
         values = per_output(flat_outputs(derivative)).flatten(1)
         return values.amax(1) if reduction == "max" else values.mean(1)
 
-    return reduced(name, derivatives, per_sample, reduction)
+    return reduced(name, jacobian, derivatives, per_sample, reduction)
 
 
 def _over_batch(values: Tensor, reduction: Reduction) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -69,9 +70,14 @@ class AddedTerms(nn.Module):
             name: place.fabric.setup(self._made[name], rule) for name, rule in own.items()
         }
 
-    def draw(self, batch: int, latent: int, rng: torch.Generator, share: slice) -> Drawn:
-        """What each term draws for a whole batch: one process's share."""
-        return {name: term.draw(batch, latent, rng, share) for name, term in self.terms.items()}
+    def draw(self, batch: int, latent: int, rng: torch.Generator, *shares: slice) -> list[Drawn]:
+        """What each term draws for a whole batch: each of some shares of it."""
+        before, found = rng.get_state(), list[Drawn]()
+        for share in shares:
+            if found:  # once more the same
+                rng.set_state(before)
+            found.append({name: own.draw(batch, latent, rng, share) for name, own in self.terms.items()})
+        return found
 
     def ramps(self, step: int, recipe: Recipe) -> dict[str, float]:
         """The ramp of each term's weight, 0…1."""
@@ -111,13 +117,13 @@ class AddedTerms(nn.Module):
             losses |= {key: loss.detach() for key, loss in own.items()}
         return losses
 
-    def figures(self, z: Tensor) -> dict[str, float]:
+    def figures(self, z: Tensor, conditioning: Mapping[str, Any] | None = None) -> dict[str, float]:
         """The terms' further numbers for a row of the log, means over the processes."""
-        (model,) = self._model
+        made = GeneratorPass(*self._model, z, conditioning or {})
         trained = {term.label(name) for name, term in self.terms.items()}
         found: dict[str, Tensor] = {}
         for name, term in self.terms.items():
-            found |= term.figures(name, model.generator, z)
+            found |= term.figures(name, made)
         return {
             name: float(self.place.fabric.all_reduce(value, reduce_op="mean"))  # type: ignore[arg-type]
             for name, value in found.items()

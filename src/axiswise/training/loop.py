@@ -1,5 +1,6 @@
 """The training loop, top to bottom: what all kinds of training have in common."""
 
+import math
 import signal
 import threading
 import time
@@ -23,6 +24,7 @@ from axiswise.training.trainer import Figures, Place, Recipe, Trainer
 
 # However long steps take, a kill costs so many seconds of them at most.
 CHECKPOINT_SECONDS = 600.0
+_STRATEGIES = {False: "ddp", True: "ddp_find_unused_parameters_true"}
 
 # Called after each step with the steps done and the last logged row (empty before the first).
 OnProgress = Callable[[int, dict[str, float]], None]
@@ -92,7 +94,7 @@ def train(
     fabric = Fabric(
         accelerator=recipe.accelerator,
         devices=recipe.devices,
-        strategy="ddp" if recipe.devices > 1 else "auto",
+        strategy=_STRATEGIES[trainer.grows] if recipe.devices > 1 else "auto",
         precision=cast(Any, resolve_precision(recipe.precision, recipe.accelerator)),
     )
     fabric.launch()
@@ -118,13 +120,14 @@ def _train(
     log, digest = _Log(recipe.batch_size), run.recipe_digest()
     start = _restore(run, trainer, rng, log, digest, fabric.is_global_zero)
     if start and fabric.is_global_zero and on_checkpoint is not None:
-        on_checkpoint(start, trainer.model.generate)  # again: a kill may have come before it
+        on_checkpoint(start, trainer.generate)  # again: a kill may have come before it
     row: dict[str, float] = {}
     saved_at = time.monotonic()
 
     with _events(run, start, fabric.is_global_zero) as write_events, _interruptions() as stop:
         for step in range(start, recipe.steps):
-            log.add(trainer.step(step))
+            with _saying_what_is_saved(run, "is"):
+                log.add(step + 1, trainer.step(step))
             late = time.monotonic() - saved_at > CHECKPOINT_SECONDS
             stopping, late = _in_any_process((stop.requested, late), fabric)
 
@@ -141,12 +144,12 @@ def _train(
             if due or late or stopping:
                 with _saying_what_is_saved(run, "is"):
                     log.reduce(fabric)
-                    log.check(done)
+                    log.check()
                     _check_state(trainer, done)
                 if fabric.is_global_zero:
                     _save(run, done, trainer, rng, log, digest)
                     if on_checkpoint is not None:
-                        on_checkpoint(done, trainer.model.generate)
+                        on_checkpoint(done, trainer.generate)
                 saved_at = time.monotonic()
             if fabric.is_global_zero and on_progress is not None:
                 on_progress(done, row)
@@ -194,47 +197,56 @@ class _Log:
     def __init__(self, batch_size: int) -> None:
         self.batch_size = batch_size
         self.names: list[str] = []
-        self.history: list[Tensor] = []
+        # Of each step that was taken: its number, and what it logs.
+        self.history: list[tuple[int, Tensor]] = []
         self.clock = time.perf_counter()
-        self.timed = 0
+        self.images = 0
 
-    def add(self, figures: Figures) -> None:
+    def add(self, number: int, figures: Figures) -> None:
         self.names = list(figures.values)
-        values = torch.stack([value.detach() for value in figures.values.values()])
-        self.history.append(torch.cat([values, figures.axes.to(values)]))
-        self.timed += 1
+        self.images += self.batch_size if figures.images is None else figures.images
+        if not figures.skipped:
+            values = torch.stack([value.detach() for value in figures.values.values()])
+            self.history.append((number, torch.cat([values, figures.axes.to(values)])))
+
+    def _values(self) -> Tensor:
+        return torch.stack([values for _, values in self.history])
 
     def reduce(self, fabric: Fabric) -> None:
         """Average what is kept over the processes."""
         if self.history:
-            history = fabric.all_reduce(torch.stack(self.history), reduce_op="mean")
-            self.history = list(cast(Tensor, history))
+            history = cast(Tensor, fabric.all_reduce(self._values(), reduce_op="mean"))
+            self.history = [
+                (number, values)
+                for (number, _), values in zip(self.history, history, strict=True)
+            ]
 
-    def check(self, done: int) -> None:
+    def check(self) -> None:
         """Raise an error if one of the steps since the last row was not finite."""
         if not self.history:
             return
-        history = torch.stack(self.history)[:, : len(self.names)].cpu()
+        history = self._values()[:, : len(self.names)].cpu()
         bad = ~history.isfinite()
         if bad.any():
             row, column = bad.nonzero()[0].tolist()
             raise TrainingStoppedError(
                 f"the term {self.names[column]} is {float(history[row, column])} at step "
-                f"{done - len(history) + row + 1}"
+                f"{self.history[row][0]}"
             )
 
     def flush(self, done: int, fabric: Fabric) -> dict[str, float]:
         """The row for the steps since the last one; an error if one of them was not finite."""
         self.reduce(fabric)
-        self.check(done)
-        history = torch.stack(self.history).cpu()
-        means = history.mean(0)
+        self.check()
+        # Where no step was taken, there is nothing to have a mean.
+        none = torch.full((len(self.names),), math.nan)
+        means = self._values().cpu().mean(0) if self.history else none
         seconds = time.perf_counter() - self.clock
         result = {"step": done, **dict(zip(self.names, means.tolist(), strict=False))}
         if axes := means[len(self.names) :].tolist():
             result["active_axes"] = sum(value > ACTIVE_NATS for value in axes)
-        result["images_per_second"] = round(self.timed * self.batch_size / seconds, 1)
-        self.history, self.timed, self.clock = [], 0, time.perf_counter()
+        result["images_per_second"] = round(self.images / seconds, 1)
+        self.history, self.images, self.clock = [], 0, time.perf_counter()
         return result
 
 
@@ -302,7 +314,7 @@ def _restore(
         trainer.load_state_dict(state["trainer"])
         rng.set_state(state["rng"])
         _set_global_states(state["global_rng"])
-        log.history = [row.to(rng.device) for row in state["log"]]
+        log.history = [(int(number), row.to(rng.device)) for number, row in state["log"]]
         step, metrics = int(state["step"]), dict(state["metrics"])
         if "" not in (digest, state["recipe"]) and digest != state["recipe"]:
             raise ValueError("its settings were others")

@@ -48,43 +48,43 @@ def ramp_of(term: Term | None, step: int, recipe: Recipe) -> float:
     """The ramp of a term's weight after so many steps, 0…1; None for the recipe's own ramp."""
     anneal = recipe.anneal if term is None or term.anneal is None else term.anneal
     delay = recipe.delay if term is None or term.delay is None else term.delay
-    return annealing(step, recipe.steps, anneal, delay)
+    return annealing(*recipe.progress(step), anneal, delay)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, step: int, recipe: Recipe) -> None:
     """Give an optimiser the rate of a step."""
-    rate = learning_rate(step, recipe.steps, recipe.learning_rate, recipe.decay_start)
+    rate = learning_rate(*recipe.progress(step), recipe.learning_rate, recipe.decay_start)
     for group in optimizer.param_groups:
         group["lr"] = rate
 
 
-def annealing(step: int, steps: int, anneal: float, delay: float = 0.0) -> float:
+def annealing(done: float, whole: float, anneal: float, delay: float = 0.0) -> float:
     """The ramp of a weight: 0, from `delay` on linear, 1 after `anneal` more.
 
     Args:
-        step: Steps done before this one, 0…steps − 1.
-        steps: Length of the run.
+        done: What is done of the run before a step: steps, or images.
+        whole: Length of the run, likewise.
         anneal: Share of the run over which it rises, 0…1.
         delay: Share of the run before that, 0…1.
     """
-    risen, length = step - delay * steps, anneal * steps
+    risen, length = done - delay * whole, anneal * whole
     if risen < 0:
         return 0.0
     return min(1.0, risen / length) if length > 0 else 1.0
 
 
-def learning_rate(step: int, steps: int, peak: float, decay_start: float) -> float:
+def learning_rate(done: float, whole: float, peak: float, decay_start: float) -> float:
     """The rate of a step: `peak`, then falling linearly to 0 just after the last step.
 
     Args:
-        step: Steps done before this one, 0…steps − 1.
-        steps: Length of the run.
+        done: What is done of the run before a step: steps, or images.
+        whole: Length of the run, likewise.
         peak: The rate at first, > 0.
         decay_start: Share of the run after which it falls, 0…1.
     """
     if decay_start >= 1:
         return peak
-    return peak * min(1.0, (1 - step / steps) / (1 - decay_start))
+    return peak * min(1.0, (1 - done / whole) / (1 - decay_start))
 
 
 def measured_images(data: ImageSource, device: torch.device | str) -> Iterator[Tensor]:

@@ -113,6 +113,10 @@ class Recipe:
                 f"batch_size must be a multiple of devices = {self.devices}, got {self.batch_size}"
             )
 
+    def progress(self, step: int) -> tuple[float, float]:
+        """What is done before a step, and the whole: of the steps, unless they differ in length."""
+        return step, self.steps
+
     def build(self, network: Callable[..., M]) -> M:
         """A network that a recipe names, with the size and the channels of the data.
 
@@ -162,10 +166,14 @@ class Figures:
     Attributes:
         values: Terms of the losses, unweighted, then "loss": scalars on the device.
         axes: KL divergence of each axis, (latent,), nats; empty for models without codes.
+        images: Of the step, over all processes; the recipe's batch_size if None.
+        skipped: Whether the step was not taken after all, and has no part in the row's means.
     """
 
     values: dict[str, Tensor]
     axes: Tensor = field(default_factory=lambda: torch.empty(0))
+    images: int | None = None
+    skipped: bool = False
 
 
 class Trainer(ABC):
@@ -181,9 +189,11 @@ class Trainer(ABC):
         model: The network that the run saves in the end.
         networks: All networks of a checkpoint, by name.
         optimizers: All optimisers, likewise; `setup` makes them.
+        grows: Whether there are steps that leave some weights out.
     """
 
     recipe_type: ClassVar[type[Recipe]]
+    grows: ClassVar[bool] = False
     recipe: Any
     model: Model
     networks: dict[str, nn.Module]
@@ -207,6 +217,10 @@ class Trainer(ABC):
             TrainingStoppedError: If the training has failed.
         """
         return {}
+
+    def generate(self, z: Tensor) -> Tensor:
+        """Images in [0, 1] of latents (batch, latent), as the model makes them by now."""
+        return self.model.generate(z)
 
     def state_dict(self) -> dict[str, Any]:
         """The state of networks and optimisers, for a checkpoint."""

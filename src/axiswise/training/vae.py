@@ -78,7 +78,7 @@ class VAETrainer(Trainer):
         shape = (recipe.batch_size, self.model.latent_dim)
         draws = recipe.data.draw(recipe.batch_size, rng)
         noise = torch.randn(shape, generator=rng, device=rng.device)
-        drawn = self.added.draw(*shape, rng, share)
+        (drawn,) = self.added.draw(*shape, rng, share)
         images = recipe.data.render(draws[share])
 
         # What is trained already would forget it while the weights are small.
