@@ -119,7 +119,7 @@ def test_the_scale_free_form_and_the_other_one(
     wanted, wanted_free = penalty(decoder, z), penalty(decoder, z, normalize=True)
     torch.testing.assert_close(free(_at(decoder, z)), wanted_free, rtol=1e-12, atol=0)
     assert not torch.isclose(wanted, wanted_free)
-    other, other_free = plain.figures(name, decoder, z), free.figures(name, decoder, z)
+    other, other_free = plain.figures(name, _at(decoder, z)), free.figures(name, _at(decoder, z))
     assert list(other) == [f"{name}_normalized"]
     assert list(other_free) == [name]
     torch.testing.assert_close(other[f"{name}_normalized"], wanted_free, rtol=1e-12, atol=0)
@@ -128,7 +128,7 @@ def test_the_scale_free_form_and_the_other_one(
 
 
 def test_the_other_scale_of_a_sampled_term_is_exact(decoder: nn.Sequential, z: Tensor) -> None:
-    found = make_term("jl1", columns=1).figures("jl1", decoder, z)["jl1_normalized"]
+    found = make_term("jl1", columns=1).figures("jl1", _at(decoder, z))["jl1_normalized"]
     torch.testing.assert_close(found, aw.jl1_penalty(decoder, z, normalize=True))
 
 
@@ -136,7 +136,7 @@ def test_the_other_scale_of_a_sampled_term_is_exact(decoder: nn.Sequential, z: T
 def test_penalties_of_one_form_have_no_other_scale(
     name: str, decoder: nn.Sequential, z: Tensor
 ) -> None:
-    assert make_term(name).figures(name, decoder, z) == {}
+    assert make_term(name).figures(name, _at(decoder, z)) == {}
 
 
 @pytest.mark.parametrize(
@@ -265,7 +265,7 @@ def test_the_other_scale_is_taken_of_the_same_layers(decoder: nn.Sequential, z: 
         "orojar", probes=2, layers=["0", "2"], reduction="max", method="finite", epsilon=0.1
     )
     wanted = aw.orojar_penalty(_activations(decoder, ["0", "2"]), z, normalize=True)
-    found = term.figures("orojar", decoder, z)
+    found = term.figures("orojar", _at(decoder, z))
     assert list(found) == ["orojar_normalized"]
     torch.testing.assert_close(found["orojar_normalized"], wanted.detach())
 
@@ -276,3 +276,30 @@ def test_layers_that_the_generator_does_not_have_or_not_twice_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match="layers must"):
         make_term("jl1", layers=layers)(_at(decoder, z))
+
+
+def test_layers_count_as_their_weights_say(decoder: nn.Sequential, z: Tensor) -> None:
+    """In value and gradient; the reduction over the batch comes first."""
+    layers = {"0": 0.25, "1": 0.0, "2": 2.0}
+    for penalty in (aw.orojar_penalty, aw.hessian_penalty, aw.jl1_penalty):
+        for reduction in ("mean", "max"):
+            single = {
+                name: penalty(decoder, z, layers=[name], reduction=reduction) for name in layers
+            }
+            whole = penalty(decoder, z, layers=layers, reduction=reduction)
+            wanted = sum(weight * single[name] for name, weight in layers.items())
+            torch.testing.assert_close(whole, wanted)
+            weight = decoder[0].weight
+            if not whole.requires_grad:
+                continue
+            torch.testing.assert_close(
+                torch.autograd.grad(whole, weight)[0], torch.autograd.grad(wanted, weight)[0]
+            )
+
+
+@pytest.mark.parametrize("weight", [-1.0, math.nan, math.inf])
+def test_weights_of_layers_that_are_none_are_refused(
+    decoder: nn.Sequential, z: Tensor, weight: float
+) -> None:
+    with pytest.raises(ValueError, match="weights of layers must be finite and ≥ 0"):
+        aw.orojar_penalty(decoder, z, layers={"0": weight})

@@ -76,7 +76,9 @@ class AddedTerms(nn.Module):
         for share in shares:
             if found:  # once more the same
                 rng.set_state(before)
-            found.append({name: own.draw(batch, latent, rng, share) for name, own in self.terms.items()})
+            found.append(
+                {name: own.draw(batch, latent, rng, share) for name, own in self.terms.items()}
+            )
         return found
 
     def ramps(self, step: int, recipe: Recipe) -> dict[str, float]:
@@ -119,7 +121,7 @@ class AddedTerms(nn.Module):
 
     def figures(self, z: Tensor, conditioning: Mapping[str, Any] | None = None) -> dict[str, float]:
         """The terms' further numbers for a row of the log, means over the processes."""
-        made = GeneratorPass(*self._model, z, conditioning or {})
+        made = GeneratorPass(self._model[0], z, conditioning or {})
         trained = {term.label(name) for name, term in self.terms.items()}
         found: dict[str, Tensor] = {}
         for name, term in self.terms.items():

@@ -217,8 +217,7 @@ class _Log:
         if self.history:
             history = cast(Tensor, fabric.all_reduce(self._values(), reduce_op="mean"))
             self.history = [
-                (number, values)
-                for (number, _), values in zip(self.history, history, strict=True)
+                (number, values) for (number, _), values in zip(self.history, history, strict=True)
             ]
 
     def check(self) -> None:
