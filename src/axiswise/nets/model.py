@@ -35,7 +35,11 @@ class Model(Pretrained):
         """The Jacobian of its generator, or of hidden layers of that."""
         return Jacobian(self.generator, z, **options)
 
-    def layers_at(self, names: Sequence[str], **_: Any) -> Sequence[str] | Mapping[str, float]:
+    def layers_at(
+        self,
+        names: Sequence[str],
+        conditioning: Mapping[str, Any],  # noqa: ARG002
+    ) -> Sequence[str] | Mapping[str, float]:
         """Those of some layers that count under some conditioning, and how much if not all alike.
 
         A generator that grows leaves out layers that it does not run yet.

@@ -168,13 +168,20 @@ class ProgressiveGenerator(Generator):
 
     def generate(self, z: Tensor, lod: float = 0.0) -> Tensor:
         """Images (batch, channels, size, size) in [0, 1] of latents (batch, latent), clipped."""
-        return (self(z, lod) + 1).div(2).clamp(0, 1)
+        images: Tensor = self(z, lod)
+        return ((images + 1) / 2).clamp(0, 1)
 
-    def layers_at(self, names: Sequence[str], lod: float = 0.0) -> dict[str, float]:
-        """Those of some layers that a lod runs, with their `shares`, those of other modules 1."""
-        shares = self.shares(lod)
-        known = dict(zip(self.convolutions + self.norms, shares + shares, strict=True))
-        return {name: share for name in names if (share := known.get(name, 1.0)) > 0}
+    def layers_at(
+        self, names: Sequence[str], conditioning: Mapping[str, Any]
+    ) -> Mapping[str, float]:
+        """Those of some layers that a lod runs, and how far they are faded in; see `shares`."""
+        lod = conditioning.get("lod", 0.0)
+        known = {
+            _named(side): share for side, share in zip(self.sides, self.shares(lod), strict=True)
+        }
+        for level in range(len(self._sides)):
+            known[f"ToRGB_lod{level}"] = max(1 - abs(level - lod), 0.0)
+        return {name: share for name in names if (share := known[name.partition(".")[0]]) > 0}
 
     def shares(self, lod: float = 0.0) -> list[float]:
         """How far each of the `convolutions` is faded in: clip(its lod + 1 − lod, 0, 1).

@@ -40,7 +40,7 @@ class GeneratorPass:
 
     def layers(self, names: Sequence[str]) -> Sequence[str] | Mapping[str, float]:
         """Those of some layers that count now, as the model says; see `Model.layers_at`."""
-        return self.model.layers_at(names, **self.conditioning)
+        return self.model.layers_at(names, self.conditioning)
 
     def jacobian(self, **options: Unpack[JacobianOptions]) -> Jacobian:
         """The Jacobian of the generator, or of some of its layers; the first one gives `output`."""

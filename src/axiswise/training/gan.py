@@ -181,7 +181,9 @@ class GANTrainer(Trainer):
                 real = self.shown(data.render(draws[share]))
                 with torch.no_grad(), self.place.fabric.autocast():
                     fake = self.generator(z[share], **given)
-                found, scores = self._critic(real, fake.to(real), mix[share], z[share], ramps, given)
+                found, scores = self._critic(
+                    real, fake.to(real), mix[share], z[share], ramps, given
+                )
                 self._last = {"real": real, "scores": scores.detach()}
                 yield found
 

@@ -1,7 +1,7 @@
 """Training a GAN that grows, side after side, as the progressive GAN does.
 
-Karras et al., ICLR 2018, arXiv 1710.10196, in the form of the programs of the Hessian Penalty (arXiv
-2008.10599) and OroJaR (arXiv 2108.07668).
+Karras et al., ICLR 2018, arXiv 1710.10196, in the form of the programs of the Hessian Penalty
+(arXiv 2008.10599) and OroJaR (arXiv 2108.07668).
 """
 
 import math
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.utils import get_total_norm
