@@ -1,4 +1,4 @@
-"""Training a GAN that grows: schedule, reals, both sides' steps, what is skipped, exact resuming."""
+"""Training a GAN that grows: schedule, reals, steps of both sides, what is skipped, resuming."""
 
 import json
 import math
@@ -14,12 +14,10 @@ from torch import Tensor, nn
 
 from axiswise.data import Sprites
 from axiswise.nets import ProgressiveCritic, ProgressiveGenerator
-from axiswise.objectives import GeneratorPass, ProgressiveWGANGP, PublishedInfoGAN, make_term
+from axiswise.objectives import make_term
 from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
-from axiswise.training.loop import train
-from axiswise.training.progressive import ProgressiveRecipe, ProgressiveTrainer, Schedule, faded
-from axiswise.training.stops import TrainingStoppedError
+from axiswise.training.progressive import ProgressiveRecipe, Schedule, faded
 from axiswise.training.trainer import start
 
 REFERENCE = Path(__file__).parents[1] / "reference"
