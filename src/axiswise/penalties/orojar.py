@@ -108,13 +108,17 @@ def orojar_penalty(
         products = jacobian.products(own, step=_EPSILON)
         return _reduced(jacobian, products, lambda p: variance_of_squares(p, correction), reduction)
     if groups is not None:
-        drawn = groups_of(jacobian, groups, rng)
-        split = split_chance(drawn.shape[0], jacobian.latent)
-        products = jacobian.products(drawn, step=_EPSILON)
-        return _reduced(
-            jacobian, products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction
-        )
+        return _of_groups(jacobian, groups_of(jacobian, groups, rng), reduction)
     return _of_columns(jacobian, columns, normalize, rng, reduction)
+
+
+def _of_groups(jacobian: JacobianOperator, drawn: Tensor, reduction: Reduction) -> Tensor:
+    """The form over groups of latents, whose probes were drawn."""
+    split = split_chance(drawn.shape[0], jacobian.latent)
+    products = jacobian.products(drawn, step=_EPSILON)
+    return _reduced(
+        jacobian, products, lambda p: orthogonality(p.transpose(0, 1)) / split, reduction
+    )
 
 
 def _of_columns(
