@@ -297,6 +297,7 @@ def test_scores_by_radius_stand_beside_the_papers():
         ["second", 1, "0.040", "0.020"],
         ["second, paper", None, None, None],
     ]
+    assert runs.header == ["model", "seed", "active axes", "MIG 0.1", "MIG 1"]
     assert runs.rows[1] == ["first", 1, 10, "0.200", "0.100"]
 
 

@@ -167,7 +167,9 @@ def _result(test: Any) -> list[str]:
 
 def _title(score: str) -> str:
     """A score's name for people."""
-    words = [word.upper() if word in _INITIALS else word for word in score.split("_")]
+    words = [
+        word.upper() if word in _INITIALS else word for word in score.replace("_", " ").split()
+    ]
     return " ".join(words)
 
 
