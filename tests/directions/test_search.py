@@ -25,6 +25,8 @@ THOROUGH: dict[str, dict[str, Any]] = {
 QUICK: dict[str, dict[str, Any]] = {
     "orojar": {"samples": 40},
     "hessian": {"steps": 8, "batch_size": 6},
+    "orojar-published": {"steps": 8, "batch_size": 6},
+    "hessian-published": {"steps": 8, "batch_size": 6},
     "jl1": {"samples": 20, "steps": 10},
     "orojar+jl1": {"samples": 20, "steps": 10},
     "ganspace": {"samples": 300},

@@ -13,10 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from axiswise import plots
+from axiswise import nets, plots
 from axiswise.directions.directions import Directions
 from axiswise.nets import CodeStatistics
-from axiswise.runs.show_directions import show_directions
+from axiswise.runs.show_directions import _usual_extent, show_directions
 from axiswise.support.files import UnreadableFileError
 
 STEPS = 31
@@ -257,6 +257,20 @@ def test_each_sample_keeps_its_conditioning_all_the_way(tmp_path: Path) -> None:
     amounts = np.linspace(-5, 5, STEPS)
     bright = 0.5 + 0.08 * np.concatenate([amounts, amounts[-2:0:-1]])
     np.testing.assert_allclose(seen, bright[:, None, None] * np.eye(3), atol=0.03)
+
+
+@pytest.mark.parametrize(
+    ("subspace", "extent"),
+    [([0, 4], 2.5), ([4, 8], 3.5), ([8, 12], 8.0), ([0, 12], 5.0), ([1, 4], 5.0), (None, 5.0)],
+)
+def test_the_usual_extent_in_thirds_of_biggan_is_the_published_one(
+    subspace: list[int] | None, extent: float
+) -> None:
+    network = nets.BigGAN(12, [8, 8, 8], classes=2, embedding=4, attention=8)
+    found = Directions(torch.eye(12)[:2], torch.ones(2), "orojar", {"subspace": subspace})
+    assert _usual_extent(found, network) == extent
+    plain = nets.SimpleGenerator(8, latent_dim=12, width=0.1)
+    assert _usual_extent(found, plain) == 5.0
 
 
 def test_extent_and_seed_are_those_asked_for(tmp_path: Path) -> None:

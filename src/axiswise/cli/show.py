@@ -15,7 +15,9 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the images shown (0)")
     parser.add_argument("--only", type=int, nargs="+", metavar="I", help="these directions")
-    parser.add_argument("--extent", type=float, metavar="X", help="from −X to X along each (5)")
+    parser.add_argument(
+        "--extent", type=float, metavar="X", help="from −X to X along each; as published"
+    )
     parser.add_argument("--samples", type=int, metavar="N", help="images for each direction")
     parser.add_argument("--generator", metavar="SPEC", help="of directions: where it is")
     add_trust(parser)

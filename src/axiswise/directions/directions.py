@@ -212,7 +212,9 @@ class Directions:
             )
 
 
-def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> Directions:
+def load_published(
+    path: str | Path, latent_dim: int = 120, start: int = 0, *, orthonormal: bool = True
+) -> Directions:
     """Directions in the format of OroJaR's and the Hessian Penalty's BigGAN experiments.
 
     The file has a matrix that is not orthonormal: its rows are made so by Gram and Schmidt's way,
@@ -223,6 +225,9 @@ def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> D
             many columns as rows: (120, 120), or (40, 40) for a third of z.
         latent_dim: Number of latents of the generator.
         start: First searched latent: 0, 40 or 80 for the coarse, mid and fine third.
+        orthonormal: Make the rows orthonormal. Otherwise the matrix is as it is, of any number of
+            rows and of any lengths: what a search with `--no_ortho` wrote, or the directions of
+            Voynov & Babenko that come with the Hessian Penalty's.
 
     Returns:
         The directions; their importance is not in the file and is NaN.
@@ -234,7 +239,7 @@ def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> D
     """
     found = load_tensors(path)
     try:
-        matrix = _published_matrix(found)
+        matrix = _published_matrix(found, orthonormal)
     except Exception as error:  # a sparse tensor, say, or one of eight bits, lacks operations
         raise UnreadableFileError(f"{path} has something else than directions: {error}") from error
     rows, width = matrix.shape
@@ -245,10 +250,12 @@ def load_published(path: str | Path, latent_dim: int = 120, start: int = 0) -> D
     return Directions(padded, torch.full((rows,), torch.nan), "published", settings)
 
 
-def _published_matrix(found: object) -> Tensor:
+def _published_matrix(found: object, orthonormal: bool) -> Tensor:
     if not isinstance(found, Tensor) or found.dim() != 2 or not found.is_floating_point():
         raise ValueError("it must be a float tensor (direction, latent)")
     matrix = found.detach().float()
+    if not orthonormal:  # `Directions` refuses what has none, or zeros
+        return matrix
     if not 0 < len(matrix) <= matrix.shape[1] or not matrix.isfinite().all():
         raise ValueError(f"it must be finite, its rows independent, got {tuple(matrix.shape)}")
     return orthonormalized(matrix)

@@ -26,11 +26,14 @@ class Method:
             with its settings by keyword, that returns directions (direction, size).
         ordered: Whether it returns the directions in an order of its own, by eigenvalues for
             example; otherwise they are sorted by importance.
+        epsilon: Step of the finite differences that it takes derivatives by unless a user says
+            otherwise; None for exact derivatives.
     """
 
     name: str
     search: Callable[..., Tensor]
     ordered: bool = False
+    epsilon: float | None = None
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -73,12 +76,15 @@ def _own(found: Any, spec: str) -> Method:
 METHODS: Family[Method] = Family("method", "axiswise.directions.methods", "method", _own)
 
 
-def method(name: str, *, ordered: bool = False) -> Callable[[Search], Search]:
+def method(
+    name: str, *, ordered: bool = False, epsilon: float | None = None
+) -> Callable[[Search], Search]:
     """Declare the function below as the method of this name.
 
     Args:
         name: What a user calls it.
         ordered: Whether the order of its directions is its own; they are sorted by importance if
             not.
+        epsilon: Step of finite differences, if its derivatives are such.
     """
-    return METHODS.declaring(name, lambda search: Method(name, search, ordered))
+    return METHODS.declaring(name, lambda search: Method(name, search, ordered, epsilon))

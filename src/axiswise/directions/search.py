@@ -27,7 +27,7 @@ def find_directions(
     *,
     subspace: slice | Sequence[int] | None = None,
     latent_dim: int | None = None,
-    derivative: Derivative = "forward",
+    derivative: Derivative | None = None,
     epsilon: float | None = None,
     chunk_size: int | None = None,
     seed: int = 0,
@@ -46,7 +46,8 @@ def find_directions(
         subspace: The latents that are searched, slice(start, stop) or (start, stop); None for all.
         latent_dim: Number of latents, where the generator has no such attribute.
         derivative: "forward" for exact derivatives; "finite" for one-sided differences, which need
-            no derivatives of the generator.
+            no derivatives of the generator. None for "forward", but for methods as published,
+            which take differences of their own step.
         epsilon: Step of the finite differences, > 0; None for 1e-3, of second derivatives 0.1.
         chunk_size: Bound on latents times directions differentiated at once.
         seed: Fixes all that is random.
@@ -77,6 +78,9 @@ def find_directions(
     chosen.check_settings(settings)
     if not callable(generator):
         raise TypeError(f"generator must be callable, got {type(generator).__name__}")
+    if derivative is None:
+        derivative = "forward" if chosen.epsilon is None else "finite"
+        epsilon = epsilon or chosen.epsilon
     if derivative not in ("forward", "finite"):
         raise ValueError(f"derivative must be 'forward' or 'finite', got {derivative!r}")
     latents = latent_dim_of(generator, latent_dim)

@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
+from axiswise.directions.directions import orthonormalized
 from axiswise.directions.space import SearchSpace
 from axiswise.jacobian import JacobianOperator, KnownJacobian, gram
+from axiswise.penalties import rademacher
 from axiswise.support.precision import power_scaled
 from axiswise.support.progress import Progress, no_progress
 
@@ -110,6 +112,7 @@ def fresh_steps(
     *,
     batch_size: int,
     rng: torch.Generator,
+    amounts: Callable[[int], Tensor] | None = None,
 ) -> Step:
     """Steps on latents that are drawn anew in each.
 
@@ -119,6 +122,8 @@ def fresh_steps(
         along: Number of products with directions that they take for each latent.
         batch_size: Latents in a step.
         rng: Source of randomness.
+        amounts: Draws where along the directions the Jacobian is taken, (batch, size), for so many
+            latents; at the latents themselves if None.
 
     Raises:
         ValueError: If batch_size is out of range; in a step, if the generator
@@ -127,8 +132,10 @@ def fresh_steps(
     check_count("batch_size", batch_size)
 
     def step(matrix: Tensor) -> Iterator[Terms]:
+        drawn, done = None if amounts is None else amounts(batch_size), 0
         for batch in space.batches(batch_size, along, rng):
-            found = _means(terms(batch.jacobian.along(matrix)), batch_size)
+            own = None if drawn is None else drawn[done : (done := done + len(batch))]
+            found = _means(terms(batch.along(matrix, own)), batch_size)
             if not all(term.requires_grad for term in found.values()):
                 raise ValueError(
                     "generator must record gradients where directions are learned from fresh "
@@ -150,6 +157,17 @@ def drawn_directions(along: JacobianOperator, count: int, rng: torch.Generator) 
     return order.topk(count, dim=1).indices.to(along.device)
 
 
+def least_probes(probes: int) -> None:
+    """Refuse fewer probes than a variance needs."""
+    if probes < 2:
+        raise ValueError(f"probes must be at least 2, got {probes}")
+
+
+def signs(along: JacobianOperator, count: int, rng: torch.Generator) -> Tensor:
+    """Rademacher probes (count, batch, latent), the same whatever `chunk_size` is."""
+    return rademacher((along.batch, count, along.latent), rng=rng).transpose(0, 1)
+
+
 def learn(
     start: Tensor,
     step: Step,
@@ -157,17 +175,20 @@ def learn(
     steps: int,
     learning_rate: float,
     orthonormal: bool = True,
+    published: bool = False,
     progress: Progress = no_progress,
 ) -> Tensor:
     """Learn a square matrix of directions by Adam; the rate falls to zero along half a cosine.
 
     Args:
-        start: Orthonormal directions to start from, (size, size).
+        start: Directions to start from, (size, size); orthonormal unless `published`.
         step: Yields the terms at a matrix, in one part or in several whose sum is the mean over a
             batch.
         steps: Number of steps, ≥ 1.
         learning_rate: Adam's, > 0.
         orthonormal: Keep the rows orthonormal; otherwise each has length 1.
+        published: The way of OroJaR's and the Hessian Penalty's code: the rate stays, and rows are
+            made orthonormal one after the other, or else stay as Adam has them.
         progress: Called after each step with steps done, steps in all, and the terms.
 
     Returns:
@@ -181,13 +202,16 @@ def learn(
         raise ValueError(f"learning_rate must be > 0, got {learning_rate}")
     rows = nn.Module()
     rows.weight = nn.Parameter(start.clone())
-    if orthonormal:
+    if published:
+        if orthonormal:
+            nn.utils.parametrize.register_parametrization(rows, "weight", _OneByOne())
+    elif orthonormal:
         nn.utils.parametrizations.orthogonal(rows, orthogonal_map="matrix_exp")
     else:
         nn.utils.parametrize.register_parametrization(rows, "weight", _UnitRows())
     optimizer = torch.optim.Adam(rows.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda done: (1 + math.cos(math.pi * done / steps)) / 2
+        optimizer, lambda done: 1.0 if published else (1 + math.cos(math.pi * done / steps)) / 2
     )
     power = 1.0
     for done in range(1, steps + 1):
@@ -223,6 +247,16 @@ class _UnitRows(nn.Module):
 
     def right_inverse(self, matrix: Tensor) -> Tensor:
         return matrix
+
+
+class _OneByOne(_UnitRows):
+    def forward(self, matrix: Tensor) -> Tensor:
+        return orthonormalized(matrix)
+
+
+def published_start(size: int, rng: torch.Generator) -> Tensor:
+    """Random directions that OroJaR's and the Hessian Penalty's code starts from, (size, size)."""
+    return torch.randn(size, size, generator=rng, device=rng.device) * math.sqrt(2 / size)
 
 
 def random_rotation(size: int, rng: torch.Generator) -> Tensor:

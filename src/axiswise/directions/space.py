@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.generators import Holds, ImageGenerator, device_of, draw
-from axiswise.jacobian import Jacobian, Method, described, flat_outputs
+from axiswise.jacobian import Jacobian, JacobianOperator, Method, described, flat_outputs
 from axiswise.support.precision import full_precision
 
 _ROUNDING = 1e-3  # share of the largest pixel; float32 through dozens of layers stays far below
@@ -98,6 +98,23 @@ class LatentBatch:
         """The Jacobian of the images in the searched latents."""
         return Jacobian(
             self.images_of, self.searched, self.space.derivative, epsilon=self.space.epsilon
+        )
+
+    def along(self, matrix: Tensor, amounts: Tensor | None = None) -> JacobianOperator:
+        """The Jacobian along directions (direction, size), differentiable in them.
+
+        Args:
+            matrix: The directions.
+            amounts: How far along each direction it is taken, (batch, direction); at the latents
+                themselves if None.
+        """
+        if amounts is None:
+            return self.jacobian.along(matrix)
+        return Jacobian(
+            lambda w: self.images_of(self.searched + w @ matrix.to(w)),
+            amounts.to(self.searched),
+            self.space.derivative,
+            epsilon=self.space.epsilon,
         )
 
     @torch.no_grad()

@@ -26,6 +26,7 @@ from axiswise.support.files import write_atomically
 from axiswise.support.progress import Progress, StartBar, no_bars
 
 _EXTENT = 5.0  # as published
+_EXTENTS = {"coarse": 2.5, "mid": 3.5, "fine": 8.0}  # of thirds of BigGAN's latents, likewise
 _DEVIATIONS = 2.0  # of codes
 _STEPS = 31  # of a film, one way
 _COLUMNS = slice(None, None, 3)  # the eleven of them that a strip shows
@@ -58,7 +59,7 @@ def show_directions(
         generator: Their generator, as `axiswise.generators.protocol` describes it.
         only: Indices of those to draw, in this order; all if None.
         extent: How far to either side, in units of latent, > 0; if None, by the codes as above,
-            else 5 as published.
+            else as published: 5, in BigGAN's coarse, mid and fine latents 2.5, 3.5 and 8.
         samples: Number of samples, at least 1.
         seed: Fixes the samples.
         start_bar: Starts a progress bar.
@@ -87,12 +88,22 @@ def show_directions(
     rng = torch.Generator().manual_seed(seed)
     codes: CodeStatistics | None = getattr(generator, CODE_STATISTICS, None)
     drawn = draw(generator, found.latent_dim, samples, rng)
-    view = _View(found, generator, *drawn, extent or _EXTENT, None if extent else codes)
+    usual = _usual_extent(found, generator)
+    view = _View(found, generator, *drawn, extent or usual, None if extent else codes)
     files = DirectionsFolder(folder)
     with alone_showing(files.report, files.pictures):
         page = _page(view, indices, files.pictures, seed, start_bar)
         write_atomically(files.report, page.encode())
     return files.report
+
+
+def _usual_extent(found: Directions, generator: ImageGenerator) -> float:
+    """The published extent for the part of a generator's latents that was searched."""
+    thirds: dict[str, slice] = getattr(generator, "thirds", {})
+    for name, part in thirds.items():
+        if list(found.settings.get("subspace") or ()) == [part.start, part.stop]:
+            return _EXTENTS.get(name, _EXTENT)
+    return _EXTENT
 
 
 def _page(

@@ -14,7 +14,10 @@ from axiswise.directions.solving import (
     fresh_steps,
     gram_matrices,
     learn,
+    least_probes,
+    published_start,
     random_rotation,
+    signs,
 )
 from axiswise.directions.space import SearchSpace
 from axiswise.jacobian import JacobianOperator
@@ -82,5 +85,55 @@ def orojar(
         steps=steps,
         learning_rate=learning_rate,
         orthonormal=orthonormal,
+        progress=progress,
+    )
+
+
+@method("orojar-published", epsilon=0.1)
+def orojar_published(
+    space: SearchSpace,
+    rng: torch.Generator,
+    progress: Progress,
+    *,
+    steps: int = 50_000,
+    batch_size: int = 32,
+    learning_rate: float = 0.01,
+    probes: int = 2,
+    orthonormal: bool = True,
+) -> Tensor:
+    """OroJaR as its authors search BigGAN: Adam of constant rate on two probes of each latent.
+
+    The penalty is the unbiased variance over probes v of ‖J v‖², J the Jacobian of w ↦ G(z + wA) at
+    w = 0 by one-sided differences of 0.1, mean over the batch. It starts from random directions
+    that are not orthonormal, whose rows are made so one after the other in each step.
+
+    Source: the code of Wei et al. 2021, arXiv 2108.07668.
+
+    Args:
+        steps: Number of steps.
+        batch_size: Latents in each step.
+        learning_rate: Adam's.
+        probes: Number of Rademacher probes, at least 2.
+        orthonormal: Make the directions orthonormal; otherwise they are as Adam has them, of any
+            length: the authors' `--no_ortho`.
+
+    Returns:
+        (size, size), a direction in each row.
+
+    Raises:
+        ValueError: If a setting is out of range, or the generator records no gradients.
+    """
+    least_probes(probes)
+
+    def terms(along: JacobianOperator) -> Terms:
+        return {"orojar": orojar_penalty(along, probes=signs(along, probes, rng), reduction=None)}
+
+    return learn(
+        published_start(space.size, rng).to(space.device),
+        fresh_steps(space, terms, probes, batch_size=batch_size, rng=rng),
+        steps=steps,
+        learning_rate=learning_rate,
+        orthonormal=orthonormal,
+        published=True,
         progress=progress,
     )
