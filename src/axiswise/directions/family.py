@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from axiswise.support.family import Family
 
@@ -34,6 +34,11 @@ class Method:
     search: Callable[..., Tensor]
     ordered: bool = False
     epsilon: float | None = None
+
+    @property
+    def derivative(self) -> Literal["forward", "finite"]:
+        """How it takes derivatives unless a user says otherwise."""
+        return "forward" if self.epsilon is None else "finite"
 
     @property
     def settings(self) -> dict[str, Any]:

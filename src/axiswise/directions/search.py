@@ -46,8 +46,7 @@ def find_directions(
         subspace: The latents that are searched, slice(start, stop) or (start, stop); None for all.
         latent_dim: Number of latents, where the generator has no such attribute.
         derivative: "forward" for exact derivatives; "finite" for one-sided differences, which need
-            no derivatives of the generator. None for "forward", but for methods as published,
-            which take differences of their own step.
+            none of the generator. None for "forward", or what a method as published takes.
         epsilon: Step of the finite differences, > 0; None for 1e-3, of second derivatives 0.1.
         chunk_size: Bound on latents times directions differentiated at once.
         seed: Fixes all that is random.
@@ -79,14 +78,12 @@ def find_directions(
     if not callable(generator):
         raise TypeError(f"generator must be callable, got {type(generator).__name__}")
     if derivative is None:
-        derivative = "forward" if chosen.epsilon is None else "finite"
-        epsilon = epsilon or chosen.epsilon
+        derivative, epsilon = chosen.derivative, epsilon or chosen.epsilon
     if derivative not in ("forward", "finite"):
         raise ValueError(f"derivative must be 'forward' or 'finite', got {derivative!r}")
     latents = latent_dim_of(generator, latent_dim)
-    space = SearchSpace(
-        generator, latents, _slice(subspace, latents), derivative, epsilon, chunk_size
-    )
+    part = _slice(subspace, latents)
+    space = SearchSpace(generator, latents, part, derivative, epsilon, chunk_size)
     if directions is not None:
         check_count("directions", directions, space.size)
     if chunk_size is not None:
