@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from scipy.stats import t
 
 from axiswise.cli import main
@@ -19,6 +20,7 @@ from axiswise.runs.figures.figure import Figure, Model, Scale
 from axiswise.runs.figures.pages import page_parts
 from axiswise.runs.figures.parts import Page
 from axiswise.runs.figures.reproduce import reproduce
+from axiswise.runs.run import load_run
 from axiswise.runs.sweeps import worker
 
 OWN = "It is made of your own pictures."
@@ -174,6 +176,26 @@ def test_a_page_of_gans_has_all_pictures_and_films(gan_figure, tmp_path):
     shutil.rmtree(turned.folder)
     assert reproduce("gans", out=tmp_path, workers=1).missing == []
     assert turned.trained
+
+
+@pytest.mark.slow
+def test_a_fine_tuned_row_starts_from_another_row_s_runs(gan_figure, tmp_path, monkeypatch):
+    figure, runs = gan_figure
+    recipe = figure.scales["fast"].models["GAN"].recipe
+    models = {"GAN": Model(recipe), "tuned": Model(recipe, {"steps": 20}, init="GAN")}
+    of_scores = replace(figure, draws=["means"], scales={"fast": Scale([0], models)})
+    monkeypatch.setattr(module, "read_figure", lambda _: of_scores)
+    (gan,) = runs["GAN"]
+    (tuned,) = module.planned_runs(of_scores, of_scores.scales["fast"], tmp_path)["tuned"]
+    assert tuned.folder.name.endswith(f"-from-{gan.folder.name}")
+    made = reproduce("tuned", out=tmp_path, workers=1)
+    assert made.missing == []
+    init = yaml.safe_load(tuned.files.config.read_text())["init"]
+    assert (init["recipe"], init["step"]) == ("tiny-gan", 40)
+    assert load_run(tuned.folder).step == 20
+    text = (made.page.parent / "page.md").read_text()
+    assert f"tuned: axiswise train {recipe} --init, each run of GAN, --steps 20" in text
+    assert reproduce("tuned", out=tmp_path, workers=1, train=False).missing == []
 
 
 @pytest.mark.slow
