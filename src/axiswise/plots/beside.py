@@ -164,12 +164,12 @@ def hessians(models: Mapping[str, ArrayLike], shares: Mapping[str, float]) -> Fi
     )
     step = side + 2 * _SPACE + 20
     picture, top = tiles.framed(
-        "Hessians of the pixels", note, max(520, across * step + _SPACE), down * (step + 10), 24
+        "Hessians of the pixels", note, max(520, across * step + _SPACE), down * (side + 50), 24
     )
     for number, (model, matrix) in enumerate(panels.items()):
         row, column = divmod(number, across)
         left = _SPACE + 20 + column * step
-        axes = tiles.place(picture, left, top + row * (step + 10), side, side)
+        axes = tiles.place(picture, left, top + row * (side + 50), side, side)
         axes.imshow(matrix, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
         names = [f"z{i}" for i in range(len(matrix))]
         axes.set_xticks(range(len(names)), names, fontsize=8)
