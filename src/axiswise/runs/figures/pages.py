@@ -1,6 +1,7 @@
 """The page of a figure: pictures and tables, beside the paper's numbers."""
 
 import math
+import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -24,7 +25,7 @@ from axiswise.runs.figures.parts import Drawing, Page, Part
 from axiswise.runs.figures.searches import directions
 from axiswise.support.progress import late_bar
 
-_INITIALS = ("mig", "vp", "ppl", "fid", "kid")
+_INITIALS = re.compile(r"\b(mig|vp|ppl|fid|kid)\b")
 _RADIUS = "0.1"  # at which methods are compared
 
 
@@ -48,7 +49,7 @@ def _means(page: Page) -> list[Part]:
     """The scores shown, a row for each model."""
     names = _names(page)
     rows: list[list[Cell]] = [
-        [model, *(_cell(_values(found, name)) for name in names), len(found)]
+        [model, *(_cell(_values(found, name), _digits(name)) for name in names), len(found)]
         for model, found in page.evaluations.items()
     ]
     of = f"{page.figure.measured}, mean" if page.figure.measured else "Mean"
@@ -167,10 +168,7 @@ def _result(test: Any) -> list[str]:
 
 def _title(score: str) -> str:
     """A score's name for people."""
-    words = [
-        word.upper() if word in _INITIALS else word for word in score.replace("_", " ").split()
-    ]
-    return " ".join(words)
+    return _INITIALS.sub(lambda word: word[0].upper(), score.replace("_", " "))
 
 
 def _short(score: str) -> str:
@@ -185,7 +183,7 @@ def _runs(page: Page) -> list[Part]:
     for model, found in page.evaluations.items():
         for evaluation in found:
             scores = flat_scores(evaluation["scores"])
-            values = [_number(scores.get(name)) for name in names]
+            values = [_cell([scores.get(name, math.nan)], _digits(name)) for name in names]
             rows.append([model, evaluation["seed"], scores.get("active_axes"), *values])
     header = ["model", "seed", "active axes", *map(_short, names)]
     return [plots.Table(header, rows, "Each run.")]
@@ -213,15 +211,16 @@ def _values(found: Sequence[Mapping[str, Any]], name: str) -> list[float]:
     return [own[name] for own in scores if name in own]
 
 
-def _cell(values: Sequence[float]) -> str | None:
-    if not values:
+def _cell(values: Sequence[float], digits: str = ".3f") -> str | None:
+    if not values or math.isnan(values[0]):
         return None
-    deviation = f" ± {deviation_of(values):.3f}" if len(values) > 1 else ""
-    return f"{statistics.mean(values):.3f}{deviation}"
+    deviation = f" ± {deviation_of(values):{digits}}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):{digits}}{deviation}"
 
 
-def _number(value: float | None) -> str | None:
-    return None if value is None or math.isnan(value) else f"{value:.3f}"
+def _digits(score: str) -> str:
+    """How a score is written: small ones of no fixed scale by their leading digits."""
+    return ".2g" if score.startswith("activeness") else ".3f"
 
 
 # Name in a figure's file → what draws it. Those of the first group need no model, but scores.
