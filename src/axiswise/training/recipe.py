@@ -123,7 +123,8 @@ class Settings:
         return recipe_type(**{key.name: built[key.name] for key in fields(recipe_type)})
 
     def settle(self, recipe: Recipe) -> None:
-        """Take over what the data decided when they were read, so that a resumed run has it."""
+        """Take over what the data and other keys decided, so that a resumed run has it."""
+        self.keys.steps = recipe.steps
         for name, value in settled(recipe.data).items():
             self.keys[f"data.init_args.{name}"] = value
 

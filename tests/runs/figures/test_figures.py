@@ -17,7 +17,9 @@ ALL = [
     "jl1-figure4",
     "jl1-figure5",
     "jl1-natural",
+    "orojar-activeness",
     "orojar-biggan",
+    "orojar-clevr",
     "orojar-sprites",
 ]
 OF_RUNS = [name for name in ALL if not read_figure(name).needs]
@@ -66,6 +68,17 @@ def test_all_that_is_drawn_is_known_and_scores_are_among_those_taken():
         figure = read_figure(name)
         assert set(figure.draws) <= set(DRAWN)
         assert figure.shows
+
+
+def test_a_run_whose_images_decide_its_steps_says_how_many_it_has(tmp_path):
+    """Its scores are of that step, and would else never count as its own."""
+    figure = read_figure("orojar-clevr")
+    models = planned_runs(figure, figure.scales["fast"], tmp_path)
+    assert {run.steps for run in models["OroJaR"]} == {12_000}
+    (tuned, *_) = models["OroJaR, fine-tuned"]
+    assert 0 < tuned.steps < 12_000
+    assert tuned.after == models["GAN"][0].folder
+    assert tuned.name != models["OroJaR"][0].name
 
 
 def test_searches_have_settings_that_their_methods_know():

@@ -155,7 +155,8 @@ def _checked(
             raise ValueError(f"{word} must not be a setting: a sweep has the keys seeds and recipe")
     try:
         config = read_settings(recipe_path(recipe), overrides, trust)
-        _check(config, metrics or (), trust, initial_of(config, overrides))
+        initial = initial_of(config, overrides)
+        steps = _steps_of_checked(config, metrics or (), trust, initial)
     except UntrustedCodeError as error:
         words = " ".join([recipe, *overrides])
         raise UntrustedCodeError(f"{words}: {error.what}", error.spec) from error
@@ -164,6 +165,7 @@ def _checked(
     keys = config.tree()
     kept = {key: value for key, value in keys.items() if key not in _NOT_IN_DIGEST}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+    config.keys.steps = steps  # where other keys decide them
     return config, digest[:8]
 
 
@@ -177,10 +179,10 @@ class _Expected:
     protocol: EvaluationProtocol
 
 
-def _check(
+def _steps_of_checked(
     settings: Settings, metrics: tuple[str, ...], trust: Trust, initial: Initial | None
-) -> None:
-    """Refuse a recipe whose networks or first weights do not fit, and scores that it has not."""
+) -> int:
+    """Steps of a recipe; refused if networks or first weights do not fit, or scores it has not."""
     recipe, protocol = settings.build(), settings.section("evaluation")
     trainer, data = start(recipe), recipe.data
     model = trainer.model
@@ -193,6 +195,7 @@ def _check(
         metrics,
         trust,
     )
+    return recipe.steps
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
