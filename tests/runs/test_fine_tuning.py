@@ -15,7 +15,9 @@ from axiswise.cli import main
 from axiswise.nets.simple_gan import _published_names
 from axiswise.runs.compare import compare_runs
 from axiswise.runs.evaluate import evaluate_run
+from axiswise.runs.fine_tuning import initial_of
 from axiswise.runs.folder import RunFolder
+from axiswise.runs.protocol import read_settings
 from axiswise.runs.run import load_run
 from axiswise.runs.sweeps.plan import plan
 from axiswise.runs.train import resume_run, train_recipe
@@ -133,6 +135,78 @@ def test_networks_that_the_other_run_lacks_are_fresh_and_a_line_says_so(
     run = train_recipe(str(tiny_gan_recipe), words, str(tmp_path / "tuned"))
     assert f"{trained_gan} has no terms.infogan: fresh weights" in capsys.readouterr().err
     assert _same(_networks(run.path)["critic"], _networks(trained_gan)["critic"])
+
+
+GROWING = """
+trainer: progressive
+data: {class_path: axiswise.data.Sprites, init_args: {size: 16}}
+generator: {class_path: axiswise.nets.ProgressiveGenerator, init_args: {latent_dim: 3, width: 0.01}}
+critic: {class_path: axiswise.nets.ProgressiveCritic, init_args: {width: 0.01}}
+images: 160
+stable_images: 32
+fading_images: 32
+repeats: 2
+batch_size: 8
+batch_sizes: [16, 8]
+parts: 1
+half_life: 50
+precision: 32-true
+accelerator: cpu
+log_every: 2
+checkpoint_every: 4
+"""
+PENALTY = ["--terms.orojar.weight", "0.5", "--terms.orojar.layers", "[4x4.Conv, 8x8.Conv1]"]
+
+
+def test_a_progressive_gan_begins_at_full_size_and_resumes_bit_for_bit(tmp_path: Path) -> None:
+    recipe, plain, tuned, cut = (tmp_path / name for name in ("r.yaml", "plain", "tuned", "cut"))
+    recipe.write_text(GROWING)
+    train_recipe(str(recipe), [], str(plain))
+    assert RunFolder(plain).read_metrics()["lod"][0] == 2.0
+    train_recipe(str(recipe), ["--init", str(plain), "--images", "80", *PENALTY], str(tuned))
+    rows = RunFolder(tuned).read_metrics()
+    assert set(rows["lod"]) == {0.0}
+    assert set(rows["side"]) == {16.0}
+    assert rows["kimg"][-1] == 0.08  # 10 steps of 8
+    shutil.copytree(tuned, cut)
+    for path in (*cut.glob("model*"), *cut.glob("checkpoints/step-00000010*")):
+        path.unlink()
+    shutil.rmtree(plain)
+    resume_run(str(cut))
+    assert _bytes(cut) == _bytes(tuned)
+
+
+def test_a_progressive_gan_keeps_its_networks_and_its_critic_s_head_is_fresh(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, plain, tuned = (tmp_path / name for name in ("r.yaml", "plain", "tuned"))
+    recipe.write_text(GROWING)
+    still = ["--learning_rate", "1e-30", "--images", "16"]
+    train_recipe(str(recipe), ["--images", "80"], str(plain))
+    codes = ["--critic.init_args.codes", "2", "--terms.infogan_published", "{}"]
+    train_recipe(str(recipe), ["--init", str(plain), *still, *codes], str(tuned))
+    assert "has no such codes of the critic" in capsys.readouterr().err
+    before, after = _networks(plain), _networks(tuned)
+    for part in ("critic", "generator"):
+        for name, value in before[part].items():
+            torch.testing.assert_close(after[part][name], value)
+    share = 0.5 ** (2 * 8 / 50)  # of the average after two steps of 8, half-life 50
+    for name, value in before["generator"].items():
+        average = share * before["average"][f"module.{name}"] + (1 - share) * value
+        torch.testing.assert_close(after["average"][f"module.{name}"], average)
+
+
+@pytest.mark.parametrize(("images", "anneal"), [(100e6, 0.1), (50e6, 0.2), (19e6, 0.1)])
+def test_the_penalty_of_a_long_progressive_gan_rises_over_10000_kimg(
+    tmp_path: Path, images: float, anneal: float
+) -> None:
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(GROWING)
+    train_recipe(str(recipe), ["--images", "16"], str(tmp_path / "plain"))
+    words = ["--init", str(tmp_path / "plain"), "--images", f"{images:.0f}"]
+    settings = read_settings(recipe, words)
+    assert initial_of(settings, words) is not None
+    assert settings.keys.anneal == anneal
 
 
 @pytest.mark.parametrize("kind", [nets.PublishedSimpleCritic, nets.ProgressiveCritic])

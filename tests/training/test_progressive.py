@@ -57,6 +57,16 @@ def tiny(**changes: Any) -> Any:
     return start(recipe(**changes))
 
 
+def test_what_starts_at_full_size_is_there_from_the_first_image() -> None:
+    schedule = Schedule(16, 48, 64, [16, 16, 8], 2, first=16)
+    for step in (0, 1, 2, 7, 1000):
+        moment = schedule.at_step(step)
+        assert (moment.lod, moment.side, moment.batch) == (0.0, 16, 8)
+        assert schedule.images_at(step) == 8 * step
+        assert not schedule.changes_at(step)
+    assert schedule.steps_for(80) == 10
+
+
 @pytest.fixture
 def new_run(tmp_path: Path) -> Callable[[str], RunFolder]:
     return lambda name: RunFolder.create(tmp_path / name, "")

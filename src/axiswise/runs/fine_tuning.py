@@ -20,7 +20,8 @@ from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
 from axiswise.training.recipe import Settings, read_keys
 from axiswise.training.trainer import Init, Trainer
 
-_RAMP = 0.1  # share of the steps over which added terms rise, where a recipe has them at once
+# How long added terms rise where a recipe has them at once: as published, of 100,000 kimg.
+_RAMP_IMAGES, _RAMP = 10_000_000, 0.1
 _States = Mapping[str, Mapping[str, Tensor]]
 
 
@@ -60,8 +61,8 @@ def initial_of(settings: Settings, overrides: Sequence[str]) -> Initial | None:
     """The weights that a recipe says it starts from, if it does; its keys then say which.
 
     Args:
-        settings: The recipe. Where its added terms do not rise, they rise over a tenth of the
-            steps, the authors' 10,000 of 100,000 kimg.
+        settings: The recipe. Where its added terms do not rise, they then do: over 10,000 kimg as
+            published where it says how many images it shows, else over a tenth of the run.
         overrides: The command-line words in it; with `--anneal`, that stays.
 
     It raises what `read_initial` raises.
@@ -74,8 +75,14 @@ def initial_of(settings: Settings, overrides: Sequence[str]) -> Initial | None:
     keys.init = Namespace(**vars(found.init))
     given = any(word.split("=")[0] == "--anneal" for word in overrides)
     if keys.anneal == 0 and not given and not resolved:
-        keys.anneal = _RAMP
+        keys.anneal = _ramp(keys)
     return found
+
+
+def _ramp(keys: Namespace) -> float:
+    """Share of a run over which added terms rise: 10,000 kimg if it is so long, else a tenth."""
+    images = keys.get("images") or 0 if not keys.steps else 0
+    return _RAMP_IMAGES / images if images >= 2 * _RAMP_IMAGES else _RAMP
 
 
 def read_initial(init: Init, keys: Mapping[str, Any]) -> Initial:

@@ -50,14 +50,21 @@ class Schedule:
         fading: Images while a side fades in, ≥ 0; with `stable` at least 1.
         batches: Images of a step at 4, 8, … pixels; the last is that of all further sides.
         repeats: Steps from one look at the schedule to the next.
+        first: The side that it grows from, at most `size`.
     """
 
     def __init__(
-        self, size: int, stable: int, fading: int, batches: Sequence[int], repeats: int
+        self,
+        size: int,
+        stable: int,
+        fading: int,
+        batches: Sequence[int],
+        repeats: int,
+        first: int = _FIRST,
     ) -> None:
         self.size, self.stable, self.fading = size, stable, fading
-        self.batches, self.repeats = batches, repeats
-        self._levels = size.bit_length() - _FIRST.bit_length()
+        self.batches, self.repeats, self.first = batches, repeats, first
+        self._levels = size.bit_length() - first.bit_length()
 
     def at_images(self, images: int) -> Moment:
         """Where a training stands that has shown so many real images."""
@@ -66,9 +73,9 @@ class Schedule:
         if self.fading:
             lod -= max(phase - self.stable, 0) / self.fading
         lod = max(lod, 0.0)
-        number = self._levels - math.floor(lod)
-        batch = self.batches[min(number, len(self.batches) - 1)]
-        return Moment(images, lod, _FIRST * 2**number, batch)
+        side = self.first * 2 ** (self._levels - math.floor(lod))
+        number = side.bit_length() - _FIRST.bit_length()
+        return Moment(images, lod, side, self.batches[min(number, len(self.batches) - 1)])
 
     @cached_property
     def _looks(self) -> list[Moment]:
@@ -173,11 +180,11 @@ class ProgressiveRecipe(AdversarialRecipe):
 
     @cached_property
     def schedule(self) -> Schedule:
-        """When it grows."""
+        """When it grows; what starts from another run's weights is at full size."""
         size = self.data.shape[1]
-        return Schedule(
-            size, self.stable_images, self.fading_images, self._batches(size), self.repeats
-        )
+        first = _FIRST if self.init is None else size
+        growth = self.stable_images, self.fading_images
+        return Schedule(size, *growth, self._batches(size), self.repeats, first)
 
     def _batches(self, size: int) -> list[int]:
         """Images of a step at each side; a part has whole groups of those that are compared."""
