@@ -1,8 +1,16 @@
 """PCA and ICA as linear generators, on images whose sources are known."""
 
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
 import torch
 
-from axiswise.runs.figures.linear import linear_columns
+from axiswise.metrics import column_shapes
+from axiswise.plots import Table
+from axiswise.runs.figures import linear as module
+from axiswise.runs.figures.linear import linear, linear_columns
+from axiswise.runs.figures.parts import Drawing
 
 
 def mixed(sources: torch.Tensor, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
@@ -37,3 +45,20 @@ def test_pca_gives_orthogonal_columns_of_the_covariance() -> None:
     gram = flat @ flat.T
     torch.testing.assert_close(gram, gram.diag().diag(), atol=1e-9, rtol=0)
     assert gram.diag().diff().max() < 0
+
+
+def test_both_come_with_a_picture_and_a_row_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PATCHES", 300)
+    images, _ = mixed(torch.rand(300, 3, dtype=torch.float64), torch.Generator().manual_seed(2))
+    run = SimpleNamespace(latent_dim=2, images=lambda count: images[:count].float().clamp(0, 1))
+    page: Any = SimpleNamespace(pictured={"a": run, "b": None})
+    pca, ica, table = linear(page)
+    assert isinstance(pca, Drawing)
+    assert isinstance(ica, Drawing)
+    assert (pca.file, ica.file) == ("pca.png", "ica.png")
+    assert isinstance(table, Table)
+    columns = linear_columns("PCA", images.float().clamp(0, 1), 2)
+    hoyer = float(column_shapes(columns[None]).hoyer.mean())
+    assert table.rows[0][:2] == ["PCA", f"{hoyer:.3f}"]
+    page.pictured = {}
+    assert linear(page) == []

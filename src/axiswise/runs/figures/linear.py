@@ -24,10 +24,12 @@ def linear(page: Page) -> list[Part]:
     rows: list[list[Cell]] = []
     for kind in ("PCA", "ICA"):
         columns = linear_columns(kind, images, run.latent_dim)
-        activity = columns.flatten(1).square().sum(1)
-        order = activity.argsort(descending=True)
         picture = plots.jacobian_columns(
-            columns[order][None], images.mean(0, keepdim=True), activity[order], active_above=0.0
+            columns[None],
+            images.mean(0, keepdim=True),
+            columns.flatten(1).norm(dim=1),
+            active_above=0.0,
+            activity_name="length",
         )
         caption = (
             f"{kind} of {_PATCHES:,} images: their mean, and what a step along each axis adds."
