@@ -1,6 +1,7 @@
 """Images from a folder: what is found, how it is decoded, and what is refused."""
 
 import copy
+import math
 import pickle
 import warnings
 from collections.abc import Callable
@@ -448,6 +449,35 @@ def test_a_crop_keeps_the_central_square_and_nothing_around_it(tmp_path: Path) -
     expected = Image.fromarray(image[24:-24, 4:-4]).resize((128, 128), Image.Resampling.BICUBIC)
     levels = torch.from_numpy(np.array(expected)).permute(2, 0, 1)
     assert ((small * 255) - levels).abs().max() <= 0.01
+
+
+def _cubic(x: float, a: float = -0.75) -> float:
+    """Keys' kernel as OpenCV has it."""
+    x = abs(x)
+    if x < 1:
+        return (a + 2) * x**3 - (a + 3) * x**2 + 1
+    return a * (x**3 - 5 * x**2 + 8 * x - 4) if x < 2 else 0.0
+
+
+@pytest.mark.parametrize(("side", "size"), [(17, 5), (12, 16), (170, 128)])
+def test_without_antialias_four_by_four_pixels_are_interpolated_as_by_opencv(
+    tmp_path: Path, side: int, size: int
+) -> None:
+    """Against the kernel summed pixel by pixel, repeated at the edges; CelebA's size among them."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (side + 6, side, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    folder = ImageFolder(tmp_path, size=size, crop=side, antialias=False)
+    weights = np.zeros((size, side))
+    for row in range(size):
+        centre = (row + 0.5) * side / size - 0.5
+        for near in range(math.floor(centre) - 1, math.floor(centre) + 3):
+            weights[row, min(max(near, 0), side - 1)] += _cubic(centre - near)
+    square = pixels[3 : 3 + side].transpose(2, 0, 1).astype(float)
+    expected = np.clip(np.round(weights @ square @ weights.T), 0, 255)
+    found = 255 * render_all(folder)[0].double().numpy()
+    assert np.abs(found - expected).max() <= 1.001  # where it lies on a half
+    assert (np.abs(found - expected) > 0.01).mean() < 0.02
 
 
 def test_a_crop_counts_the_pixels_of_the_file_however_large(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The shipped recipes, and how words become a config."""
 
+import math
 import subprocess
 import sys
 from dataclasses import replace
@@ -76,6 +77,7 @@ ON_DOTS: dict[str, dict[str, Term]] = {
 }
 PROMISED = {
     *(f"sprites-{kind}{suffix}" for kind in SPRITES for suffix in ("", "-fast")),
+    *(f"dsprites-{kind}" for kind in ("gan", "orojar", "hessian", "vp", "infogan")),
     "celeba-orojar",
     "image-folder-jl1",
     "image-folder-orojar",
@@ -270,8 +272,25 @@ def test_the_gan_on_celeba_has_the_published_numbers(images: Path) -> None:
     assert isinstance(config.data, ImageFolder)
     assert (config.data.shape, config.data.crop) == ((3, 128, 128), 170)
     assert not config.data.flip
+    assert not config.data.antialias
+    # 600 + 600 epochs of 202,599 images, the last batch of each smaller.
+    assert config.steps == 1200 * math.ceil(202_599 / 128)
+    assert (config.decay_start, config.ema) == (0.5, 0.0)
     assert (protocol.vp, protocol.vp_latents) == ("clevr", 10)
     assert "2108.07668" in config.source
+
+
+@pytest.mark.parametrize("kind", ["gan", "orojar", "hessian", "vp", "infogan"])
+def test_the_gans_on_dsprites_differ_from_ours_in_data_length_and_average(kind: str) -> None:
+    ours, theirs = (
+        read_settings(recipe_path(f"{data}-{kind}")).tree() for data in ("sprites", "dsprites")
+    )
+    told = {"name", "description", "source", "log_every", "checkpoint_every"}
+    assert {key for key in ours if ours[key] != theirs[key]} == told | {"data", "steps", "ema"}
+    assert theirs["data"]["class_path"] == "axiswise.data.DSprites"
+    assert theirs["data"]["init_args"]["size"] == 64
+    assert (theirs["steps"], theirs["ema"]) == (1200 * 737_280 // 128, 0.0)
+    assert f"are ours, dsprites-{kind} has theirs" in ours["source"]
 
 
 @pytest.mark.parametrize("suffix", ["", "-fast"])

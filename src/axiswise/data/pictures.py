@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from axiswise.data.indexed import Indexed
 from axiswise.data.levels import BYTES, Kind, Levels, Range, kind_of
@@ -263,10 +264,15 @@ def open_picture(file: Path, channels: int) -> Image:
     return image.convert("L" if channels == 1 else "RGB")
 
 
-def to_square(image: Image, size: int) -> Tensor:
+def to_square(image: Image, size: int, *, antialias: bool = True) -> Tensor:
     """The largest central square of a grey or RGB image: (channel, size, size), uint8."""
     from PIL import Image, ImageOps
 
+    if not antialias:
+        side = min(image.size)
+        whole = to_tensor(ImageOps.fit(image, (side, side)))[None].float()
+        near = functional.interpolate(whole, (size, size), mode="bicubic", align_corners=False)
+        return near[0].round().clamp(0, 255).to(torch.uint8)
     return to_tensor(ImageOps.fit(image, (size, size), Image.Resampling.BICUBIC))
 
 
