@@ -142,29 +142,35 @@ def test_published_penalties_of_layers_at_every_lod(
     }[variant]
     z = torch.from_numpy(reference["penalty_latents"]).double()
     probes = torch.from_numpy(reference["probes"]).double()
-    values: dict[str, list[float]] = {}
-    for reduction in ("max", "mean"):
-        ones = [aw.Jacobian(generator, z, "finite", epsilon=0.1, layers=[name]) for name in names]
-        given: Any = {"probes": probes, "correction": 0, "reduction": reduction}
-        with torch.no_grad():
-            values[reduction] = [float(penalty(one, **given)) for one in ones]
+    given: Any = {"probes": probes, "correction": 0}
+    with torch.no_grad():
+        values = [penalty(generator, z, layers=[name], **given, **PUBLISHED_WAY) for name in names]
     titles = [f"{name.replace('.', '/').removesuffix('_norm')}/{ending}" for name in names]
     published = PENALTIES["values"][variant]
+    exact = PENALTIES["by_formula_float64"][variant]
     for lod in LODS:
-        shares = generator.shares(lod)
-        for title, share, value in zip(titles, shares, values["max"], strict=True):
-            exact = PENALTIES["by_formula_float64"][variant][title][str(lod)]
-            assert share * value == pytest.approx(exact, rel=1e-5)
-            assert share * value == pytest.approx(published["max"][title][str(lod)], rel=1e-3)
-        given = {"probes": probes, "correction": 0, "conditioning": {"lod": lod}}
+        shares, key = generator.shares(lod), str(lod)
+        for title, share, value in zip(titles, shares, values, strict=True):
+            assert share * float(value) == pytest.approx(exact[title][key], rel=1e-5)
+            assert share * float(value) == pytest.approx(published["max"][title][key], rel=1e-3)
+        given |= {"conditioning": {"lod": lod}}
+        layers = generator.layers_at(names, {"lod": lod})
         with torch.no_grad():
             of_images = penalty(generator, z, **given, **PUBLISHED_WAY)
-        exact = PENALTIES["by_formula_float64"][variant]["images_out"][str(lod)]
-        assert shares[-1] * float(of_images) == pytest.approx(exact, rel=1e-4)
-        for reduction, each in values.items():
-            total = sum(share * value for share, value in zip(shares, each, strict=True))
-            expected = published[reduction]["sum of all convolutions"][str(lod)]
-            assert total == pytest.approx(expected, rel=1e-3)
+            totals = {
+                reduction: penalty(
+                    generator,
+                    z,
+                    layers=layers,
+                    **given,
+                    **{**PUBLISHED_WAY, "reduction": reduction},
+                )
+                for reduction in ("max", "mean")
+            }
+        assert shares[-1] * float(of_images) == pytest.approx(exact["images_out"][key], rel=1e-4)
+        for reduction, total in totals.items():
+            wanted = published[reduction]["sum of all convolutions"][key]
+            assert float(total) == pytest.approx(wanted, rel=1e-3)
 
 
 @pytest.mark.parametrize("lod", [0, 0.5])

@@ -181,7 +181,8 @@ class ProgressiveGenerator(Generator):
         }
         for level in range(len(self._sides)):
             known[f"ToRGB_lod{level}"] = max(1 - abs(level - lod), 0.0)
-        return {name: share for name in names if (share := known[name.partition(".")[0]]) > 0}
+        found = {name: known.get(name.partition(".")[0], 1.0) for name in names}
+        return {name: share for name, share in found.items() if share > 0}
 
     def shares(self, lod: float = 0.0) -> list[float]:
         """How far each of the `convolutions` is faded in: clip(its lod + 1 − lod, 0, 1).
