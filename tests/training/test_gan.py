@@ -15,7 +15,13 @@ from torch import Tensor, nn
 from torch.distributions import Bernoulli, Normal
 
 from axiswise.data import Sprites
-from axiswise.nets import PublishedSimpleCritic, SimpleCritic, SimpleGenerator
+from axiswise.nets import (
+    ProgressiveCritic,
+    ProgressiveGenerator,
+    PublishedSimpleCritic,
+    SimpleCritic,
+    SimpleGenerator,
+)
 from axiswise.objectives import (
     WGANGP,
     InfoGAN,
@@ -26,8 +32,9 @@ from axiswise.objectives import (
 )
 from axiswise.runs.folder import RunFolder
 from axiswise.support.files import UnreadableFileError
+from axiswise.training.added import AddedTerms
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint, save_checkpoint
-from axiswise.training.gan import GANRecipe, GANTrainer
+from axiswise.training.gan import GANRecipe, GANTrainer, GeneratorStep
 from axiswise.training.loop import train
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.trainer import start
@@ -642,3 +649,31 @@ def test_both_optimisers_minimise_the_published_infogan_term(
 def test_the_published_infogan_term_needs_a_critic_that_guesses() -> None:
     with pytest.raises(ValueError, match=r"terms\.infogan: the critic must guess 1 to 4 latents"):
         tiny(terms={"infogan": PublishedInfoGAN()})
+
+
+def test_a_bound_on_what_runs_at_once_changes_no_gradient() -> None:
+    """Latents times probes of a growing generator's step, within a fade."""
+    torch.manual_seed(0)
+    generator = ProgressiveGenerator(16, latent_dim=3, width=1 / 64).double()
+    critic = ProgressiveCritic(16, width=1 / 64).double()
+    names = generator.convolutions[:4]
+    term = make_term("orojar", probes=2, correction=0, reduction="max", layers=names)
+    z = torch.randn(4, 3, dtype=torch.float64)
+    drawn = {"orojar": term.draw(4, 3, torch.Generator().manual_seed(0))}
+    gradients = []
+    for bound in (None, 3):
+        most: list[int] = []
+        hook = generator.get_submodule("8x8.Conv1").register_forward_hook(
+            lambda _m, _i, output, most=most: most.append(output.shape[0])
+        )
+        added = AddedTerms({"orojar": term}, generator)
+        most.clear()
+        step = GeneratorStep(generator, critic, added, WGANGP(), bound)
+        terms, _ = step(z, drawn, {"orojar": 1.0}, {"lod": 0.5})
+        hook.remove()
+        assert max(most) <= (bound or 4)
+        total = sum(weight * value for weight, value in terms.values())
+        weights = list(generator.parameters())
+        gradients.append(torch.autograd.grad(total, weights, materialize_grads=True))
+    for one, other in zip(*gradients, strict=True):
+        torch.testing.assert_close(one, other)

@@ -25,6 +25,7 @@ class GeneratorPass:
         conditioning: Keyword arguments of the generator, such as a progressive one's `lod`; of the
             critic too.
         critic: Of a GAN: images → scores, and perhaps guesses, as `objectives.gan.judged` takes it.
+        chunk_size: Of its Jacobians.
     """
 
     def __init__(
@@ -34,8 +35,10 @@ class GeneratorPass:
         conditioning: Mapping[str, Any] = MappingProxyType({}),
         *,
         critic: nn.Module | None = None,
+        chunk_size: int | None = None,
     ) -> None:
         self.model, self.z, self.conditioning, self.critic = model, z, conditioning, critic
+        self.chunk_size = chunk_size
         self._first: Jacobian | None = None
 
     def layers(self, names: Sequence[str]) -> Sequence[str] | Mapping[str, float]:
@@ -46,6 +49,8 @@ class GeneratorPass:
         """The Jacobian of the generator, or of some of its layers; the first one gives `output`."""
         if self.conditioning:
             options["conditioning"] = self.conditioning
+        if self.chunk_size is not None:
+            options["chunk_size"] = self.chunk_size
         made = self.model.jacobian(self.z, **options)
         self._first = made if self._first is None else self._first
         return made
@@ -70,7 +75,8 @@ class GeneratorPass:
 
     def at(self, z: Tensor) -> "GeneratorPass":
         """The same generator at other latents."""
-        return GeneratorPass(self.model, z, self.conditioning, critic=self.critic)
+        more: Any = {"critic": self.critic, "chunk_size": self.chunk_size}
+        return GeneratorPass(self.model, z, self.conditioning, **more)
 
 
 @dataclass(frozen=True, kw_only=True)

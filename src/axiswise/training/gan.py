@@ -95,12 +95,15 @@ class GANTrainer(Trainer):
         apart: Whether the critic scores real and generated images in passes of their own.
         conditioning: Keyword arguments of both networks.
         decay: Of the average, as its next update has it.
+        chunk_size: Latents times probes that a penalty takes through the generator at once; None
+            for all.
     """
 
     recipe_type: ClassVar[type[Recipe]] = GANRecipe
     apart = False
     conditioning: Mapping[str, Any] = MappingProxyType({})
     decay = 0.0
+    chunk_size: int | None = None
 
     def __init__(self, recipe: AdversarialRecipe) -> None:
         self.recipe: Any = recipe
@@ -126,7 +129,9 @@ class GANTrainer(Trainer):
         self.average.to(place.fabric.device)
         self.added.setup(place)
         critic = CriticStep(self.critic.train(), self.added, recipe.objective, self.apart)
-        generator = GeneratorStep(self.generator.train(), self.critic, self.added, recipe.objective)
+        generator = GeneratorStep(
+            self.generator.train(), self.critic, self.added, recipe.objective, self.chunk_size
+        )
         generator.to(place.fabric.device)
         of_critic, of_generator = (
             torch.optim.Adam(
@@ -324,9 +329,11 @@ class GeneratorStep(nn.Module):
         critic: nn.Module,
         added: AddedTerms,
         objective: GANObjective,
+        chunk_size: int | None = None,
     ) -> None:
         super().__init__()
         self.generator, self.added, self.objective = generator, added, objective
+        self.chunk_size = chunk_size
         self._critic = (critic,)  # in a tuple: not a part of this module
 
     def forward(
@@ -335,7 +342,9 @@ class GeneratorStep(nn.Module):
         """The terms at latents (batch, latent), by what terms drew and ramps; and the images."""
         (critic,) = self._critic
         z = full_precision(z)  # Fabric rounds arguments
-        made = GeneratorPass(self.generator, z, conditioning, critic=critic)
+        made = GeneratorPass(
+            self.generator, z, conditioning, critic=critic, chunk_size=self.chunk_size
+        )
         added = self.added(made, drawn, ramps)
         terms = self.objective.generator_terms(made.judged[0])
         return terms | added, made.images.detach()

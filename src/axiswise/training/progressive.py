@@ -141,6 +141,8 @@ class ProgressiveRecipe(AdversarialRecipe):
         repeats: Steps from one look at this schedule to the next.
         half_life: Of the generator's average, the run's model, in real images; 0 for the last
             weights.
+        chunk_size: Bound on the latents times probes that a penalty takes through the generator at
+            once, within a part: less memory, more time, the same result. No bound if null.
     """
 
     trainer: str = "progressive"
@@ -156,10 +158,11 @@ class ProgressiveRecipe(AdversarialRecipe):
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.0, 0.99)
     half_life: float = 10_000
+    chunk_size: int | None = None
 
     def __post_init__(self) -> None:
         check_range(self, "≥ 0", "steps", "stable_images", "fading_images", "half_life")
-        check_range(self, "at least 1", "images", "parts", "repeats", "batch_size")
+        check_range(self, "at least 1", "images", "parts", "repeats", "batch_size", "chunk_size")
         if not self.batch_sizes or min(self.batch_sizes) < 1:
             raise ValueError(f"batch_sizes must be numbers ≥ 1, got {self.batch_sizes}")
         if self.stable_images + self.fading_images < 1:
@@ -210,6 +213,7 @@ class ProgressiveTrainer(GANTrainer):
 
     def __init__(self, recipe: ProgressiveRecipe) -> None:
         super().__init__(recipe)
+        self.chunk_size = recipe.chunk_size
         names = ("critic", "generator")
         self._skipped = dict.fromkeys(names, 0)
         self._in_row = dict.fromkeys(names, 0)
