@@ -541,7 +541,7 @@ OF_CODES = {
     *("mig", "modularity", "explicitness", "sap", "irs", "dci", "infomec", "factor_vae"),
     *("beta_vae", "total_correlation", "wasserstein_correlation", "mean_mutual_information"),
 }
-OF_RUNS = {"reconstruction", "jacobian", "columns", "activeness", "vp"}
+OF_RUNS = {"reconstruction", "jacobian", "hessian", "columns", "activeness", "vp"}
 
 
 def _all(run: Run) -> set[str]:
