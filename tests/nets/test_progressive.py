@@ -16,6 +16,7 @@ from axiswise.directions.folding import with_axes
 from axiswise.directions.methods.sefa import sefa
 from axiswise.nets import ProgressiveCritic, ProgressiveGenerator
 from axiswise.nets.progressive import _stages
+from axiswise.objectives import ProgressiveWGANGP
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 ABOUT = json.loads((REFERENCE / "progan_r32.json").read_text())
@@ -185,14 +186,23 @@ def test_published_losses(variant: str, lod: float, reference: Mapping[str, np.n
     mix = torch.from_numpy((uniform(2000, (4, 1, 1, 1)).astype(np.float32) + 1) / 2)
     with torch.no_grad():
         fake = generator(z, lod)
-    of_real, of_fake = critic(real, lod), critic(fake, lod)
+
+    def apart(images: Tensor) -> Tensor:
+        return torch.cat([critic(some, lod) for some in images.split(4)])
+
+    objective = ProgressiveWGANGP()  # its share of mixed images is that of the real ones
+    terms, scores = objective.critic_terms(apart, real, fake, 1 - mix.flatten())
+    total = torch.stack([weight * value for weight, value in terms.values()]).sum()
+    assert total.item() == pytest.approx(expected["D_mean"], rel=1e-5)
+    (weight, value), *_ = objective.generator_terms(scores[4:]).values()
+    assert weight * value.item() == pytest.approx(expected["G"], rel=1e-5)
+
+    # Published as the sum of (batch, 1) and (batch,): the mean of all pairs is the loss.
     between = real.lerp(fake, mix).requires_grad_()
     (slopes,) = torch.autograd.grad(critic(between, lod).sum(), between)
     steep = (slopes.flatten(1).norm(dim=1) - 1).square()
-    assert -of_fake.mean().item() == pytest.approx(expected["G"], rel=1e-5)
-    matrix = of_fake - of_real + 1e-3 * of_real.square() + 10 * steep
+    matrix = scores[4:] - scores[:4] + 1e-3 * scores[:4].square() + 10 * steep
     assert_near(matrix, expected["D_matrix"])
-    assert matrix.mean().item() == pytest.approx(expected["D_mean"], rel=1e-5)
 
 
 NETWORKS: dict[str, Any] = {
