@@ -32,6 +32,7 @@ def recipe_path(recipe: str) -> Path:
     if not path.is_file():
         kind = ", a folder: a run goes on by --resume" if path.is_dir() else close(recipe, names)
         raise FileNotFoundError(
-            f"RECIPE must be a YAML file or one of {', '.join(names)}; got {recipe!r}{kind}"
+            "RECIPE must be a YAML file or one that `axiswise recipes` lists, such as "
+            f"{names[-1]}; got {recipe!r}{kind}"
         )
     return path

@@ -125,7 +125,7 @@ def test_resources_and_retries_are_read(tiny_recipe: Path) -> None:
     [
         ({"grids": {}}, "unknown key 'grids'"),
         ({"recipe": []}, "must name a recipe"),
-        ({"recipe": "no-such-recipe"}, "must be a YAML file or one of .*no-such-recipe"),
+        ({"recipe": "no-such-recipe"}, "must be a YAML file or one that .*no-such-recipe"),
         ({"grid": {"terms.jl1.weigth": [1]}}, "weigth"),
         ({"grid": {"steps": [10, 20, 0]}}, "--steps=0: steps must be at least 1, got 0"),
         ({"grid": {"steps": []}}, "grid: steps must not be an empty list"),
