@@ -42,3 +42,31 @@ precision: 32-true
 accelerator: cpu
 evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200, images: 100, paths: 100}
 """
+
+TINY_PROGRESSIVE = """
+description: a GAN that grows, of seconds
+trainer: progressive
+data: {class_path: axiswise.data.Sprites, init_args: {size: 16}}
+generator:
+  class_path: axiswise.nets.ProgressiveGenerator
+  init_args: {latent_dim: 4, width: 0.0078125}
+critic:
+  class_path: axiswise.nets.ProgressiveCritic
+  init_args: {width: 0.0078125, codes: 2}
+terms:
+  orojar: {weight: 1.0e-3, probes: 2, correction: 0, layers: [4x4.Dense, 4x4.Conv, 8x8.Conv1]}
+  infogan_published: {weight: 1.0}
+steps: 40
+images: 400
+stable_images: 32
+fading_images: 64
+batch_size: 8
+batch_sizes: [8]
+parts: 2
+learning_rate: 1.0e-3
+log_every: 5
+checkpoint_every: 10
+precision: 32-true
+accelerator: cpu
+evaluation: {radius: [0.3, 1.0], centres: 2, samples: 200, images: 100, paths: 100}
+"""

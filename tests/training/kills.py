@@ -25,11 +25,12 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from tiny import TINY, TINY_GAN
+from tiny import TINY, TINY_GAN, TINY_PROGRESSIVE
 
 KINDS = {
     "vae": (TINY, ["--terms.jl1.columns", "2"]),
     "gan": (TINY_GAN, []),
+    "progressive": (TINY_PROGRESSIVE, ["--stable_images", "160", "--fading_images", "320"]),
     "factor_vae": (TINY, ["--terms", "{factor_vae: {weight: 3, features: 32}}"]),
 }
 MODEL = "model.safetensors"
