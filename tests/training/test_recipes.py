@@ -14,6 +14,7 @@ from jsonargparse import ArgumentError
 
 from axiswise.cli import main
 from axiswise.data import (
+    Clevr,
     DSprites,
     ImageFolder,
     MPI3DMulti,
@@ -25,6 +26,8 @@ from axiswise.data.factors import is_here
 from axiswise.nets import (
     ConvVAE,
     PatchVAE,
+    ProgressiveCritic,
+    ProgressiveGenerator,
     PublishedSimpleCritic,
     SimpleCritic,
     SimpleGenerator,
@@ -39,6 +42,7 @@ from axiswise.objectives import (
     FactorVAE,
     InfoGAN,
     NonSaturating,
+    ProgressiveWGANGP,
     PublishedInfoGAN,
     PublishedVariationPredictability,
     Term,
@@ -50,6 +54,7 @@ from axiswise.runs.protocol import EvaluationProtocol, read_settings
 from axiswise.support.files import UnreadableFileError
 from axiswise.support.imports import Trust
 from axiswise.training.gan import GANRecipe, GANTrainer
+from axiswise.training.progressive import ProgressiveRecipe
 from axiswise.training.recipe import (
     recipe_descriptions,
     recipe_names,
@@ -75,6 +80,15 @@ ON_DOTS: dict[str, dict[str, Term]] = {
     "jl2": {"jl2": make_term("jl2", weight=0.1)},
     "factor": {"factor_vae": FactorVAE(weight=30.0, features=1000, learning_rate=1e-4)},
 }
+# Data of the progressive GANs: latents, the Hessian Penalty's weight, OroJaR's, InfoGAN's codes.
+GROWING: dict[str, tuple[int, float, float, int]] = {
+    "edges-shoes": (12, 0.1, 1e-5, 12),
+    "clevr-simple": (12, 0.1, 1e-6, 4),
+    "clevr-complex": (12, 0.1, 1e-5, 10),
+    "clevr-u": (3, 0.025, 1e-4, 3),
+    "clevr-1fov": (12, 0.025, 1e-4, 1),
+}
+GROWN = ["gan", "hessian", "infogan", "orojar"]
 PROMISED = {
     *(f"sprites-{kind}{suffix}" for kind in SPRITES for suffix in ("", "-fast")),
     *(f"dsprites-{kind}" for kind in ("gan", "orojar", "hessian", "vp", "infogan")),
@@ -86,6 +100,8 @@ PROMISED = {
     *(f"natural-{kind}{suffix}" for kind in ("jl1", "beta") for suffix in ("", "-fast")),
     *(f"mpi3d-multi-{kind}" for kind in ("jl1", "beta")),
     *(f"sprites-grid-{kind}-fast" for kind in ("jl1", "beta")),
+    *(f"{data}-{kind}" for data in GROWING for kind in GROWN),
+    *(f"clevr-{data}-{kind}-fast" for data in ("simple", "1fov") for kind in GROWN),
     *(f"clevr-simple-{kind}-fast" for kind in ("jl1", "beta")),
 }
 # Each by its data and length: of a pair, the first adds JL1 to the other and nothing else.
@@ -107,10 +123,15 @@ def images(tmp_path: Path) -> Path:
         picture = Image.new("RGB", (40, 30), tuple(colour))
         picture.paste((0, 0, 0), (5 * number, 10, 5 * number + 8, 18))
         picture.save(folder / f"{number}.png")
+    pairs = tmp_path / "pairs"
+    pairs.mkdir()
+    Image.new("RGB", (40, 20), (9, 80, 200)).save(pairs / "0.png")
     return folder
 
 
 def _words(name: str, images: Path) -> list[str]:
+    if name.startswith("edges-shoes"):
+        return ["--data.path", str(images.parent / "pairs")]
     return ["--data.path", str(images)] if name.startswith(("image-folder", "celeba")) else []
 
 
@@ -125,6 +146,10 @@ def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path)
     # None of the images here is large enough for CelebA's crop.
     crop = ["--data.crop", "null"] if name == "celeba-orojar" else []
     config = read_settings(recipe_path(name), [*_words(name, images), *crop]).build()
+    if isinstance(config, ProgressiveRecipe):  # whose weights would take seconds to draw
+        narrow = ["--generator.width", "0.01", "--critic.width", "0.01"]
+        narrow = [] if name.endswith("-fast") else narrow
+        config = read_settings(recipe_path(name), [*_words(name, images), *narrow]).build()
     assert config.name == name
     assert config.description == recipe_descriptions()[name]
     assert 20 <= len(config.description) <= 100
@@ -142,15 +167,20 @@ def test_a_shipped_recipe_is_built_and_describes_itself(name: str, images: Path)
         return
     assert isinstance(trainer, GANTrainer)
     generator, critic = trainer.generator, trainer.critic
-    assert isinstance(generator, SimpleGenerator)
-    assert isinstance(critic, SimpleCritic)
+    assert isinstance(generator, SimpleGenerator | ProgressiveGenerator)
+    assert isinstance(critic, SimpleCritic | ProgressiveCritic)
     for network in (generator, critic):
         assert (network.channels, network.size, network.size) == (channels, height, width)
     assert generator(torch.zeros(2, generator.latent_dim)).shape == drawn.shape
     assert critic(drawn).shape == (2, 1)
     for term in config.terms.values():
         layers = getattr(term, "layers", [])
-        assert layers == generator.convolutions[: len(layers)]
+        names = (
+            generator.norms if layers and layers[0].endswith("_norm") else generator.convolutions
+        )
+        assert layers == names[: len(layers)]
+        if layers and isinstance(generator, ProgressiveGenerator):
+            assert len(layers) == len(names) - 2  # all blocks but the last
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -293,6 +323,86 @@ def test_the_gans_on_dsprites_differ_from_ours_in_data_length_and_average(kind: 
     assert f"are ours, dsprites-{kind} has theirs" in ours["source"]
 
 
+@pytest.mark.parametrize("kind", GROWN)
+@pytest.mark.parametrize("data", GROWING)
+def test_the_progressive_gans_have_the_published_numbers(
+    data: str, kind: str, images: Path
+) -> None:
+    name = f"{data}-{kind}"
+    settings = read_settings(recipe_path(name), _words(name, images))
+    config, keys = settings.build(), settings.keys
+    assert isinstance(config, ProgressiveRecipe)
+    latents, hessian, orojar, codes = GROWING[data]
+    wanted = {"latent_dim": latents, "width": 1.0, "normalize_latents": kind == "hessian"}
+    assert wanted.items() <= keys.generator.init_args.as_dict().items()
+    assert keys.critic.init_args.codes == (codes if kind == "infogan" else 0)
+    settings_of_both: dict[str, Any] = {
+        "probes": 2,
+        "correction": 0,
+        "reduction": "max",
+        "method": "finite",
+        "epsilon": 0.1,
+    }
+    network = ProgressiveGenerator(128, width=0.01)
+    assert (
+        config.terms
+        == {
+            "gan": {},
+            "infogan": {"infogan_published": PublishedInfoGAN(weight=1.0)},
+            "hessian": {
+                "hessian": make_term(
+                    "hessian", weight=hessian, layers=network.norms[:10], **settings_of_both
+                )
+            },
+            "orojar": {
+                "orojar": make_term(
+                    "orojar", weight=orojar, layers=network.convolutions[:10], **settings_of_both
+                )
+            },
+        }[kind]
+    )
+    assert config.objective == ProgressiveWGANGP(gradient_penalty=10.0, drift=1e-3)
+    assert (config.learning_rate, config.betas) == (1e-3 if kind == "hessian" else 2e-4, (0, 0.99))
+    assert config.images == (100_000_000 if kind == "orojar" else 50_000_000)
+    assert (config.stable_images, config.fading_images, config.half_life) == (6e5, 6e5, 10_000)
+    assert (config.parts, config.repeats, config.precision) == (4, 4, "32-true")
+    assert config.schedule.batches == [2048, 1024, 512, 256, 128, 96]
+    assert config.data.shape == (3, 128, 128)
+    if data != "edges-shoes":
+        variant = {"clevr-u": "simple"}.get(data, data.removeprefix("clevr-"))
+        assert isinstance(config.data, Clevr)
+        assert config.data.variant == variant
+    assert "2008.10599" in config.source or kind == "orojar"
+    assert "2108.07668" in config.source
+
+
+@pytest.mark.parametrize("kind", GROWN)
+@pytest.mark.parametrize("data", ["simple", "1fov"])
+def test_the_fast_progressive_gans_differ_in_the_added_term_alone(data: str, kind: str) -> None:
+    plain, other = (
+        yaml.safe_load(read_settings(recipe_path(f"clevr-{data}-{name}-fast")).dump())
+        for name in ("gan", kind)
+    )
+    plain.pop("terms", None)
+    names = {"gan": [], "infogan": ["infogan_published"]}.get(kind, [kind])
+    assert list(other.pop("terms", {})) == names
+    other["critic"]["init_args"]["codes"] = 0
+    told = {"name", "description", "source"}
+    assert {key for key in other if plain[key] != other[key]} <= told
+    # OroJaR's network and rate, of which the weights of all penalties are.
+    assert not other["generator"]["init_args"]["normalize_latents"]
+    assert other["learning_rate"] == 2e-4
+
+
+def test_recipes_on_clevr_take_a_folder_of_images(images: Path) -> None:
+    """The authors' own pictures, of any size."""
+    words = ["--data", "axiswise.data.ImageFolder", "--data.path", str(images)]
+    words += ["--data.size", "128"]
+    config = read_settings(recipe_path("clevr-complex-orojar"), words).build()
+    assert isinstance(config.data, ImageFolder)
+    assert config.data.shape == (3, 128, 128)
+
+
 @pytest.mark.parametrize("suffix", ["", "-fast"])
 @pytest.mark.parametrize("kind", SPRITES)
 def test_the_gans_on_sprites_differ_in_the_added_term_alone(kind: str, suffix: str) -> None:
@@ -336,10 +446,9 @@ def test_recipes_on_sprites_take_the_published_dsprites(kind: str, tmp_path: Pat
 
 def test_the_trainer_is_the_file_s_and_a_vae_where_it_says_none(tmp_path: Path) -> None:
     for name in recipe_names():
-        is_gan = name.startswith(("sprites", "celeba")) or name == "image-folder-orojar"
-        is_gan = is_gan and not name.startswith("sprites-grid")
         written = yaml.safe_load(recipe_path(name).read_text())
-        assert written["trainer"] == ("gan" if is_gan else "vae")
+        of_gan = "progressive" if name.startswith(("clevr", "edges")) else "gan"
+        assert written["trainer"] == ("vae" if "model" in written else of_gan), name
     path = tmp_path / "mine.yaml"
     path.write_text("data: {class_path: axiswise.data.ThreeDots}\nmodel: axiswise.nets.ConvVAE\n")
     assert isinstance(read_settings(path).build(), VAERecipe)

@@ -157,7 +157,7 @@ class ProgressiveRecipe(AdversarialRecipe):
     repeats: int = 4
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.0, 0.99)
-    half_life: float = 10_000
+    half_life: float = 10_000.0
     chunk_size: int | None = None
 
     def __post_init__(self) -> None:
