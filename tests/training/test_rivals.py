@@ -269,7 +269,7 @@ def test_what_the_discriminator_says_moves_codes_and_not_itself(tiny: Tiny) -> N
     z = torch.randn(5, LATENT, requires_grad=True)
     made = GeneratorPass(config.model, z)
     ((_, value),) = added(
-        made, added.draw(5, LATENT, torch.Generator(), slice(None)), {"factor_vae": 1.0}
+        made, *added.draw(5, LATENT, torch.Generator(), slice(None)), {"factor_vae": 1.0}
     ).values()
     value.backward()
     assert z.grad is not None
