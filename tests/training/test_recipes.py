@@ -797,8 +797,8 @@ def test_yaml_cannot_make_objects_of_its_own(tmp_path: Path) -> None:
     assert not (tmp_path / "boom").exists()
 
 
-def test_a_recipe_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(FileNotFoundError, match=r"three-dots-jl1.*got 'three-dots'"):
+def test_a_recipe_that_is_not_there_is_refused_with_what_was_meant() -> None:
+    with pytest.raises(FileNotFoundError, match=r"lists, .*got 'three-dots'; did you mean three-"):
         recipe_path("three-dots")
 
 
