@@ -1,7 +1,10 @@
 """The figures' definitions fit the recipes, each other and the paper."""
 
+from dataclasses import replace
+
 import pytest
 import yaml
+from PIL import Image
 
 from axiswise.runs.discover import method_settings
 from axiswise.runs.figures.figure import figure_names, read_figure
@@ -20,6 +23,7 @@ ALL = [
     "orojar-activeness",
     "orojar-biggan",
     "orojar-clevr",
+    "orojar-edges-shoes",
     "orojar-sprites",
 ]
 OF_RUNS = [name for name in ALL if not read_figure(name).needs]
@@ -79,6 +83,20 @@ def test_a_run_whose_images_decide_its_steps_says_how_many_it_has(tmp_path):
     assert 0 < tuned.steps < 12_000
     assert tuned.after == models["GAN"][0].folder
     assert tuned.name != models["OroJaR"][0].name
+
+
+def test_a_figure_of_a_users_own_folder_is_planned_with_it(tmp_path):
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for number in range(4):
+        Image.new("RGB", (64, 32)).save(pictures / f"{number}.png")
+    figure = read_figure("orojar-edges-shoes")
+    assert set(figure.needs) == {"data"}
+    budget = figure.scales["fast"]
+    own = replace(budget, settings={**budget.settings, "data.path": str(pictures)})
+    models = planned_runs(figure, own, tmp_path)
+    assert [len(runs) for runs in models.values()] == [1] * 5
+    assert models["OroJaR"][0].settings["data"]["init_args"]["size"] == 32
 
 
 def test_searches_have_settings_that_their_methods_know():

@@ -270,6 +270,14 @@ def page_of(shown, found):
     return page_parts(Page(shown, found, {}, {}, shown.scales["fast"]))
 
 
+def test_without_runs_a_page_has_what_scores_alone_show():
+    shown = replace(
+        figure("radius", {"first": "a"}), draws=["traversals", "films", "hessians", "runs"]
+    )
+    page = Page(shown, {"first": [evaluation(0, 0.1)]}, {}, {}, shown.scales["fast"])
+    assert [part.caption for part in page_parts(page)] == ["Each run."]
+
+
 def test_methods_are_tested_against_the_first_by_welch_and_by_student_as_the_paper_did():
     first, second = [0.10, 0.12, 0.11], [0.05, 0.02, 0.06, 0.01]
     found = {

@@ -30,9 +30,14 @@ _RADIUS = "0.1"  # at which methods are compared
 
 
 def page_parts(page: Page) -> list[Part]:
-    """Draw a figure's page: pictures, films and tables, in order; nothing without any scores."""
+    """Draw a figure's page: pictures, films and tables, in order; nothing without any scores.
+
+    What needs runs is left out where there are only scores.
+    """
     there = {model: found for model, found in page.evaluations.items() if found}
-    page, draws = replace(page, evaluations=there), page.figure.draws if there else []
+    page = replace(page, evaluations=there)
+    drawn = [name for name in page.figure.draws if page.pictured or name in _OF_SCORES]
+    draws = drawn if there else []
     progress, parts = late_bar(page.start_bar, "page"), list[Part]()
     for done, name in enumerate(draws, start=1):
         parts += DRAWN[name](page)

@@ -1,6 +1,7 @@
 """Reproduces a figure of a paper: trains its runs, and writes our numbers beside the paper's."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -247,8 +248,7 @@ def _write(
             for file, video in part.files.items():
                 write_atomically(folder / file, video)
             films.append(plots.Section(part.title, [part.gallery], part.caption))
-            links = ", ".join(f"[{file}]({file})" for file in part.files)
-            lines.append(f"{part.title}. {part.caption} {links}.")
+            lines.append(f"{part.title}: in report.html, and as files beside it.")
         else:
             blocks.append(part)
             lines += [part.caption, _markdown(part)]
@@ -282,7 +282,12 @@ def _command(model: Model, settings: Mapping[str, Any]) -> str:
         return f"axiswise sefa, on each run of {model.sefa}"
     words = [f"axiswise train {model.recipe}"]
     words += [f"--init, each run of {model.init},"] if model.init else []
-    return " ".join([*words, *(f"--{key} {value}" for key, value in settings.items())])
+    return " ".join([*words, *(f"--{key} {_quoted(value)}" for key, value in settings.items())])
+
+
+def _quoted(value: Any) -> str:
+    """A setting as a word of the shell."""
+    return shlex.quote(value if isinstance(value, str) else json.dumps(value))
 
 
 def _markdown(table: plots.Table) -> str:
