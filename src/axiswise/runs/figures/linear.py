@@ -16,7 +16,9 @@ _ITERATIONS = 1_000
 
 def linear(page: Page) -> list[Part]:
     """Columns of PCA and ICA, with as many axes as the first model, of the images it trains on."""
-    run = next(iter(page.pictured.values()))
+    run = next(iter(page.pictured.values()), None)
+    if run is None:
+        return []
     images = run.images(_PATCHES).cpu()
     parts: list[Part] = []
     rows: list[list[Cell]] = []
