@@ -15,6 +15,7 @@ from torch import Tensor
 from axiswise.cli import main
 from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
+from tiny import TINY_PROGRESSIVE
 
 pytestmark = pytest.mark.slow
 
@@ -143,3 +144,26 @@ def test_ctrl_c_stops_both_processes_after_the_same_step_and_resume_goes_on(
     assert state["step"] >= 5
     # What the other process had logged since the last row is in it: one process can go on.
     assert len(state["log"]) == state["step"] % 5
+
+
+def test_the_gradients_of_a_growing_gan_in_two_processes_are_those_of_one(tmp_path: Path) -> None:
+    """Each process has one of the two parts, whose largest penalties are averaged."""
+    recipe = tmp_path / "tiny-progressive.yaml"
+    recipe.write_text(TINY_PROGRESSIVE)
+    words = [str(recipe), "--steps", "1", "--terms.orojar.reduction", "max"]
+    one, two, whole = (RunFolder(tmp_path / name) for name in ("one", "two", "whole"))
+    assert main(["train", *words, "--out", str(one.path)]) == 0
+    _train_in_two(words, two)
+    assert main(["train", *words, "--parts", "1", "--out", str(whole.path)]) == 0
+    for network in ("critic", "generator"):
+        wanted = _gradients(one, network, beta=0.0)
+        for ours, theirs in zip(_gradients(two, network, beta=0.0), wanted, strict=True):
+            scale = float(theirs.abs().max())
+            torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5 * scale + 1e-7)
+        # A batch in one part gives others: the comparison can fail.
+        other = _gradients(whole, network, beta=0.0)
+        assert not all(map(torch.allclose, other, wanted))
+    alone, together = one.read_metrics(), two.read_metrics()
+    assert together.keys() == alone.keys()
+    for name in alone.keys() - {"images_per_second", "variety", "score_spread"}:
+        assert together[name] == pytest.approx(alone[name], rel=1e-4, abs=1e-6), name
