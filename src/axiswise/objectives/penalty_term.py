@@ -97,9 +97,11 @@ class PenaltyTerm(Term):
                 f"{', '.join(list(modules)[1:8])}; got {', '.join(unknown)}"
             )
         weight = next(model.parameters())
-        z = torch.zeros(2, model.latent_dim, device=weight.device, dtype=weight.dtype)
+        # At latents of 0, networks that divide by the length of features have no usual derivatives.
+        rng = torch.Generator(weight.device).manual_seed(0)
+        z = torch.randn(2, model.latent_dim, generator=rng, device=rng.device).to(weight.dtype)
         with torch.no_grad():
-            drawn = self.draw(len(z), model.latent_dim, torch.Generator(z.device))
+            drawn = self.draw(len(z), model.latent_dim, rng)
             self(GeneratorPass(model, z), None, **drawn)
 
     def draw(
