@@ -357,7 +357,9 @@ class Fragile(Sprites):
         return super().render(factors)
 
 
-@pytest.mark.parametrize("passes", [4, 11, 25, 40])
+@pytest.mark.parametrize(
+    "passes", [11, 25, *(pytest.param(n, marks=pytest.mark.slow) for n in (4, 40))]
+)
 def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
     uninterrupted: RunFolder, new_run: Callable[[str], RunFolder], passes: int
 ) -> None:
@@ -377,6 +379,7 @@ def test_after_a_crash_a_resumed_run_ends_as_if_nothing_had_been(
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_every_added_term_trains_while_the_generator_grows(
     new_run: Callable[[str], RunFolder],
 ) -> None:
