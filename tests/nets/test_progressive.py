@@ -222,6 +222,7 @@ NETWORKS: dict[str, Any] = {
         ("flat", r"_lod0/bias'\] must have 1 dimensions|_lod0/weight'\] must have 4 dimensions"),
         ("whole numbers", "4x4/Conv/bias' must be floating-point, got int64"),
         ("empty", "must have the published names: missing"),
+        ("another's", r"missing '(To|From)RGB_lod0/weight' and .*; got \['3x3'\]"),
     ],
 )
 def test_other_variables_are_refused_by_name(network: str, change: str, message: str) -> None:
@@ -240,6 +241,8 @@ def test_other_variables_are_refused_by_name(network: str, change: str, message:
         variables["4x4/Conv/bias"] = np.zeros(16, np.int64)
     if change == "empty":
         variables = {}
+    if change == "another's":
+        variables = {"3x3": np.zeros(3, np.float32)}
     with pytest.raises((ValueError, TypeError), match=message):
         NETWORKS[network](variables)
 

@@ -153,6 +153,7 @@ def test_the_correction_is_that_of_torch_var_in_value_and_gradient(penalty):
         assert_same_with_gradient((4 - correction) / 4 * value, values[0], generator)
 
 
+@pytest.mark.unchecked  # some are of the wrong type
 @pytest.mark.parametrize("penalty", [aw.orojar_penalty, aw.hessian_penalty])
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -161,9 +162,11 @@ def test_the_correction_is_that_of_torch_var_in_value_and_gradient(penalty):
         ({"correction": 0, "groups": 2}, "correction must go with probes"),
         (
             {"correction": 2, "probes": 2},
-            "correction must be at least 0 and less than the 2 probes",
+            "correction must be an integer, at least 0 and less than the 2 probes",
         ),
         ({"correction": -1, "probes": 3}, "less than the 3 probes, got -1"),
+        ({"correction": 0.5, "probes": 2}, r"correction must be an integer.*got 0\.5"),
+        ({"correction": None, "probes": 2}, "correction must be an integer.*got None"),
     ],
 )
 def test_a_correction_that_does_not_fit_is_refused(penalty, arguments, message):

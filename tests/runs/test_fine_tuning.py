@@ -382,6 +382,14 @@ def test_a_run_that_cannot_be_started_from_is_refused_and_stays_as_it_is(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("spec", ["", "3", "nonsense"])
+def test_a_run_to_start_from_that_is_none_is_named(
+    spec: str, tiny_gan_recipe: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=f"--init must be a run folder.*none at '{spec}'"):
+        train_recipe(str(tiny_gan_recipe), ["--init", spec], str(tmp_path / "run"))
+
+
 def test_init_and_resume_exclude_each_other(
     trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -14,7 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from axiswise.data import Sprites
-from axiswise.nets import ProgressiveCritic, ProgressiveGenerator
+from axiswise.nets import (
+    ProgressiveCritic,
+    ProgressiveGenerator,
+    SimpleCritic,
+    SimpleGenerator,
+)
 from axiswise.objectives import PublishedInfoGAN, make_term
 from axiswise.runs.folder import RunFolder
 from axiswise.training.checkpoint import list_checkpoints, load_checkpoint
@@ -511,6 +516,13 @@ def test_settings_that_do_not_fit_are_refused_by_name(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         recipe(**changes)
+
+
+@pytest.mark.parametrize("name", ["critic", "generator"])
+def test_a_network_that_knows_no_lod_is_refused_by_name(name: str) -> None:
+    kind = {"critic": SimpleCritic, "generator": SimpleGenerator}[name]
+    with pytest.raises(ValueError, match=f"{name} must take the keyword argument lod.*a Simple"):
+        tiny(terms={}, **{name: kind})
 
 
 @pytest.mark.parametrize(

@@ -396,11 +396,23 @@ def test_the_fast_progressive_gans_differ_in_the_added_term_alone(data: str, kin
 
 def test_recipes_on_clevr_take_a_folder_of_images(images: Path) -> None:
     """The authors' own pictures, of any size."""
-    words = ["--data", "axiswise.data.ImageFolder", "--data.path", str(images)]
-    words += ["--data.size", "128"]
-    config = read_settings(recipe_path("clevr-complex-orojar"), words).build()
+    config = read_settings(recipe_path("clevr-complex-orojar"), ["--data", str(images)]).build()
     assert isinstance(config.data, ImageFolder)
     assert config.data.shape == (3, 128, 128)
+
+
+def test_a_folder_is_data_wherever_it_lies_and_keeps_a_class_that_reads_folders(
+    images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def data_of(recipe: str, word: str) -> Any:
+        return read_settings(recipe_path(recipe), [f"--data={word}"]).build().data
+
+    monkeypatch.chdir(images.parent)
+    assert repr(data_of("edges-shoes-gan", "pairs")) == "EdgesShoes('pairs', size=128)"
+    assert data_of("celeba-orojar", "./images").crop == 170
+    with pytest.raises(FileNotFoundError, match="'images/none' does not exist"):
+        data_of("clevr-simple-gan-fast", "images/none")
+    assert isinstance(data_of("sprites-gan-fast", "axiswise.data.ThreeDots"), ThreeDots)
 
 
 @pytest.mark.parametrize("suffix", ["", "-fast"])

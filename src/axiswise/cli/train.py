@@ -4,7 +4,8 @@ import argparse
 
 from axiswise.cli._parts import Commands, add_trust, now
 
-_USAGE = """axiswise train RECIPE [--init RUN] [--out FOLDER] [--trust] [--key value …]
+_USAGE = """axiswise train RECIPE [--init RUN] [--data FOLDER] [--out FOLDER] [--trust]
+                      [--key value …]
        axiswise train --resume FOLDER [--trust]"""
 
 
@@ -16,7 +17,7 @@ def add(commands: Commands) -> None:
         help="train a model by a recipe",
         description="Train a model by a recipe. Any key of it can be overridden, as in "
         "--steps 1000 --terms.jl1.weight 0.3; `axiswise train RECIPE --help` lists them. "
-        "--init RUN starts from the weights of another run.",
+        "--init RUN starts from the weights of another run; --data FOLDER takes your own images.",
         add_help=False,
     )
     parser.add_argument("recipe", nargs="?", metavar="RECIPE", help="shipped name or YAML file")

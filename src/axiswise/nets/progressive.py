@@ -128,7 +128,7 @@ class ProgressiveGenerator(Generator):
         weights, count = _read(variables, "ToRGB")
         sides = _sides(count)
         size = 2 * 2**count
-        names = _names(cls(size, hidden=[1] * count)) if count else {}
+        names = _names(cls(size, hidden=[1] * count))
         check_names(weights, names)
         network = cls(
             size,
@@ -271,7 +271,7 @@ class ProgressiveCritic(Pretrained):
         weights, count = _read(variables, "FromRGB")
         codes = any("Q_Encoder" in key for key in weights)
         size = 2 * 2**count
-        names = _names(cls(size, codes=int(codes), hidden=[1] * (count + 1))) if count else {}
+        names = _names(cls(size, codes=int(codes), hidden=[1] * (count + 1)))
         check_names(weights, names)
         network = cls(
             size,
@@ -502,7 +502,13 @@ def _read(variables: Mapping[str, Any], counted: str) -> tuple[dict[str, Tensor]
             array = torch.from_numpy(array.astype(array.dtype.newbyteorder("=")))
         weights[name] = array
     counts = [re.fullmatch(rf"{counted}_lod(\d+)/weight", name) for name in weights]
-    return weights, sum(count is not None for count in counts)
+    count = sum(count is not None for count in counts)
+    if not count:
+        raise ValueError(
+            "variables must have the published names: missing "
+            f"'{counted}_lod0/weight' and all others of {counted}; got {sorted(weights)}"
+        )
+    return weights, count
 
 
 def _length(weights: Mapping[str, Tensor], name: str, dimensions: int, axis: int) -> int:

@@ -82,8 +82,8 @@ class PublishedInfoGAN(Term):
         codes, most = getattr(critic, "codes", 0), model.latent_dim
         if not 1 <= codes <= most:
             raise ValueError(
-                f"the critic must guess 1 to {most} latents, as an axiswise.nets."
-                f"PublishedSimpleCritic does whose codes are {most}; got {codes}"
+                f"the critic must guess 1 to {most} latents, as PublishedSimpleCritic and "
+                f"ProgressiveCritic of axiswise.nets do with such `codes`; got {codes}"
             )
 
     def __call__(self, made: GeneratorPass, network: nn.Module | None) -> Tensor:  # noqa: ARG002

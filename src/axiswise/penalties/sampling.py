@@ -1,6 +1,7 @@
 """How columns, probes and groups are drawn, for each sample its own."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from jaxtyping import Float, Int
@@ -155,9 +156,10 @@ def check_correction(correction: int, probes: int | None) -> None:
         raise ValueError(
             f"correction must go with probes, whose variance it is of; got {correction} without"
         )
-    if probes is not None and not 0 <= correction < probes:
+    if probes is not None and not (isinstance(correction, Integral) and 0 <= correction < probes):
         raise ValueError(
-            f"correction must be at least 0 and less than the {probes} probes, got {correction}"
+            f"correction must be an integer, at least 0 and less than the {probes} probes, "
+            f"got {correction!r}"
         )
 
 

@@ -4,6 +4,7 @@ Karras et al., ICLR 2018, arXiv 1710.10196, in the form of the programs of the H
 (arXiv 2008.10599) and OroJaR (arXiv 2108.07668).
 """
 
+import inspect
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -213,6 +214,13 @@ class ProgressiveTrainer(GANTrainer):
 
     def __init__(self, recipe: ProgressiveRecipe) -> None:
         super().__init__(recipe)
+        for name, network in (("generator", self.generator), ("critic", self.critic)):
+            given = inspect.signature(network.forward).parameters.values()
+            if not any(each.name == "lod" or each.kind is each.VAR_KEYWORD for each in given):
+                raise ValueError(
+                    f"{name} must take the keyword argument lod, as axiswise.nets.Progressive"
+                    f"{name.capitalize()} does; got a {type(network).__name__}"
+                )
         self.chunk_size = recipe.chunk_size
         names = ("critic", "generator")
         self._skipped = dict.fromkeys(names, 0)

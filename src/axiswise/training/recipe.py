@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from torch import nn
 
+from axiswise import data
 from axiswise.data.factors import settled
 from axiswise.objectives import Term, find_term
 from axiswise.support.checks import close
@@ -32,6 +33,7 @@ M = TypeVar("M", bound=nn.Module)
 # Name of a term → its name or import path, and its settings.
 _Terms = Mapping[str, tuple[str, type[Term]]]
 
+_FOLDER = "axiswise.data.ImageFolder"
 _RECIPE = "recipe"  # the parser's name for the whole recipe
 
 
@@ -150,7 +152,8 @@ def read_recipe(
     Args:
         path: A YAML file.
         overrides: Command-line words such as `--terms.jl1.weight 0.3`, which adds the term where
-            the recipe lacks it; `--terms.jl1 null` removes it, `--terms null` all of them.
+            the recipe lacks it; `--terms.jl1 null` removes it, `--terms null` all of them. `--data
+            FOLDER` stands for images in a folder, at the size that the recipe has.
         sections: Names and dataclasses of further sections.
         trust: What code recipe and overrides may name; what the overrides name if None.
 
@@ -291,8 +294,11 @@ def _with_overrides(
     if isinstance(content.get("init"), str):
         content = {**content, "init": {"run": content["init"]}}
     for key, text in _pairs(overrides):
-        if key == "init" and not isinstance(value_of(text or ""), dict | None):
+        if key == "init" and (text == "" or not isinstance(value_of(text or ""), dict | None)):
             key = "init.run"
+        if key == "data" and text is not None and _is_folder(text):
+            key = "data.path"
+            rest += [] if _takes_folder(content.get("data")) else [("data", _FOLDER)]
         if key not in ("terms", "trainer") and not key.startswith("terms."):
             rest.append((key, text))
             continue
@@ -311,6 +317,18 @@ def _with_overrides(
         else:
             terms[names[0]] = {**terms.get(names[0], {}), names[1]: value}
     return {**content, **trainer, "terms": terms}, rest
+
+
+def _is_folder(text: str) -> bool:
+    """Whether the value of `--data` is a folder of images, and no class."""
+    return isinstance(value_of(text), str) and ("/" in text or Path(text).is_dir())
+
+
+def _takes_folder(spec: Any) -> bool:
+    """Whether the class of a recipe's data reads a folder of images."""
+    name = spec.get("class_path") if isinstance(spec, dict) else spec
+    kind = getattr(data, str(name).rpartition(".")[2], None)
+    return isinstance(kind, type) and issubclass(kind, data.ImageFolder)
 
 
 def _pairs(words: Sequence[str]) -> Iterator[tuple[str, str | None]]:

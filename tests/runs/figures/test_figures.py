@@ -74,6 +74,15 @@ def test_all_that_is_drawn_is_known_and_scores_are_among_those_taken():
         assert figure.shows
 
 
+def test_gans_at_scale_paper_are_scored_as_published():
+    for name in ALL:
+        figure = read_figure(name)
+        if any(score.startswith("ppl_") for score in figure.shows):
+            scored = figure.scales["paper"].metrics
+            assert {"vp_published", "fid_published", "ppl_published"} <= set(scored)
+            assert {"vp_published", "fid_", "ppl_"} <= set(figure.shows)
+
+
 def test_a_run_whose_images_decide_its_steps_says_how_many_it_has(tmp_path):
     """Its scores are of that step, and would else never count as its own."""
     figure = read_figure("orojar-clevr")

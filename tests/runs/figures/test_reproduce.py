@@ -251,6 +251,22 @@ def test_a_figure_of_the_users_own_data_says_what_it_lacks(tiny_figure, tmp_path
         reproduce("own", out=tmp_path / "out", data=tmp_path, train=False)
 
 
+@pytest.mark.parametrize("option", ["data", "generator"])
+def test_what_a_figure_has_itself_is_refused(option, tiny_figure, tmp_path):
+    tiny_figure("methods")
+    with pytest.raises(ValueError, match=f"--{option} is not for own, .*got 'mine'"):
+        reproduce("own", out=tmp_path / "out", **{option: "mine"})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_own_data_that_is_none_is_named(tiny_figure, tmp_path, monkeypatch):
+    tiny_figure("methods")
+    lacking = replace(module.read_figure(""), needs={"data": OWN})
+    monkeypatch.setattr(module, "read_figure", lambda _: lacking)
+    with pytest.raises(ValueError, match=r"--data must be a folder with images; .* 'none'"):
+        reproduce("own", out=tmp_path / "out", data="none")
+
+
 def test_the_command_says_what_a_figure_lacks(tiny_figure, tmp_path, monkeypatch, capsys):
     tiny_figure("methods")
     lacking = replace(module.read_figure(""), needs={"data": OWN})

@@ -35,6 +35,7 @@ class Scale:
     seeds: list[int]  # of each model
     models: dict[str, Model]  # by the name in the figure
     settings: dict[str, Any] = field(default_factory=dict)  # keys of all recipes that change
+    metrics: list[str] = field(default_factory=list)  # in place of the figure's
 
 
 @dataclass(frozen=True)

@@ -74,7 +74,8 @@ def reproduce(
         The page, and the runs that it lacks.
 
     Raises:
-        ValueError: On an unknown figure or scale, or no seeds.
+        ValueError: On an unknown figure or scale, no seeds, no such folder, or data or a generator
+            for a figure that has its own.
     """
     figure = read_figure(name)
     if scale not in figure.scales:
@@ -85,6 +86,11 @@ def reproduce(
             raise ValueError("seeds must be at least one number, got none")
         budget = replace(budget, seeds=list(seeds))
     given = {"data": data, "generator": generator}
+    for key, value in given.items():
+        if value is not None and key not in figure.needs:
+            raise ValueError(f"--{key} is not for {name}, which has its own; got {str(value)!r}")
+    if data is not None and not Path(data).is_dir():
+        raise ValueError(f"--data must be a folder with images; there is none at {str(data)!r}")
     lacks = next((why for key, why in figure.needs.items() if given[key] is None), "")
     if data is not None:
         own = {"data.path": str(Path(data).resolve())}
@@ -152,7 +158,7 @@ def _of_runs(
 
 def planned_runs(figure: Figure, scale: Scale, out: Path) -> dict[str, list[PlannedRun]]:
     """Model → its runs in the folder `out`, one for each seed."""
-    shared = {"seeds": scale.seeds, "metrics": figure.metrics}
+    shared = {"seeds": scale.seeds, "metrics": scale.metrics or figure.metrics}
     planned: dict[str, list[PlannedRun]] = {}
     for name, model in scale.models.items():
         if model.sefa:
