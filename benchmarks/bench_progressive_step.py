@@ -7,24 +7,19 @@ and three for the penalty.
 Run: python benchmarks/bench_progressive_step.py [--device cuda] [--batch 16] [--width 0.125]
 """
 
-import argparse
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
 from torch import Tensor
 
 from axiswise.nets import ProgressiveGenerator
 from axiswise.objectives import GeneratorPass, Term
 from axiswise.runs.protocol import read_settings
-from axiswise.training.allocator import keep_freed_memory
 from axiswise.training.progressive import ProgressiveRecipe
 from axiswise.training.recipe import recipe_path
-from axiswise.training.trainer import Place, start
-from timing import compare, machine, show
+from steps import arguments, report, stepping
 
 TARGET = 1.3
 GROWN = 40  # steps after which it is at full size, with the settings below
@@ -63,13 +58,9 @@ class Published(Term):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
-    parser.add_argument("--batch", type=int, default=16)
+    parser = arguments(__doc__, 16)
     parser.add_argument("--width", type=float, default=1 / 8)
     options = parser.parse_args()
-    torch.set_num_threads(2)
-    keep_freed_memory()  # for all steps alike
 
     def recipe(kind: str) -> ProgressiveRecipe:
         words = ["--data.size", "64", "--batch_size", str(options.batch), "--parts", "1"]
@@ -94,23 +85,17 @@ def main() -> None:
         "clevr-simple-infogan": recipe("infogan"),
     }
     steps = {name: step(config, options.device) for name, config in configs.items()}
-    timings = compare(step(recipe("gan"), options.device), steps, rounds=7)
-    print(machine())
-    show(f"a step at lod 0, batch {options.batch}; the baseline is clevr-simple-gan's", timings)
-    for name, timing in timings.items():
-        print(f"  {name:<28} takes {1 / timing.ratio:5.2f} times clevr-simple-gan's step")
-    print(f"target: clevr-simple-orojar at most {TARGET} times", end=", ")
-    print(f"reached {1 / timings['clevr-simple-orojar'].ratio:.2f}")
+    title = f"a step at lod 0, batch {options.batch}; the baseline is clevr-simple-gan's"
+    plain = ("clevr-simple-gan", step(recipe("gan"), options.device))
+    report(title, plain, steps, ("clevr-simple-orojar", TARGET), rounds=7)
 
 
 def step(config: ProgressiveRecipe, device: str) -> Callable[[], None]:
-    fabric = Fabric(accelerator=device, devices=1)
-    training = start(config)
-    training.setup(Place(fabric, torch.Generator(fabric.device).manual_seed(0), slice(None)))
-    count = itertools.count(GROWN)
+    """What takes the next step at full size."""
+    training, take = stepping(config, device, GROWN)
 
     def run() -> None:
-        training.step(next(count))
+        take()
         assert training.conditioning == {"lod": 0.0}
 
     return run
