@@ -15,10 +15,9 @@ from axiswise.metrics._generators import (
 )
 from axiswise.metrics.declaration import Subject, metric
 from axiswise.nets import ProgressiveGenerator
+from axiswise.nets.progressive import pixel_norm
 from axiswise.support.checks import check_count
 from axiswise.support.progress import Progress, no_progress
-
-_EPSILON = 1e-8  # of the published mean square
 
 
 def activeness(
@@ -104,8 +103,7 @@ def activeness_maps(
     if not all(map(math.isfinite, values)):
         raise ValueError(f"values must be finite, got {list(values)}")
     z = torch.randn(samples, latent_dim, generator=rng, device=device_of(rng))
-    if normalize:
-        z = z / (z.square().mean(1, keepdim=True) + _EPSILON).sqrt()
+    z = pixel_norm(z) if normalize else z
     settings = torch.tensor(values, dtype=z.dtype, device=z.device)
     totals = [torch.zeros((), dtype=torch.float64, device=z.device)] * latent_dim
     with torch.no_grad():

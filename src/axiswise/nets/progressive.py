@@ -157,7 +157,7 @@ class ProgressiveGenerator(Generator):
             ValueError: If lod is out of range.
         """
         level, share = _split(lod, len(self._sides))
-        x = before = _pixel_norm(z) if self.normalize_latents else z
+        x = before = pixel_norm(z) if self.normalize_latents else z
         for side in self._sides[: len(self._sides) - level]:
             before, x = x, self.get_submodule(_named(side))(x)
         images: Tensor = self.get_submodule(f"ToRGB_lod{level}")(x)
@@ -395,7 +395,7 @@ class _Norm(nn.Module):
     """Leaky ReLU, then pixel norm."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _pixel_norm(F.leaky_relu(x, _SLOPE))
+        return pixel_norm(F.leaky_relu(x, _SLOPE))
 
 
 class _Head(nn.Module):
@@ -425,7 +425,7 @@ def _channels_innermost(network: nn.Module) -> None:
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _pixel_norm(x: Tensor) -> Tensor:
+def pixel_norm(x: Tensor) -> Tensor:
     """Each pixel's features, or a sample's latents, brought to mean square 1."""
     wide = full_precision(x).movedim(1, -1)  # as they lie in memory
     # Not `square`, whose derivatives take more passes.
