@@ -4,7 +4,7 @@ import itertools
 import math
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from axiswise.training.gan import GANRecipe, GANTrainer, GeneratorStep
 from axiswise.training.loop import train
 from axiswise.training.stops import InterruptedRunError, TrainingStoppedError
 from axiswise.training.trainer import start
+from doubles import DoubleSprites
 
 BATCH, LATENT, STEPS, SIZE, WIDTH = 8, 4, 12, 16, 0.1
 OROJAR = make_term(
@@ -115,19 +116,6 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     run = RunFolder.create(tmp_path_factory.mktemp("uninterrupted"), "")
     train(tiny(), run)
     return run
-
-
-class DoubleSprites(Sprites):
-    def render(self, factors: Tensor) -> Tensor:
-        return super().render(factors).double()
-
-
-@pytest.fixture
-def _double() -> Iterator[None]:
-    """WGAN-GP's critic has gradients that are 0 but for rounding, which Adam would blow up."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 class PlainNorm(nn.Module):

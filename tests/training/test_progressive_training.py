@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from axiswise.training.loop import train
 from axiswise.training.progressive import ProgressiveRecipe, Schedule, faded
 from axiswise.training.stops import TrainingStoppedError
 from axiswise.training.trainer import start
+from doubles import DoubleSprites
 
 REFERENCE = Path(__file__).parents[1] / "reference"
 LATENT, SIZE, WIDTH = 3, 16, 1 / 64
@@ -177,18 +178,6 @@ def test_reals_are_faded_as_the_authors_fade_them() -> None:
             whole = nn.functional.interpolate(given.float() / 255, scale_factor=2.0**level)
             found = faded(2 * whole - 1, float(name))
             torch.testing.assert_close(found, wanted.to(found), rtol=0, atol=2e-6)
-
-
-class DoubleSprites(Sprites):
-    def render(self, factors: Tensor) -> Tensor:
-        return super().render(factors).double()
-
-
-@pytest.fixture
-def _double() -> Iterator[None]:
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
 
 
 class ByHand:
